@@ -1,0 +1,1 @@
+//! Time, the event queue, keyed randomness and distributions; knows nothing of Kubernetes.

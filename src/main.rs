@@ -1,0 +1,2 @@
+//! The `drainsim` command.
+fn main() {}
