@@ -1,0 +1,216 @@
+//! The future-event list: events by time, first scheduled first out among equals.
+//!
+//! The [heap](super::heap) sorts 16-byte keys only; an event lies in a slab beside it, so that sifting never moves an
+//! event, whatever its size. The lower half of a key is the [`Timer`] that the caller holds as well:
+//!
+//! ```text
+//! | sequence number, 40 bits | slab slot, 24 bits |
+//! ```
+//!
+//! The sequence number breaks ties in the order of scheduling, and serves as the generation of the slot: a slot
+//! remembers the timer of its present tenant, so that a timer which has fired or was cancelled can never touch a later
+//! event in the same slot.
+
+use std::fmt;
+use std::num::NonZeroU64;
+
+use super::heap::{Heap, Key};
+use super::time::Time;
+
+/// Events at future instants, handed out in the order of time; ties in the order in which they were scheduled.
+///
+/// # Limits
+///
+/// At most 2²⁴ (16.7 million) events may be pending at once, cancelled ones included until their time comes, and at
+/// most 2⁴⁰ − 2 (1.1 trillion) scheduled during the life of a queue. [`schedule`](EventQueue::schedule) panics beyond.
+///
+/// ```
+/// use drainsim::engine::{EventQueue, Time};
+///
+/// let mut queue = EventQueue::new();
+/// queue.schedule(Time::from_secs(2), "late");
+/// let timeout = queue.schedule(Time::from_secs(1), "timeout");
+/// queue.schedule(Time::from_secs(1), "early");
+/// assert!(queue.cancel(timeout));
+/// assert_eq!(queue.pop(), Some((Time::from_secs(1), "early")));
+/// assert_eq!(queue.pop(), Some((Time::from_secs(2), "late")));
+/// assert_eq!(queue.pop(), None);
+/// ```
+#[derive(Clone)]
+pub struct EventQueue<E: Copy> {
+    heap: Heap,
+    slab: Vec<Slot<E>>,
+    /// Slots that no key in the heap points to; the last one vacated is the first one let, while it is in the cache.
+    free: Vec<u32>,
+    /// Sequence number of the next event; from 1, so that a timer is never zero.
+    sequence: u64,
+    /// How many keys in the heap belong to a cancelled event.
+    cancelled: usize,
+    now: Time,
+}
+
+/// Names one scheduled event, for [`EventQueue::cancel`]. Never given out twice, so an outdated one does no harm.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Timer(NonZeroU64);
+
+/// A place for an event. One without a tenant is free, or waits for its key to surface in the heap.
+#[derive(Clone, Copy)]
+struct Slot<E> {
+    tenant: Option<Timer>,
+    event: E,
+}
+
+impl<E: Copy> EventQueue<E> {
+    /// An empty queue at [`Time::ZERO`].
+    pub fn new() -> EventQueue<E> {
+        EventQueue::with_capacity(0)
+    }
+
+    /// An empty queue with room for `n` pending events before it allocates again.
+    pub fn with_capacity(n: usize) -> EventQueue<E> {
+        EventQueue {
+            heap: Heap::with_capacity(n),
+            slab: Vec::with_capacity(n),
+            free: Vec::with_capacity(n),
+            sequence: 1,
+            cancelled: 0,
+            now: Time::ZERO,
+        }
+    }
+
+    /// Puts `event` at `at`, behind whatever is already scheduled for that instant.
+    ///
+    /// An instant before [`now`](EventQueue::now) is a mistake of the caller: a debug build panics, a release build
+    /// takes it as now.
+    ///
+    /// # Panics
+    ///
+    /// If one of the [limits](EventQueue#limits) is exceeded.
+    #[inline]
+    pub fn schedule(&mut self, at: Time, event: E) -> Timer {
+        debug_assert!(at >= self.now, "event scheduled at {at}, before now, which is {}", self.now);
+        let slot = match self.free.pop() {
+            Some(slot) => slot as usize,
+            None => self.slab.len(),
+        };
+        let timer = Timer::new(self.sequence, slot);
+        self.sequence += 1;
+        let let_to = Slot { tenant: Some(timer), event };
+        match self.slab.get_mut(slot) {
+            Some(vacant) => *vacant = let_to,
+            None => self.slab.push(let_to),
+        }
+        self.heap.push(Key::new(at.max(self.now), timer.0.get()));
+        timer
+    }
+
+    /// Takes the event of `timer` out of the queue, in constant time; says whether it was still there. `false` means
+    /// that it was popped or cancelled before.
+    #[inline]
+    pub fn cancel(&mut self, timer: Timer) -> bool {
+        let pending = self.is_pending(timer);
+        if pending {
+            self.slab[timer.slot()].tenant = None;
+            self.cancelled += 1;
+        }
+        pending
+    }
+
+    /// Whether the event of `timer` is still to come.
+    #[inline]
+    pub fn is_pending(&self, timer: Timer) -> bool {
+        self.slab.get(timer.slot()).is_some_and(|slot| slot.tenant == Some(timer))
+    }
+
+    /// Takes out the next event and makes its time the present; `None` if there is none left.
+    #[inline]
+    pub fn pop(&mut self) -> Option<(Time, E)> {
+        loop {
+            let key = self.heap.pop()?;
+            if let Some(event) = self.vacate(slot_of(key.tie())) {
+                self.now = key.time();
+                return Some((self.now, event));
+            }
+        }
+    }
+
+    /// The time of the next event; `None` if there is none left. Mutable since it clears away cancelled events.
+    #[inline]
+    pub fn peek_time(&mut self) -> Option<Time> {
+        loop {
+            let key = self.heap.peek()?;
+            let slot = slot_of(key.tie());
+            if self.slab[slot].tenant.is_some() {
+                return Some(key.time());
+            }
+            self.heap.pop();
+            self.vacate(slot);
+        }
+    }
+
+    /// How many events are still to come; cancelled ones do not count.
+    pub fn len(&self) -> usize {
+        self.heap.len() - self.cancelled
+    }
+
+    /// Whether no event is left.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The present: the time of the last popped event, [`Time::ZERO`] before the first.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// Frees the slot of a key that has left the heap; returns its event unless that was cancelled.
+    #[inline]
+    fn vacate(&mut self, slot: usize) -> Option<E> {
+        self.free.push(slot as u32);
+        let Slot { tenant, event } = &mut self.slab[slot];
+        match tenant.take() {
+            Some(_) => Some(*event),
+            None => {
+                self.cancelled -= 1;
+                None
+            }
+        }
+    }
+}
+
+impl<E: Copy> Default for EventQueue<E> {
+    fn default() -> EventQueue<E> {
+        EventQueue::new()
+    }
+}
+
+impl<E: Copy> fmt::Debug for EventQueue<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventQueue").field("now", &self.now).field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+const SLOT_BITS: u32 = 24;
+const SLOTS: usize = 1 << SLOT_BITS;
+/// The first sequence number that is not given out; one short of 40 bits, since a key's tie must not be `u64::MAX`.
+const SEQUENCE_END: u64 = (1 << (u64::BITS - SLOT_BITS)) - 1;
+
+impl Timer {
+    #[inline]
+    fn new(sequence: u64, slot: usize) -> Timer {
+        assert!(slot < SLOTS, "more than 2^24 events are pending in one queue");
+        assert!(sequence < SEQUENCE_END, "more than 2^40 events were scheduled in one queue");
+        Timer(NonZeroU64::new(sequence << SLOT_BITS | slot as u64).expect("sequence numbers start at 1"))
+    }
+
+    #[inline]
+    fn slot(self) -> usize {
+        slot_of(self.0.get())
+    }
+}
+
+/// The slot in the lower half of a key.
+#[inline]
+fn slot_of(tie: u64) -> usize {
+    tie as usize % SLOTS
+}
