@@ -9,7 +9,9 @@
 
 mod heap;
 mod queue;
+mod random;
 mod time;
 
 pub use queue::{EventQueue, Timer};
+pub use random::{Key, Random, Stream};
 pub use time::{Duration, ParseDurationError, Time};
