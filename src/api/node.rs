@@ -1,0 +1,138 @@
+//! Nodes, taints and tolerations.
+
+use crate::api::labels::Labels;
+use crate::api::quantity::Resources;
+
+/// What a taint does to pods that do not tolerate it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum TaintEffect {
+    /// New pods are not placed.
+    NoSchedule,
+    /// New pods are placed only if nothing better is there.
+    PreferNoSchedule,
+    /// Neither placed nor kept.
+    NoExecute,
+}
+
+/// A taint of a node.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Taint {
+    /// `key`.
+    pub key: String,
+    /// `value`, empty if none.
+    pub value: String,
+    /// `effect`.
+    pub effect: TaintEffect,
+}
+
+/// The taint that follows `spec.unschedulable` (`pkg/controller/nodelifecycle`, doNoScheduleTaintingPass).
+pub const TAINT_UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
+/// The taint of a node whose kubelet says that it is not ready.
+pub const TAINT_NOT_READY: &str = "node.kubernetes.io/not-ready";
+/// The taint of a node that is silent.
+pub const TAINT_UNREACHABLE: &str = "node.kubernetes.io/unreachable";
+
+/// A toleration of a pod.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Toleration {
+    /// `key`; `None` with `Exists` tolerates every key.
+    pub key: Option<String>,
+    /// `value` if the operator is `Equal`; `None` for `Exists`.
+    pub value: Option<String>,
+    /// `effect`; `None` tolerates every effect.
+    pub effect: Option<TaintEffect>,
+    /// `tolerationSeconds`, for NoExecute.
+    pub seconds: Option<u64>,
+}
+
+impl Toleration {
+    /// Whether it tolerates this taint.
+    ///
+    /// Source: `k8s.io/component-helpers/scheduling/corev1/helpers.go` and `k8s.io/api/core/v1/toleration.go` ToleratesTaint
+    /// (v1.36).
+    #[must_use]
+    pub fn tolerates(&self, taint: &Taint) -> bool {
+        self.effect.is_none_or(|effect| effect == taint.effect)
+            && self.key.as_ref().is_none_or(|key| *key == taint.key)
+            && self.value.as_ref().is_none_or(|value| *value == taint.value)
+    }
+}
+
+/// The tolerations that admission gives to every pod that does not have its own for these keys: 300 s each.
+///
+/// Source: `plugin/pkg/admission/defaulttolerationseconds/admission.go` (v1.36).
+pub fn add_default_tolerations(tolerations: &mut Vec<Toleration>) {
+    const DEFAULT_TOLERATION_SECONDS: u64 = 300;
+    for key in [TAINT_NOT_READY, TAINT_UNREACHABLE] {
+        let has_own = tolerations
+            .iter()
+            .any(|t| t.key.as_deref().is_none_or(|k| k == key) && t.effect.is_none_or(|e| e == TaintEffect::NoExecute));
+        if !has_own {
+            tolerations.push(Toleration {
+                key: Some(key.to_string()),
+                value: None,
+                effect: Some(TaintEffect::NoExecute),
+                seconds: Some(DEFAULT_TOLERATION_SECONDS),
+            });
+        }
+    }
+}
+
+/// One version of a node, as stored.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Node {
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.labels`, with `kubernetes.io/hostname`.
+    pub labels: Labels,
+    /// `spec.unschedulable`.
+    pub unschedulable: bool,
+    /// `spec.taints`.
+    pub taints: Vec<Taint>,
+    /// The Ready condition.
+    pub ready: bool,
+    /// `status.allocatable`.
+    pub allocatable: Resources,
+    /// `status.allocatable.pods`; 110 unless given (kubelet `maxPods`).
+    pub pods_max: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn toleration(key: Option<&str>, value: Option<&str>, effect: Option<TaintEffect>) -> Toleration {
+        Toleration { key: key.map(Into::into), value: value.map(Into::into), effect, seconds: None }
+    }
+
+    #[test]
+    fn tolerations_match_as_api_machinery_does() {
+        let taint = Taint { key: "dedicated".into(), value: "db".into(), effect: TaintEffect::NoSchedule };
+        for (toleration, expected) in [
+            (toleration(None, None, None), true),
+            (toleration(Some("dedicated"), None, None), true),
+            (toleration(Some("dedicated"), Some("db"), Some(TaintEffect::NoSchedule)), true),
+            (toleration(Some("dedicated"), Some("web"), None), false),
+            (toleration(Some("other"), None, None), false),
+            (toleration(Some("dedicated"), None, Some(TaintEffect::NoExecute)), false),
+        ] {
+            assert_eq!(toleration.tolerates(&taint), expected, "{toleration:?}");
+        }
+    }
+
+    #[test]
+    fn admission_adds_300_s_only_where_nothing_is_said() {
+        let mut none = Vec::new();
+        add_default_tolerations(&mut none);
+        assert_eq!(
+            none.iter().map(|t| (t.key.clone().unwrap(), t.seconds)).collect::<Vec<_>>(),
+            [(TAINT_NOT_READY.to_string(), Some(300)), (TAINT_UNREACHABLE.to_string(), Some(300)),]
+        );
+        let mut own = vec![toleration(Some(TAINT_UNREACHABLE), None, Some(TaintEffect::NoExecute))];
+        add_default_tolerations(&mut own);
+        assert_eq!(own.len(), 2, "only not-ready is added");
+        let mut everything = vec![toleration(None, None, None)];
+        add_default_tolerations(&mut everything);
+        assert_eq!(everything.len(), 1);
+    }
+}

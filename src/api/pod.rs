@@ -1,0 +1,278 @@
+//! Pods: what is written in a template, and what changes while a pod lives.
+
+use crate::api::deletion::Deletion;
+use crate::api::labels::{LabelSetId, Labels, Selector};
+use crate::api::meta::{NodeId, ReplicaSetId, TemplateId};
+use crate::api::node::Toleration;
+use crate::api::quantity::Resources;
+use crate::engine::{Duration, Time};
+
+/// A pod template together with its namespace: everything that the copies of a workload share.
+#[derive(Clone, PartialEq, Debug)]
+pub struct PodTemplate {
+    /// The namespace of the pods.
+    pub namespace: String,
+    /// `metadata.labels` of the template, without the `pod-template-hash` that the Deployment controller adds.
+    pub labels: Labels,
+    /// `spec.terminationGracePeriodSeconds`; 30 unless given (`pkg/apis/core/v1/defaults.go`).
+    pub termination_grace_period_seconds: u64,
+    /// `spec.initContainers` that run to completion, in order.
+    pub init_containers: Vec<Container>,
+    /// `spec.containers`; never empty.
+    pub containers: Vec<Container>,
+    /// What the scheduler sets aside: the sum over containers, or the largest init container if that is more.
+    pub requests: Resources,
+    /// Where the pods may and should run.
+    pub placement: Placement,
+    /// Whether any volume is an `emptyDir`: `kubectl drain` asks for `--delete-emptydir-data` then.
+    pub has_empty_dir: bool,
+}
+
+/// One container of a pod template.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Container {
+    /// `name`.
+    pub name: String,
+    /// `image`, as written.
+    pub image: String,
+    /// `lifecycle.preStop`.
+    pub pre_stop: Option<Hook>,
+    /// `readinessProbe`.
+    pub readiness: Option<Probe>,
+    /// `startupProbe`.
+    pub startup: Option<Probe>,
+    /// Index into the applications of the [`Setup`](crate::simulation::Setup): how the process in the container behaves.
+    pub app: u32,
+}
+
+/// A `preStop` hook, as far as the model can see into it.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Hook {
+    /// `exec`: a command in the container, read into the steps that matter.
+    Exec(Vec<HookStep>),
+    /// `httpGet`: a request to the container; it takes this long to be answered (an assumption of the scenario) and may
+    /// make the application behave as if it had received a signal.
+    HttpGet(Vec<HookStep>),
+    /// `sleep`: a timer of the kubelet; nothing runs in the container.
+    Sleep(Duration),
+}
+
+/// What a hook does, one thing after the other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HookStep {
+    /// Nothing, for so long: `sleep 5`.
+    Wait(Duration),
+    /// Sends a signal to the container's application: `nginx -s quit`.
+    Signal(Signal),
+    /// Waits until the application has exited: `while pgrep nginx; do sleep 1; done`. The container's own end cuts the
+    /// hook short, so that this never ends by itself.
+    UntilExit,
+}
+
+/// A signal that asks a process to end in some way.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Signal {
+    /// SIGTERM.
+    Term,
+    /// SIGQUIT.
+    Quit,
+    /// SIGINT.
+    Int,
+    /// SIGUSR1.
+    Usr1,
+    /// SIGWINCH.
+    Winch,
+    /// SIGHUP.
+    Hup,
+    /// SIGKILL.
+    Kill,
+}
+
+impl Signal {
+    /// The name as Kubernetes and images write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Term => "SIGTERM",
+            Self::Quit => "SIGQUIT",
+            Self::Int => "SIGINT",
+            Self::Usr1 => "SIGUSR1",
+            Self::Winch => "SIGWINCH",
+            Self::Hup => "SIGHUP",
+            Self::Kill => "SIGKILL",
+        }
+    }
+}
+
+/// A readiness or startup probe. Whether an attempt succeeds is decided by the application model: it does while the
+/// application listens.
+///
+/// Defaults: period 10 s, timeout 1 s, success threshold 1, failure threshold 3, no initial delay
+/// (`pkg/apis/core/v1/defaults.go` SetDefaults_Probe, v1.36).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Probe {
+    /// `initialDelaySeconds`, counted from the container's start.
+    pub initial_delay: Duration,
+    /// `periodSeconds`.
+    pub period: Duration,
+    /// `successThreshold`.
+    pub success_threshold: u32,
+    /// `failureThreshold`.
+    pub failure_threshold: u32,
+}
+
+impl Default for Probe {
+    fn default() -> Self {
+        Self {
+            initial_delay: Duration::ZERO,
+            period: Duration::from_secs(10),
+            success_threshold: 1,
+            failure_threshold: 3,
+        }
+    }
+}
+
+/// Where pods may run, and where they would rather.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Placement {
+    /// `spec.nodeName`: bypasses the scheduler.
+    pub node_name: Option<String>,
+    /// `spec.nodeSelector`, and every label of it.
+    pub node_selector: Selector,
+    /// `affinity.nodeAffinity.requiredDuringScheduling…`: one of these terms must match; none given means anything does.
+    pub required_node_terms: Vec<Selector>,
+    /// `spec.tolerations`, with those that admission adds.
+    pub tolerations: Vec<Toleration>,
+    /// `affinity.podAffinity.requiredDuringScheduling…`.
+    pub required_affinity: Vec<PodTerm>,
+    /// `affinity.podAntiAffinity.requiredDuringScheduling…`.
+    pub required_anti_affinity: Vec<PodTerm>,
+    /// `affinity.pod(Anti)Affinity.preferredDuringScheduling…`: weight (negative: anti-affinity) and term.
+    pub preferred: Vec<(i32, PodTerm)>,
+    /// `spec.topologySpreadConstraints`.
+    pub spread: Vec<SpreadConstraint>,
+}
+
+/// Pods that match a selector, counted per topology domain.
+#[derive(Clone, PartialEq, Debug)]
+pub struct PodTerm {
+    /// Which pods (of the same namespace).
+    pub selector: Selector,
+    /// The node label that names the domain: `kubernetes.io/hostname`, `topology.kubernetes.io/zone`.
+    pub topology_key: String,
+}
+
+/// One topology spread constraint.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SpreadConstraint {
+    /// Which pods are spread, over which domains.
+    pub term: PodTerm,
+    /// How much fuller than the emptiest a domain may be.
+    pub max_skew: u32,
+    /// `whenUnsatisfiable: DoNotSchedule` (true) or `ScheduleAnyway`.
+    pub required: bool,
+}
+
+/// What is fixed when a pod is created.
+#[derive(Clone, PartialEq, Debug)]
+pub struct PodMeta {
+    /// The namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+    /// What it was made from.
+    pub template: TemplateId,
+    /// Its controller.
+    pub owner: Owner,
+    /// When the object was created.
+    pub created_at: Time,
+    /// A number that stands for this pod in keyed draws: the same in runs that differ elsewhere.
+    pub luck: u64,
+}
+
+/// The controller owner reference of a pod.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Owner {
+    /// None: a bare pod, which nobody replaces.
+    None,
+    /// A ReplicaSet, its `ordinal`-th pod in order of creation.
+    ReplicaSet(ReplicaSetId),
+    /// A DaemonSet of this name. drain ignores or refuses such pods; nothing recreates them yet.
+    DaemonSet(String),
+    /// A static pod's mirror (annotation `kubernetes.io/config.mirror`): drain passes it by.
+    Mirror,
+    /// Another controller, of this kind and name, that is not modelled.
+    Other {
+        /// `StatefulSet`, `Job`, …
+        kind: String,
+        /// Its name.
+        name: String,
+    },
+}
+
+/// `status.phase`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Phase {
+    /// Not all containers have been started.
+    Pending,
+    /// At least one container runs, or is about to be restarted.
+    Running,
+    /// All containers have ended well.
+    Succeeded,
+    /// All containers have ended, at least one badly.
+    Failed,
+}
+
+impl Phase {
+    /// Succeeded or Failed: nothing will run any more.
+    #[must_use]
+    pub const fn is_terminal(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed)
+    }
+}
+
+/// One version of a pod, as stored: the part that changes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pod {
+    /// Its labels.
+    pub labels: LabelSetId,
+    /// `spec.nodeName`.
+    pub node: Option<NodeId>,
+    /// `status.phase`.
+    pub phase: Phase,
+    /// The Ready condition.
+    pub ready: bool,
+    /// `lastTransitionTime` of the Ready condition, cut to whole seconds as the API stores it.
+    pub ready_since: Time,
+    /// Whether `status.podIP` is set: only then can the pod be an endpoint.
+    pub has_ip: bool,
+    /// `metadata.deletionTimestamp` and `deletionGracePeriodSeconds`.
+    pub deletion: Option<Deletion>,
+    /// The condition DisruptionTarget.
+    pub disruption_target: bool,
+}
+
+impl Pod {
+    /// A pod as it is created: Pending, nowhere.
+    #[must_use]
+    pub const fn created(labels: LabelSetId, node: Option<NodeId>) -> Self {
+        Self {
+            labels,
+            node,
+            phase: Phase::Pending,
+            ready: false,
+            ready_since: Time::ZERO,
+            has_ip: false,
+            deletion: None,
+            disruption_target: false,
+        }
+    }
+
+    /// Whether a ReplicaSet counts it: neither ended nor being deleted.
+    ///
+    /// Source: `pkg/controller/controller_utils.go` IsPodActive (v1.36).
+    #[must_use]
+    pub const fn is_active(&self) -> bool {
+        !self.phase.is_terminal() && self.deletion.is_none()
+    }
+}

@@ -1,0 +1,69 @@
+//! Deployments and ReplicaSets.
+
+use crate::api::meta::{DeploymentId, IntOrPercent, TemplateId};
+
+/// `spec.strategy` of a Deployment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Strategy {
+    /// Old pods are replaced by new ones, some at a time.
+    RollingUpdate {
+        /// `maxSurge`, rounded up; 25 % unless given.
+        max_surge: IntOrPercent,
+        /// `maxUnavailable`, rounded down; 25 % unless given.
+        max_unavailable: IntOrPercent,
+    },
+    /// All old pods go first.
+    Recreate,
+}
+
+impl Default for Strategy {
+    /// Source: `pkg/apis/apps/v1/defaults.go` SetDefaults_Deployment (v1.36).
+    fn default() -> Self {
+        Self::RollingUpdate { max_surge: IntOrPercent::Percent(25), max_unavailable: IntOrPercent::Percent(25) }
+    }
+}
+
+/// One version of a Deployment, as stored.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Deployment {
+    /// The namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+    /// `spec.replicas`.
+    pub replicas: u32,
+    /// `spec.strategy`.
+    pub strategy: Strategy,
+    /// `spec.minReadySeconds`.
+    pub min_ready_seconds: u64,
+    /// `spec.template`.
+    pub template: TemplateId,
+    /// How often the template has been changed (`kubectl rollout restart` changes it): the ReplicaSet of this revision is
+    /// the new one.
+    pub revision: u32,
+}
+
+/// One version of a ReplicaSet, as stored.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ReplicaSet {
+    /// The namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+    /// The Deployment that owns it.
+    pub deployment: Option<DeploymentId>,
+    /// The revision of the Deployment that it was made for.
+    pub revision: u32,
+    /// `spec.template`.
+    pub template: TemplateId,
+    /// `spec.replicas`.
+    pub replicas: u32,
+    /// `spec.minReadySeconds`.
+    pub min_ready_seconds: u64,
+    /// `status.replicas`: active pods that the controller has counted.
+    pub status_replicas: u32,
+    /// `status.readyReplicas`.
+    pub ready_replicas: u32,
+    /// `status.availableReplicas`: ready for `minReadySeconds`.
+    pub available_replicas: u32,
+}

@@ -1,0 +1,123 @@
+//! Everything that can happen, as small values: the table of contents of the simulation is the `match` over these in
+//! [`world`](super::world).
+
+use crate::api::{Kind, NodeId, PodId};
+
+/// An event of the future-event list.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// An action of the scenario is due: index into `Setup::actions`.
+    Action(u32),
+    /// A node that joins becomes Ready.
+    NodeReady(NodeId),
+    /// A watch delivers one version of one object.
+    Deliver(WatchId, Kind, u32, u64),
+    /// A write reaches the store: index of a pending write.
+    Commit(u32),
+    /// An eviction call in the apiserver takes its next step: index of the call.
+    Eviction(u32),
+    /// A controller's worker takes a key.
+    Sync(Controller, u32),
+    /// A delayed key is due in a controller's queue.
+    Requeue(Controller, u32),
+    /// The scheduler takes the next pod.
+    Schedule,
+    /// Pods in the scheduler's back-off or unschedulable queue are due.
+    ScheduleRetry(PodId),
+    /// A kubelet does the next thing for a pod.
+    Kubelet(PodId, KubeletStep),
+    /// The process in a container does something.
+    App(PodId, u8, AppStep),
+    /// A running `kubectl` does its next thing: index of the process, and what.
+    Kubectl(u32, KubectlStep),
+}
+
+/// A watch stream: who reads.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct WatchId(pub u32);
+
+/// The controllers of kube-controller-manager that are modelled.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Controller {
+    /// `pkg/controller/disruption`, by budget.
+    Disruption,
+    /// `pkg/controller/endpointslice`, by Service.
+    EndpointSlice,
+    /// `pkg/controller/deployment`, by Deployment.
+    Deployment,
+    /// `pkg/controller/replicaset`, by ReplicaSet.
+    ReplicaSet,
+    /// The part of `pkg/controller/nodelifecycle` that turns `spec.unschedulable` into a taint, by node.
+    NodeLifecycle,
+}
+
+/// What a kubelet does next for a pod.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum KubeletStep {
+    /// The pod's worker begins the sync that it was asked for.
+    Sync,
+    /// The sandbox is there.
+    SandboxReady,
+    /// The image of the next container is there.
+    ImageReady(u8),
+    /// A container has been started.
+    ContainerStarted(u8),
+    /// An init container has ended, and the PLEG has seen it.
+    InitContainerDone(u8),
+    /// A probe of a container has an answer that changes something.
+    ProbeResult(u8),
+    /// The preStop hook of a container takes its next step.
+    Hook(u8),
+    /// The grace period has run out while a container's preStop hook was running.
+    HookDeadline(u8),
+    /// The stop signal arrives in a container.
+    StopSignal(u8),
+    /// A container's time after the stop signal is over.
+    Kill(u8),
+    /// CRI StopContainer has returned for a container whose process has ended.
+    ContainerStopped(u8),
+    /// The pod's network is taken down.
+    SandboxStopped,
+    /// The status writer takes up this pod.
+    PatchStatus,
+    /// Volumes and cgroups are gone: the object may be deleted.
+    CleanedUp,
+}
+
+/// What the process in a container does next.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum AppStep {
+    /// It listens.
+    Listening,
+    /// It acts on a signal (by its number in [`SIGNALS`]).
+    React(u8),
+    /// It closes its listener, after lingering.
+    CloseListener,
+    /// It exits.
+    Exit,
+}
+
+/// What a running `kubectl` does next.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum KubectlStep {
+    /// Begins.
+    Start,
+    /// The cordon (or other single write) of the n-th node is to be sent.
+    Cordon(u32),
+    /// The pods of the n-th node are to be listed and filtered.
+    List(u32),
+    /// The n-th pod of the current node is to be evicted (or deleted).
+    Evict(u32),
+    /// An answer to the n-th pod's eviction has come.
+    Answer(u32),
+    /// The n-th pod is to be looked at again.
+    Poll(u32),
+    /// The answer to a look at the n-th pod has come.
+    Looked(u32),
+}
+
+/// Signals by number, for [`AppStep::React`].
+pub const SIGNALS: [crate::api::pod::Signal; 7] = {
+    use crate::api::pod::Signal::{Hup, Int, Kill, Quit, Term, Usr1, Winch};
+    [Term, Quit, Int, Usr1, Winch, Hup, Kill]
+};

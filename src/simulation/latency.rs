@@ -1,0 +1,170 @@
+//! The named delays of the model: every hop that takes time has a name, a default distribution and a source.
+
+use crate::engine::{Distribution, Duration};
+
+macro_rules! hops {
+    ($($variant:ident $name:literal $default:expr, $doc:literal, $source:literal;)*) => {
+        /// A hop of the model that takes time. A scenario overrides it under its name in `latencies`.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub enum Hop {
+            $(#[doc = $doc] $variant,)*
+        }
+
+        impl Hop {
+            /// All hops, in the order of their numbers.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The name in a scenario's `latencies`.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// What the hop is.
+            #[must_use]
+            pub const fn description(self) -> &'static str {
+                match self { $(Self::$variant => $doc,)* }
+            }
+
+            /// Where the default comes from.
+            #[must_use]
+            pub const fn source(self) -> &'static str {
+                match self { $(Self::$variant => $source,)* }
+            }
+
+            /// The default.
+            #[must_use]
+            pub fn default_distribution(self) -> Distribution {
+                match self { $(Self::$variant => $default,)* }
+            }
+
+            /// The hop of this name.
+            #[must_use]
+            pub fn by_name(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|h| h.name() == name)
+            }
+        }
+    };
+}
+
+/// Log-normal by median and 99th percentile, in milliseconds.
+fn ms(p50: u64, p99: u64) -> Distribution {
+    Distribution::log_normal(Duration::from_millis(p50), Duration::from_millis(p99)).expect("p50 < p99")
+}
+
+/// Constant milliseconds.
+fn constant(millis: u64) -> Distribution {
+    Distribution::Constant(Duration::from_millis(millis))
+}
+
+hops! {
+    ApiRequest "apiRequest" ms(2, 20),
+        "A request's way to the apiserver and through it (network, authorization, admission), without the commit.",
+        "assumption; the SLO for mutating calls is p99 <= 1 s (kubernetes/community sig-scalability/slos/slos.md)";
+    ApiWrite "apiWrite" ms(8, 60),
+        "The commit of one write to etcd.",
+        "assumption for a healthy cluster";
+    Watch "watch" ms(5, 100),
+        "From a commit to its delivery to one watcher: controllers, scheduler, kubelet or kube-proxy.",
+        "assumption; no constant in the source, the watch-latency SLO is work in progress";
+    DisruptionSync "disruptionSync" ms(10, 150),
+        "Disruption controller: from the event to the start of the sync of a budget.",
+        "assumption";
+    EndpointSliceSync "endpointSliceSync" ms(10, 150),
+        "EndpointSlice controller: from the event to the start of the sync of a Service.",
+        "assumption; the batch period is 0 by default (pkg/controller/endpointslice/config/v1alpha1/defaults.go)";
+    DeploymentSync "deploymentSync" ms(20, 300),
+        "Deployment controller: from the event to the start of a sync.",
+        "assumption";
+    ReplicaSetSync "replicaSetSync" ms(20, 300),
+        "ReplicaSet controller: from the event to the start of a sync.",
+        "assumption";
+    Schedule "schedule" ms(5, 50),
+        "Scheduler: one scheduling cycle of one pod.",
+        "assumption";
+    NodeLifecycleSync "nodeLifecycleSync" ms(10, 100),
+        "Node lifecycle controller: from a node's change to the taint that follows from it.",
+        "assumption";
+    KubeletSync "kubeletSync" ms(10, 100),
+        "Kubelet: from the delivery of a pod's change to the start of its worker's sync (waits for the PLEG come on top).",
+        "shape: pkg/kubelet/pod_workers.go; numbers: assumption";
+    PlegRelist "plegRelist" ms(20, 300),
+        "Kubelet: how long one relist of the PLEG takes; the next one starts 1 s after its end.",
+        "shape: pkg/kubelet/pleg/generic.go, pkg/kubelet/kubelet.go plegRelistPeriod; numbers: assumption";
+    StatusPatch "statusPatch" ms(15, 150),
+        "Kubelet: from a changed status to its patch request; patches of one node go one after the other.",
+        "shape: pkg/kubelet/status/status_manager.go; numbers: assumption";
+    SandboxStart "sandboxStart" ms(400, 2000),
+        "Kubelet: sandbox and network of a new pod.",
+        "assumption within the SLO of 5 s (sig-scalability/slos/pod_startup_latency.md)";
+    ImagePull "imagePull" ms(6000, 60_000),
+        "Pull of an image that the node does not have; one after the other on a node.",
+        "shape: serializeImagePulls, pkg/kubelet/apis/config/v1beta1/defaults.go; numbers: assumption";
+    ContainerStart "containerStart" ms(200, 1000),
+        "Create and start of one container, its image being there.",
+        "assumption within the SLO of 5 s";
+    InitContainerRun "initContainerRun" ms(1000, 5000),
+        "How long an init container runs.",
+        "assumption; set it for your init containers";
+    ProbeLatency "probe" ms(3, 50),
+        "One probe attempt.",
+        "assumption";
+    HookExec "hookExec" ms(80, 500),
+        "From the start of an exec hook to the first command in the container (CRI exec).",
+        "assumption";
+    HookCommand "hookCommand" ms(10, 100),
+        "One command of an exec hook that is neither a sleep nor waits: `nginx -s quit`.",
+        "assumption";
+    HookHttp "hookHttp" ms(3, 50),
+        "An httpGet hook, until its answer.",
+        "assumption";
+    StopContainer "stopContainer" ms(5, 50),
+        "From the kubelet's decision to the signal's arrival in the container (CRI StopContainer).",
+        "assumption";
+    Kill "kill" ms(10, 200),
+        "From SIGKILL to the process's end.",
+        "assumption";
+    ContainerExit "containerExit" ms(30, 300),
+        "From the process's end to the return of CRI StopContainer.",
+        "assumption";
+    SandboxStop "sandboxStop" ms(100, 1000),
+        "From the end of a pod's last container to the end of its network (CNI DEL).",
+        "assumption";
+    PodCleanup "podCleanup" ms(300, 3000),
+        "Kubelet: unmounting volumes and removing cgroups, between the terminal status and the final delete.",
+        "shape: pkg/kubelet/kubelet.go SyncTerminatedPod, volume_manager.go; numbers: assumption";
+    KubeProxySync "kubeProxySync" ms(30, 150),
+        "kube-proxy: one (partial) sync of the rules.",
+        "shape: KEP-3453; numbers: assumption for tens of Services";
+    KubectlStart "kubectlStart" constant(40),
+        "kubectl: from the start of the process to its first request (discovery comes from its cache).",
+        "measured: 40 ms to the first line of output in recordings of a v1.36 cluster";
+    NetworkRtt "networkRtt" Distribution::log_normal(Duration::from_micros(300), Duration::from_millis(2)).expect("p50 < p99"),
+        "Round trip between two pods of the cluster.",
+        "assumption";
+}
+
+/// The distribution of every hop in one scenario.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Latencies {
+    by_hop: Vec<Distribution>,
+}
+
+impl Default for Latencies {
+    fn default() -> Self {
+        Self { by_hop: Hop::ALL.iter().map(|h| h.default_distribution()).collect() }
+    }
+}
+
+impl Latencies {
+    /// The distribution of a hop.
+    #[must_use]
+    pub fn get(&self, hop: Hop) -> &Distribution {
+        &self.by_hop[hop as usize]
+    }
+
+    /// Replaces the distribution of a hop.
+    pub fn set(&mut self, hop: Hop, distribution: Distribution) {
+        self.by_hop[hop as usize] = distribution;
+    }
+}

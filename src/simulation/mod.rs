@@ -1,0 +1,16 @@
+//! The simulation: one [`Setup`] in, one [`Outcome`] out. No input or output, no clock, no threads.
+
+pub mod context;
+pub mod control_plane;
+pub mod event;
+pub mod latency;
+pub mod network;
+pub mod node;
+pub mod observe;
+pub mod operator;
+pub mod outcome;
+pub mod setup;
+pub mod write;
+
+pub use outcome::Outcome;
+pub use setup::Setup;

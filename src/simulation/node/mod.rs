@@ -1,0 +1,1 @@
+//! What happens on a node: the kubelet and the application in a container.

@@ -1,0 +1,233 @@
+//! The causal trace: everything that happened, and what made it happen. A chain of causes leads from a refused
+//! connection back to the `kubectl drain` that began it.
+
+use crate::api::pod::Signal;
+use crate::api::{DeploymentId, NodeId, PdbId, PodId, ReplicaSetId, ServiceId};
+use crate::engine::Time;
+
+/// The identity of a note; 0 is "nothing": the start of the run.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct CauseId(pub u32);
+
+/// One thing that happened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TraceEntry {
+    /// Its number, from 1.
+    pub id: CauseId,
+    /// What caused it.
+    pub cause: CauseId,
+    /// When.
+    pub time: Time,
+    /// What.
+    pub what: What,
+}
+
+macro_rules! whats {
+    ($($(#[$doc:meta])* $variant:ident($($field:ident: $type:ty),*);)*) => {
+        /// What happened.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub enum What {
+            $($(#[$doc])* $variant { $(#[doc = "Which, or how many."] $field: $type),* },)*
+        }
+
+        impl What {
+            /// The note as numbers, for the digest: which kind, then its fields.
+            #[must_use]
+            pub fn words(self) -> [u32; 4] {
+                let mut words = [0; 4];
+                let mut _number = 0;
+                $(
+                    _number += 1;
+                    if let Self::$variant { $($field),* } = self {
+                        words[0] = _number;
+                        let mut _at = 1;
+                        $(words[_at] = $field.word(); _at += 1;)*
+                        return words;
+                    }
+                )*
+                words
+            }
+        }
+    };
+}
+
+whats! {
+    /// An action of the scenario began.
+    ActionStarted(action: u32);
+    /// An action of the scenario is done.
+    ActionDone(action: u32);
+    /// `kubectl drain` began on a node.
+    DrainStarted(kubectl: u32, node: NodeId);
+    /// `kubectl drain` is through with a node: 0, or its exit code.
+    DrainEnded(kubectl: u32, node: NodeId, code: u32);
+    /// A node was marked unschedulable.
+    Cordoned(node: NodeId);
+    /// A node was marked schedulable.
+    Uncordoned(node: NodeId);
+    /// A node got the taint that follows from being unschedulable, or lost it.
+    TaintsChanged(node: NodeId);
+    /// A Node object was created.
+    NodeAdded(node: NodeId);
+    /// A node became Ready.
+    NodeReady(node: NodeId);
+    /// A node lost power.
+    NodeOff(node: NodeId);
+    /// A Node object was deleted.
+    NodeDeleted(node: NodeId);
+    /// An eviction was asked for.
+    EvictionRequested(pod: PodId, kubectl: u32);
+    /// The pod was taken from a budget.
+    EvictionAdmitted(pod: PodId, pdb: PdbId);
+    /// The eviction was refused, with this HTTP status.
+    EvictionRefused(pod: PodId, code: u32);
+    /// The write of the budget met a newer one; the apiserver tries again.
+    EvictionConflict(pod: PodId);
+    /// The pod got its deletionTimestamp, with so many seconds of grace.
+    PodDeleted(pod: PodId, grace_seconds: u32);
+    /// The pod was created.
+    PodCreated(pod: PodId);
+    /// The scheduler found no node.
+    PodUnschedulable(pod: PodId);
+    /// The pod was bound to a node.
+    PodBound(pod: PodId, node: NodeId);
+    /// The pod's Ready condition became true.
+    PodReady(pod: PodId);
+    /// The pod's Ready condition became false.
+    PodNotReady(pod: PodId);
+    /// The pod's status says that all its containers have ended.
+    PodEnded(pod: PodId);
+    /// The pod object is gone.
+    PodRemoved(pod: PodId);
+    /// The kubelet's worker began to set the pod up.
+    PodStarting(pod: PodId);
+    /// A container's process was started.
+    ContainerStarted(pod: PodId, container: u32);
+    /// The process listens.
+    ListenerOpened(pod: PodId);
+    /// The watch told the kubelet of the deletion.
+    KubeletSawDeletion(pod: PodId);
+    /// The kubelet's worker began to stop the pod's containers.
+    KillingStarted(pod: PodId);
+    /// The preStop hook began.
+    PreStopStarted(pod: PodId, container: u32);
+    /// The preStop hook ended by itself.
+    PreStopEnded(pod: PodId, container: u32);
+    /// The grace period ended before the preStop hook did.
+    PreStopOverran(pod: PodId, container: u32);
+    /// A signal arrived in a container.
+    SignalArrived(pod: PodId, container: u32, signal: Signal);
+    /// The process closed its listener: new connections are refused.
+    ListenerClosed(pod: PodId);
+    /// The container's process ended, with this exit code.
+    ContainerExited(pod: PodId, container: u32, code: u32);
+    /// The pod's network is gone: packets go nowhere.
+    NetworkGone(pod: PodId);
+    /// The EndpointSlices of a Service were written, their n-th version.
+    EndpointsWritten(service: ServiceId, version: u32, ready: u32);
+    /// A budget's status was written by its controller.
+    PdbUpdated(pdb: PdbId, allowed: u32, healthy: u32);
+    /// A Deployment was given a number of replicas.
+    DeploymentScaled(deployment: DeploymentId, replicas: u32);
+    /// A Deployment's template was changed.
+    RolloutRestarted(deployment: DeploymentId);
+    /// A ReplicaSet was created or given a number of replicas.
+    ReplicaSetScaled(replica_set: ReplicaSetId, replicas: u32);
+}
+
+/// A field of a note as a number.
+trait Word {
+    fn word(self) -> u32;
+}
+
+macro_rules! words {
+    ($($id:ty),*) => { $(impl Word for $id { fn word(self) -> u32 { self.0 } })* };
+}
+words!(NodeId, PodId, PdbId, ServiceId, DeploymentId, ReplicaSetId);
+
+impl Word for u32 {
+    fn word(self) -> u32 {
+        self
+    }
+}
+
+impl Word for Signal {
+    fn word(self) -> u32 {
+        self as u32
+    }
+}
+
+impl What {
+    /// The pod that it is about, if it is about one.
+    #[must_use]
+    pub const fn pod(self) -> Option<PodId> {
+        match self {
+            Self::EvictionRequested { pod, .. }
+            | Self::EvictionAdmitted { pod, .. }
+            | Self::EvictionRefused { pod, .. }
+            | Self::EvictionConflict { pod }
+            | Self::PodDeleted { pod, .. }
+            | Self::PodCreated { pod }
+            | Self::PodUnschedulable { pod }
+            | Self::PodBound { pod, .. }
+            | Self::PodReady { pod }
+            | Self::PodNotReady { pod }
+            | Self::PodEnded { pod }
+            | Self::PodRemoved { pod }
+            | Self::PodStarting { pod }
+            | Self::ContainerStarted { pod, .. }
+            | Self::ListenerOpened { pod }
+            | Self::KubeletSawDeletion { pod }
+            | Self::KillingStarted { pod }
+            | Self::PreStopStarted { pod, .. }
+            | Self::PreStopEnded { pod, .. }
+            | Self::PreStopOverran { pod, .. }
+            | Self::SignalArrived { pod, .. }
+            | Self::ListenerClosed { pod }
+            | Self::ContainerExited { pod, .. }
+            | Self::NetworkGone { pod } => Some(pod),
+            _ => None,
+        }
+    }
+}
+
+/// The notes of a run in the order in which they were made.
+#[derive(Clone, Debug)]
+pub struct Trace {
+    keep: bool,
+    entries: Vec<TraceEntry>,
+}
+
+impl Trace {
+    /// A trace that keeps its notes, or throws them away.
+    #[must_use]
+    pub const fn new(keep: bool) -> Self {
+        Self { keep, entries: Vec::new() }
+    }
+
+    /// Adds a note.
+    pub fn push(&mut self, entry: TraceEntry) {
+        if self.keep {
+            self.entries.push(entry);
+        }
+    }
+
+    /// All notes, in order of time.
+    #[must_use]
+    pub fn entries(&self) -> &[TraceEntry] {
+        &self.entries
+    }
+
+    /// The note of this number.
+    #[must_use]
+    pub fn get(&self, id: CauseId) -> Option<&TraceEntry> {
+        self.entries.get(id.0.checked_sub(1)? as usize)
+    }
+
+    /// The chain of causes that led to a note, the first cause first, the note itself last.
+    #[must_use]
+    pub fn chain(&self, id: CauseId) -> Vec<TraceEntry> {
+        let mut chain: Vec<_> = std::iter::successors(self.get(id), |entry| self.get(entry.cause)).copied().collect();
+        chain.reverse();
+        chain
+    }
+}

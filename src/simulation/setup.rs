@@ -1,0 +1,318 @@
+//! What a run starts from: a cluster in its steady state, the traffic, and what will be done to it. Everything is
+//! resolved and checked; nothing behind it parses a string again.
+
+use std::collections::BTreeMap;
+
+use crate::api::pod::Signal;
+use crate::api::quantity::Resources;
+use crate::api::workload::Strategy;
+use crate::api::{Labels, Node, Owner, PdbSpec, PodTemplate, Service, ServiceId, Taint, TemplateId, Version};
+use crate::engine::{Distribution, Duration, Time};
+use crate::simulation::latency::Latencies;
+
+/// The input of one run.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Setup {
+    /// The version of all Kubernetes components.
+    pub version: Version,
+    /// How long the run lasts.
+    pub duration: Duration,
+    /// The nodes.
+    pub nodes: Vec<NodeSetup>,
+    /// The Services.
+    pub services: Vec<Service>,
+    /// The PodDisruptionBudgets, already observed by their controller.
+    pub pdbs: Vec<PdbSpec>,
+    /// The pod templates that the workloads refer to.
+    pub templates: Vec<PodTemplate>,
+    /// The Deployments, completely rolled out.
+    pub deployments: Vec<DeploymentSetup>,
+    /// ReplicaSets without a Deployment.
+    pub replica_sets: Vec<ReplicaSetSetup>,
+    /// Single pods: bare ones, and those of controllers that are not modelled.
+    pub pods: Vec<PodSetup>,
+    /// The applications that run in containers.
+    pub apps: Vec<App>,
+    /// The clients.
+    pub traffic: Vec<Traffic>,
+    /// What is done to the cluster.
+    pub actions: Vec<Action>,
+    /// How long things take.
+    pub latencies: Latencies,
+    /// kube-proxy's settings, the same on every node.
+    pub kube_proxy: KubeProxySetup,
+}
+
+/// A node, and when it is there.
+#[derive(Clone, PartialEq, Debug)]
+pub struct NodeSetup {
+    /// The node as it is created.
+    pub node: Node,
+    /// When it becomes Ready; `None`: it has been for long. Nodes that join have no images yet.
+    pub ready_at: Option<Time>,
+}
+
+/// A Deployment of the scenario.
+#[derive(Clone, PartialEq, Debug)]
+pub struct DeploymentSetup {
+    /// The namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+    /// `spec.replicas`.
+    pub replicas: u32,
+    /// `spec.strategy`.
+    pub strategy: Strategy,
+    /// `spec.minReadySeconds`.
+    pub min_ready_seconds: u64,
+    /// `spec.template`.
+    pub template: TemplateId,
+    /// Nodes for the first pods, in order; the scheduler's rules place the others.
+    pub placement: Vec<String>,
+}
+
+/// A ReplicaSet without a Deployment.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ReplicaSetSetup {
+    /// The namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+    /// `spec.replicas`.
+    pub replicas: u32,
+    /// `spec.minReadySeconds`.
+    pub min_ready_seconds: u64,
+    /// `spec.template`.
+    pub template: TemplateId,
+    /// Nodes for the first pods, in order.
+    pub placement: Vec<String>,
+}
+
+/// A single pod.
+#[derive(Clone, PartialEq, Debug)]
+pub struct PodSetup {
+    /// The name.
+    pub name: String,
+    /// Its controller, if any.
+    pub owner: Owner,
+    /// What it is made of; carries the namespace.
+    pub template: TemplateId,
+    /// Where it runs; the scheduler's rules place it if `None`.
+    pub node: Option<String>,
+}
+
+/// How the process in a container starts, serves and ends.
+#[derive(Clone, PartialEq, Debug)]
+pub struct App {
+    /// The name of the profile, for reports.
+    pub profile: String,
+    /// From the start of the process to its listening socket.
+    pub startup: Distribution,
+    /// How long a request is worked on.
+    pub service_time: Distribution,
+    /// From a signal's arrival to what the process does about it.
+    pub reaction: Distribution,
+    /// The signal that the runtime sends to stop the container: `lifecycle.stopSignal`, else the image's STOPSIGNAL,
+    /// else SIGTERM.
+    pub stop_signal: Signal,
+    /// What each signal makes it do. A signal that is not here has no handler, and PID 1 then ignores it
+    /// (pid_namespaces(7)).
+    pub reactions: BTreeMap<Signal, Reaction>,
+    /// How long the server keeps an idle connection open; `None`: for ever.
+    pub keep_alive_timeout: Option<Duration>,
+}
+
+/// What a process does on a signal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reaction {
+    /// Nothing.
+    Ignore,
+    /// Ends at once: whatever is in flight is cut, idle connections are closed.
+    ExitNow,
+    /// Winds down, then exits.
+    Drain {
+        /// Goes on accepting connections for so long first.
+        linger: Duration,
+        /// Then closes the listener and idle connections and finishes what is in flight, for at most this long (`None`:
+        /// as long as it takes); what is left is cut.
+        in_flight_max: Option<Duration>,
+        /// Works so long after the last request before it exits (flushing, closing pools).
+        work: Duration,
+    },
+}
+
+/// kube-proxy on every node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KubeProxySetup {
+    /// `--iptables-min-sync-period`: no sync begins sooner after the end of the one before. 1 s by default for iptables and
+    /// nftables (`pkg/proxy/apis/config/v1alpha1/defaults.go`, v1.36).
+    pub min_sync_period: Duration,
+}
+
+impl Default for KubeProxySetup {
+    fn default() -> Self {
+        Self { min_sync_period: Duration::from_secs(1) }
+    }
+}
+
+/// A stream of requests to one Service.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Traffic {
+    /// A name for reports and for keyed draws.
+    pub name: String,
+    /// Where the requests go.
+    pub service: ServiceId,
+    /// Requests per second, all clients together.
+    pub rate: f64,
+    /// How the requests are spaced.
+    pub arrivals: Arrivals,
+    /// The nodes that the clients sit on, one client each, with equal shares of the rate.
+    pub from: Vec<String>,
+    /// What the clients do about connections.
+    pub connections: Connections,
+    /// A request that has not been answered after this time has failed: connecting and answering together.
+    pub timeout: Duration,
+    /// The first request comes after this time.
+    pub start: Time,
+    /// No request is sent from this time on; `None`: to the end of the run.
+    pub stop: Option<Time>,
+}
+
+/// How requests are spaced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Arrivals {
+    /// Independently: exponential gaps.
+    Poisson,
+    /// Evenly, each client with a phase of its own.
+    Constant,
+}
+
+/// What a client does about connections.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Connections {
+    /// A new one for each request.
+    New,
+    /// Idle ones are used again, the most recent first.
+    KeepAlive {
+        /// At most so many are kept idle per client; more are closed when their request is done.
+        idle_max: u32,
+        /// An idle connection is closed by the client after this time; `None`: never.
+        idle_timeout: Option<Duration>,
+    },
+}
+
+/// Something that is done to the cluster.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Action {
+    /// A name that other actions may wait for; empty if none was given.
+    pub name: String,
+    /// When.
+    pub when: When,
+    /// What.
+    pub what: ActionKind,
+}
+
+/// When an action happens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum When {
+    /// At this time.
+    At(Time),
+    /// So long after the action of this index is done.
+    After(usize, Duration),
+}
+
+/// What is done.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ActionKind {
+    /// `kubectl drain NODE…`: one process.
+    Drain(DrainOptions),
+    /// `kubectl cordon NODE`.
+    Cordon(String),
+    /// `kubectl uncordon NODE`.
+    Uncordon(String),
+    /// `kubectl delete pod`.
+    DeletePod {
+        /// The namespace.
+        namespace: String,
+        /// The name, or the name's beginning: the first living pod in order of creation that has it.
+        name: String,
+        /// `--grace-period`.
+        grace_seconds: Option<i64>,
+    },
+    /// `kubectl scale deployment`.
+    Scale {
+        /// Index into [`Setup::deployments`].
+        deployment: usize,
+        /// The new number of replicas.
+        replicas: u32,
+    },
+    /// `kubectl rollout restart deployment`.
+    RolloutRestart {
+        /// Index into [`Setup::deployments`].
+        deployment: usize,
+    },
+    /// A machine joins: its Node object is created now, and is Ready after its start-up.
+    AddNode {
+        /// The node.
+        node: Node,
+        /// From now to Ready.
+        ready_after: Duration,
+    },
+    /// The machine loses power: its pods and their network vanish, nobody is told.
+    ShutOff(String),
+    /// The Node object is deleted (`kubectl delete node`).
+    DeleteNode(String),
+}
+
+/// `kubectl drain`, with its flags.
+#[derive(Clone, PartialEq, Debug)]
+pub struct DrainOptions {
+    /// The nodes, in the order given.
+    pub nodes: Vec<String>,
+    /// `--force`.
+    pub force: bool,
+    /// `--ignore-daemonsets`.
+    pub ignore_daemonsets: bool,
+    /// `--delete-emptydir-data`.
+    pub delete_emptydir_data: bool,
+    /// `--disable-eviction`: plain deletes, budgets are not asked.
+    pub disable_eviction: bool,
+    /// `--grace-period`; negative: the pod's own.
+    pub grace_period: i64,
+    /// `--timeout`, per node; zero: none.
+    pub timeout: Duration,
+    /// `--pod-selector`.
+    pub pod_selector: Option<crate::api::Selector>,
+    /// `--skip-wait-for-delete-timeout`, seconds; 0: off.
+    pub skip_wait_for_delete_timeout: u64,
+}
+
+impl Default for DrainOptions {
+    fn default() -> Self {
+        Self {
+            nodes: Vec::new(),
+            force: false,
+            ignore_daemonsets: false,
+            delete_emptydir_data: false,
+            disable_eviction: false,
+            grace_period: -1,
+            timeout: Duration::ZERO,
+            pod_selector: None,
+            skip_wait_for_delete_timeout: 0,
+        }
+    }
+}
+
+/// A plain node: 4 cores, 16 GiB, 110 pods, labelled with its host name.
+#[must_use]
+pub fn plain_node(name: &str) -> Node {
+    Node {
+        name: name.to_string(),
+        labels: Labels::from([("kubernetes.io/hostname".to_string(), name.to_string())]),
+        unschedulable: false,
+        taints: Vec::<Taint>::new(),
+        ready: true,
+        allocatable: Resources { cpu_millis: 4000, memory_bytes: 16 << 30 },
+        pods_max: 110,
+    }
+}
