@@ -11,6 +11,8 @@ mod error;
 mod histogram;
 mod log_normal;
 mod mixture;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
