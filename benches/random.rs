@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use drainsim::engine::{Distribution, DistributionError, Duration, Key, Random};
+use drainsim::engine::{Distribution, DistributionError, Duration, Key, Random, Sampler};
 
 /// Draws per measured iteration, a number between two refills of any buffer.
 const DRAWS: u64 = 1000;
@@ -50,6 +50,14 @@ fn samples(c: &mut Criterion) -> Result<(), DistributionError> {
             b.iter(|| {
                 (0..DRAWS)
                     .fold(Duration::ZERO, |sum, index| sum + black_box(distribution).sample(random.unit(key, index)))
+            })
+        });
+    }
+    for (name, distribution) in cases {
+        let sampler = Sampler::new(distribution);
+        group.bench_function(format!("{name}, tabulated"), |b| {
+            b.iter(|| {
+                (0..DRAWS).fold(Duration::ZERO, |sum, index| sum + black_box(&sampler).sample(random.unit(key, index)))
             })
         });
     }

@@ -5,7 +5,7 @@
 //! - [`Time`] and [`Duration`]: instants and spans, in whole nanoseconds.
 //! - [`EventQueue`]: the future-event list. It hands out events by time, first scheduled first out among equals.
 //! - [`Random`]: draws that are identified by seed, [`Key`] and index, or as a sequential [`Stream`] of a key.
-//! - [`Distribution`]: spans of time by inversion, monotone in the uniform number that is put in.
+//! - [`Distribution`]: spans of time by inversion, monotone in the uniform number that is put in; as a [`Sampler`], fast.
 //!
 //! Everything is deterministic: the same program with the same seed does the same on every platform, bit for bit.
 //!
@@ -92,7 +92,7 @@ mod queue;
 mod random;
 mod time;
 
-pub use distribution::{Distribution, DistributionError, Histogram, LogNormal};
+pub use distribution::{Distribution, DistributionError, Histogram, LogNormal, Sampler};
 pub use queue::{EventQueue, Timer};
 pub use random::{Key, Random, Stream};
 pub use time::{Duration, ParseDurationError, Time};

@@ -79,6 +79,22 @@ proptest! {
     }
 
     #[test]
+    fn a_sample_never_falls(
+        distribution in any_distribution(),
+        units in prop::collection::vec((0..30u32, 0.0..1.0f64, any::<bool>()), 300),
+    ) {
+        let sampler = Sampler::new(distribution);
+        // Both tails as often as the middle.
+        let mut units: Vec<f64> = units
+            .into_iter()
+            .map(|(octave, unit, upper)| (unit / (1u64 << octave) as f64, upper))
+            .map(|(unit, upper)| if upper { 1.0 - unit } else { unit })
+            .collect();
+        units.sort_by(f64::total_cmp);
+        prop_assert!(units.is_sorted_by_key(|&unit| sampler.sample(unit)));
+    }
+
+    #[test]
     fn a_cdf_never_falls(distribution in any_distribution(), x in any::<u64>(), y in any::<u64>(), shift in 0..64u32) {
         let (low, high) = (x.min(y) >> shift, x.max(y) >> shift);
         let (low, high) = (distribution.cdf(Duration::from_nanos(low)), distribution.cdf(Duration::from_nanos(high)));
@@ -198,6 +214,42 @@ fn samples_have_the_stated_mean() {
         let bound = 4.0 * (variance / N as f64).sqrt() + 1e-9 * mean;
         let stated = distribution.mean().as_nanos() as f64;
         assert!((mean - stated).abs() <= bound, "{distribution}: {mean} is not {stated} ± {bound}");
+    }
+}
+
+#[test]
+fn a_sampler_agrees_with_its_distribution() {
+    let random = Random::new(13);
+    let key = Key::new("sampler");
+    for distribution in all() {
+        let sampler = Sampler::new(distribution.clone());
+        for i in 0..20_000 {
+            // Both tails as often as the middle.
+            let tail = libm::exp2(-30.0 * random.unit(key, 2 * i));
+            let p = if random.below(key, 2 * i + 1, 2) == 0 { tail } else { 1.0 - tail };
+            let (ours, exact) = (sampler.sample(p).as_nanos(), distribution.quantile(p).as_nanos());
+            assert!(ours.abs_diff(exact) <= 2 + exact / 4000, "{distribution} at {p}: {ours} is not {exact}");
+        }
+        for p in [0.0, 1.0, -1.0, f64::NAN] {
+            assert_eq!(sampler.sample(p), distribution.quantile(p));
+        }
+    }
+}
+
+#[test]
+fn a_sample_never_falls_from_one_grid_point_to_the_next() {
+    let end = 1u64 << Probability::DIGITS;
+    for distribution in all() {
+        let sampler = Sampler::new(distribution);
+        // Around joints of cells: both ends of the table, a power of two, the middle, and 0.9, where mixtures jump.
+        for place in [1 << 29, end - (1 << 29), end / 16, end / 32 * 31, end / 2, end / 10 * 9, end / 64 * 33] {
+            let mut previous = Duration::ZERO;
+            for p in place - 600..place + 600 {
+                let span = sampler.sample(p as f64 / end as f64);
+                assert!(previous <= span, "{} at {p}: {span} after {previous}", sampler.distribution());
+                previous = span;
+            }
+        }
     }
 }
 
