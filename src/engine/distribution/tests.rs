@@ -110,7 +110,8 @@ proptest! {
         // Above 2^53 ns a float skips nanoseconds, and the logarithm of a huge span costs some digits more.
         let slack = 1 + (span >> 44);
         let above = distribution.cdf(Duration::from_nanos(span.saturating_add(slack)));
-        prop_assert!(above >= p - 1e-12, "cdf {above} above {span}");
+        // A quantile beyond the longest span that there is (585 years) is cut off there.
+        prop_assert!(above >= p - 1e-12 || span == u64::MAX, "cdf {above} above {span}");
         if let Some(below) = span.checked_sub(slack + 1) {
             let below = distribution.cdf(Duration::from_nanos(below));
             prop_assert!(below <= p + 1e-12, "cdf {below} below {span}");
