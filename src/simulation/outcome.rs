@@ -31,6 +31,8 @@ pub struct Outcome {
     pub failures: Vec<Failure>,
     /// Names of nodes, by [`NodeId`].
     pub node_names: Vec<String>,
+    /// Names of ReplicaSets, by [`ReplicaSetId`](crate::api::ReplicaSetId).
+    pub replica_set_names: Vec<String>,
     /// Names of clients' traffic streams, by index.
     pub traffic_names: Vec<String>,
     /// The causal trace; empty if it was off.
