@@ -181,7 +181,7 @@ impl Summary {
         let slack: Vec<f64> = runs.iter().filter_map(|r| r.least_slack).map(|nanos| nanos as f64 / 1e9).collect();
         Some(Self {
             runs: count,
-            failed: Spread::new(&failed)?,
+            failed: Spread::new(&failed, 0.0)?,
             failure_fraction: (requests.sent > 0).then(|| {
                 let interval = statistics::ratio_interval(&failed, &sent, CONFIDENCE).filter(|_| with_failures > 0);
                 (requests.failed() as f64 / requests.sent as f64, interval)
@@ -192,7 +192,7 @@ impl Summary {
                 some => statistics::wilson(some, count, CONFIDENCE),
             },
             drains: drains(runs),
-            least_slack: Spread::new(&slack),
+            least_slack: Spread::new(&slack, f64::NEG_INFINITY),
             expectations: expectations(runs),
             worst: Worst { seed: worst.seed, failed: worst.requests.failed(), least_slack: worst.least_slack },
             requests,
@@ -207,9 +207,9 @@ impl Summary {
 }
 
 impl Spread {
-    /// How these numbers are spread; `None` for none.
+    /// How these numbers are spread, none of which can be below `floor`; `None` for none.
     #[must_use]
-    pub fn new(values: &[f64]) -> Option<Self> {
+    pub fn new(values: &[f64], floor: f64) -> Option<Self> {
         let mut sorted = values.to_vec();
         sorted.sort_by(f64::total_cmp);
         let percentile = |of_hundred: u8| {
@@ -220,7 +220,8 @@ impl Spread {
         Some(Self {
             count: values.len() as u64,
             mean: statistics::mean(values),
-            mean_interval: statistics::mean_interval(values, CONFIDENCE),
+            mean_interval: statistics::mean_interval(values, CONFIDENCE)
+                .map(|Interval { low, high }| Interval { low: low.max(floor), high }),
             min: *sorted.first()?,
             percentiles: [percentile(50)?, percentile(90)?, percentile(99)?],
             max: *sorted.last()?,
@@ -242,7 +243,7 @@ fn drains(runs: &[Run]) -> Vec<DrainSummary> {
             node: node.to_string(),
             started: of_node().count() as u64,
             completed: took.len() as u64,
-            duration: Spread::new(&took),
+            duration: Spread::new(&took, 0.0),
         }
     };
     nodes.into_iter().map(summary).collect()

@@ -187,6 +187,8 @@ pub struct PodOutcome {
     pub node: Option<String>,
     /// Its Services.
     pub services: Vec<ServiceId>,
+    /// The names of its containers, in the order of the notes' numbers.
+    pub containers: Vec<String>,
     /// When it was created; pods of the steady state at 0.
     pub created_at: Time,
     /// The instants.

@@ -1,0 +1,3 @@
+//! x
+pub struct Question;
+pub fn explain() {}
