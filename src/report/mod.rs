@@ -3,6 +3,7 @@
 
 pub mod explain;
 pub mod json;
+pub mod metrics;
 pub mod summary;
 pub mod text;
 

@@ -38,6 +38,9 @@ pub fn sentence(names: &Names<'_>, what: What) -> Sentence {
         What::NodeAdded { node } => ("apiserver".to_string(), format!("{} is registered", names.node(node))),
         What::NodeReady { node } => (format!("kubelet {}", names.node(node)), "the node is Ready".to_string()),
         What::NodeOff { node } => (names.node(node), "the machine loses power".to_string()),
+        What::NodeUnreachable { node } => {
+            ("node lifecycle controller".to_string(), format!("{} is silent: Ready becomes Unknown", names.node(node)))
+        }
         What::NodeDeleted { node } => {
             ("apiserver".to_string(), format!("the Node object {} is deleted", names.node(node)))
         }
