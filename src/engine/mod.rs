@@ -87,7 +87,7 @@
 
 mod distribution;
 mod heap;
-mod normal;
+pub(crate) mod normal;
 mod queue;
 mod random;
 mod time;

@@ -12,7 +12,7 @@ pub(super) fn cdf(z: f64) -> f64 {
 ///
 /// PPND16 of Wichura, "Algorithm AS 241: The percentage points of the normal distribution", Applied Statistics 37
 /// (1988) 477–484: three rational functions, relative error about 10⁻¹⁶.
-pub(super) fn quantile(p: f64) -> f64 {
+pub(crate) fn quantile(p: f64) -> f64 {
     let q = p - 0.5;
     if q.abs() <= 0.425 {
         let r = 0.180625 - q * q;

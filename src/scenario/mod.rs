@@ -1,0 +1,3 @@
+//! What a person writes about a run.
+
+pub mod expectation;
