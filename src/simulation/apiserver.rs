@@ -23,6 +23,10 @@ pub fn commit(ctx: &mut Context<'_>, network: &mut Network<'_>, write: Write) ->
     match write {
         Write::CreatePod { replica_set, ordinal } => create_pod(ctx, replica_set, ordinal),
         Write::BindPod { pod, node } => {
+            let head = ctx.store.pods.head(pod.index()).ok_or(WriteError::NotFound)?;
+            if head.node.is_some() || head.deletion.is_some() {
+                return Err(WriteError::Conflict); // pkg/registry/core/pod/storage/storage.go setPodNodeAndMetadata
+            }
             update_pod(ctx, pod, None, |p| p.node = Some(node))?;
             ctx.note(What::PodBound { pod, node });
             ctx.publish(Kind::Pod, pod.0);
@@ -88,11 +92,11 @@ pub fn commit(ctx: &mut Context<'_>, network: &mut Network<'_>, write: Write) ->
             });
             let ready = endpoints.ready_count();
             let version = u32::try_from(ctx.store.endpoints.version_count(service.index())).unwrap_or(u32::MAX);
-            ctx.note(What::EndpointsWritten { service, version, ready });
+            let cause = ctx.note(What::EndpointsWritten { service, version, ready });
             for pod in gone {
                 ctx.observer.pod_mut(pod).endpoint_not_ready_at.get_or_insert(now);
             }
-            network.endpoints_written(now, service, &endpoints);
+            network.endpoints_written(now, service, &endpoints, cause);
             ctx.store.put_endpoints(now, service, endpoints);
             ctx.publish(Kind::Endpoints, service.0);
             Ok(())

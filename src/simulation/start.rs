@@ -152,7 +152,8 @@ fn add_pod(world: &mut World<'_>, meta: PodMeta, pod: Pod, node: Option<&str>) -
     } else {
         world.scheduler.on_pod(&mut world.ctx, id, None, Some(version));
     }
-    world.replica_set.on_pod(&mut world.ctx, id, None, Some(version));
+    world.replica_set.start_with(&world.ctx, id);
+    world.deployment.start_with(&world.ctx, id);
     world.ctx.observer.pod_mut(id).ready_at = node.map(|_| Time::ZERO);
     match node {
         Some(_) if is_mirror => {}
@@ -174,7 +175,7 @@ fn derived_objects(world: &mut World<'_>) {
     for service in (0..ctx.store.services.len()).map(ServiceId::from) {
         let revision = ctx.store.revision();
         let (endpoints, _) = endpoint_slice::compute(ctx, service, revision, revision);
-        world.network.endpoints_written(Time::ZERO, service, &endpoints);
+        world.network.endpoints_written(Time::ZERO, service, &endpoints, ctx.cause);
         ctx.store.put_endpoints(Time::ZERO, service, endpoints);
     }
     ctx.watches.start_at(ctx.store.revision());

@@ -1,27 +1,29 @@
 //! The outcome of a finished run.
 
-use crate::api::{PdbId, PodId, ServiceId};
+use crate::api::{PdbId, PodId, ServiceId, Store};
 use crate::engine::{Duration, Time};
+use crate::simulation::eviction::Evictions;
 use crate::simulation::outcome::{FailureKind, Outcome, PdbOutcome, PodOutcome, ServiceOutcome};
 use crate::simulation::world::World;
 
 /// Takes the world apart.
-pub(super) fn outcome(mut world: World<'_>, seed: u64, end: Time, events: u64) -> Outcome {
-    let network = world.network.finish(end);
+pub(super) fn outcome(world: World<'_>, seed: u64, end: Time, events: u64) -> Outcome {
+    let World { mut ctx, network, evictions, kubectl, warnings, .. } = world;
+    let network = network.finish(end);
     debug_assert_eq!(
         network.requests.sent,
         network.requests.ok + network.requests.ok_after_retry + network.requests.failed() + network.requests.unfinished,
         "every request ends in exactly one outcome"
     );
-    let store = &world.ctx.store;
-    for (pod, failed) in &network.failed_by_pod {
-        world.ctx.observer.pod_mut(*pod).failed_requests = *failed;
-    }
+    let store = &ctx.store;
     let mut pods = Vec::with_capacity(store.pod_meta.len());
     for (number, meta) in store.pod_meta.iter().enumerate() {
         let id = PodId::from(number);
-        let times = world.ctx.observer.pod_mut(id);
-        times.last_route_clean = network.last_route_clean.get(&id).copied();
+        let times = ctx.observer.pod_mut(id);
+        if let Some(traffic) = network.pods.get(number) {
+            times.last_route_clean = traffic.last_route_clean;
+            times.failed_requests = traffic.failed;
+        }
         let times = *times;
         let last = store.pods.history(number).iter().rev().find_map(|v| v.value.as_ref());
         let node = last.and_then(|p| p.node).map(|n| store.node_name(n).to_string());
@@ -36,6 +38,7 @@ pub(super) fn outcome(mut world: World<'_>, seed: u64, end: Time, events: u64) -
             name: meta.name.clone(),
             node,
             services,
+            containers: store.templates[meta.template.index()].containers.iter().map(|c| c.name.clone()).collect(),
             created_at: meta.created_at,
             times,
             slack_nanos,
@@ -44,11 +47,11 @@ pub(super) fn outcome(mut world: World<'_>, seed: u64, end: Time, events: u64) -
     let services = (0..store.services.len())
         .map(ServiceId::from)
         .map(|id| {
-            let mut requests = network.by_service.get(&id).cloned().unwrap_or_default();
+            let mut requests = network.services.get(id.index()).cloned().unwrap_or_default();
             for kind in FailureKind::ALL {
                 requests.failed_by.entry(kind).or_default();
             }
-            let (ready_endpoints, zero_endpoints) = ready_endpoints(&world, id, end);
+            let (ready_endpoints, zero_endpoints) = ready_endpoints(store, id, end);
             ServiceOutcome {
                 id,
                 name: store.services[id.index()].full_name(),
@@ -59,7 +62,7 @@ pub(super) fn outcome(mut world: World<'_>, seed: u64, end: Time, events: u64) -
             }
         })
         .collect();
-    let mut digest = world.ctx.observer.digest;
+    let mut digest = ctx.observer.digest;
     for number in [network.requests.sent, network.requests.ok, network.requests.unfinished] {
         digest.number(number);
     }
@@ -78,14 +81,17 @@ pub(super) fn outcome(mut world: World<'_>, seed: u64, end: Time, events: u64) -
         events,
         requests,
         services,
-        drains: world.kubectl.outcomes(end),
+        drains: kubectl.outcomes(end),
         pods,
-        pdbs: (0..store.pdb_specs.len()).map(PdbId::from).map(|id| pdb(&world, id)).collect(),
+        pdbs: (0..store.pdb_specs.len()).map(PdbId::from).map(|id| pdb(store, &evictions, id)).collect(),
         failures: network.failures,
         node_names: (0..store.nodes.len()).map(|n| store.node_name(crate::api::NodeId::from(n)).to_string()).collect(),
-        traffic_names: world.ctx.setup.traffic.iter().map(|t| t.name.clone()).collect(),
-        trace: world.ctx.observer.trace,
-        warnings: world.warnings,
+        replica_set_names: (0..store.replica_sets.len())
+            .map(|n| store.replica_sets.head(n).map_or_else(String::new, |rs| rs.name.clone()))
+            .collect(),
+        traffic_names: ctx.setup.traffic.iter().map(|t| t.name.clone()).collect(),
+        trace: ctx.observer.trace,
+        warnings,
     }
 }
 
@@ -96,9 +102,9 @@ fn difference(a: Time, b: Time) -> i64 {
 }
 
 /// The number of ready endpoints over time, and how long it was zero.
-fn ready_endpoints(world: &World<'_>, id: ServiceId, end: Time) -> (Vec<(Time, u32)>, Duration) {
+fn ready_endpoints(store: &Store, id: ServiceId, end: Time) -> (Vec<(Time, u32)>, Duration) {
     let mut steps: Vec<(Time, u32)> = Vec::new();
-    for version in world.ctx.store.endpoints.history(id.index()) {
+    for version in store.endpoints.history(id.index()) {
         let ready = version.value.as_ref().map_or(0, crate::api::Endpoints::ready_count);
         if steps.last().is_none_or(|(_, last)| *last != ready) {
             steps.push((version.time, ready));
@@ -110,9 +116,8 @@ fn ready_endpoints(world: &World<'_>, id: ServiceId, end: Time) -> (Vec<(Time, u
     (steps, zero)
 }
 
-fn pdb(world: &World<'_>, id: PdbId) -> PdbOutcome {
-    let store = &world.ctx.store;
-    let tally = world.evictions.tally.get(id.index()).copied().unwrap_or_default();
+fn pdb(store: &Store, evictions: &Evictions, id: PdbId) -> PdbOutcome {
+    let tally = evictions.tally.get(id.index()).copied().unwrap_or_default();
     // the first version is the budget as created, the second one the status of the steady state
     let history: Vec<_> = store
         .pdbs

@@ -3,7 +3,7 @@
 //! It never touches pods, only `spec.replicas` of ReplicaSets, and never asks a budget. An eviction does not concern it
 //! at all: the ReplicaSet replaces the pod.
 //!
-//! What one sync does is decided by pure functions in [`plan`], from the ReplicaSets as the informer shows them; the
+//! What one sync does is decided by pure functions in `plan`, from the ReplicaSets as the informer shows them; the
 //! writes of a plan are then sent one after the other, each after the answer to the one before.
 //!
 //! Source: `pkg/controller/deployment/{deployment_controller,sync,rolling,recreate}.go` and
@@ -361,5 +361,173 @@ fn new_replica_set(deployment: &Deployment, id: DeploymentId, replicas: u32) -> 
         status_replicas: 0,
         ready_replicas: 0,
         available_replicas: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{IntOrPercent, Phase, TemplateId};
+    use crate::simulation::control_plane::harness::{Cluster, living, setup, template};
+    use crate::simulation::setup::plain_node;
+
+    fn deployment(replicas: u32, strategy: Strategy) -> Deployment {
+        Deployment {
+            namespace: "default".into(),
+            name: "web".into(),
+            replicas,
+            strategy,
+            min_ready_seconds: 0,
+            template: TemplateId(0),
+            revision: 1,
+        }
+    }
+
+    fn rolling(max_surge: u32, max_unavailable: u32) -> Strategy {
+        Strategy::RollingUpdate {
+            max_surge: IntOrPercent::Int(max_surge),
+            max_unavailable: IntOrPercent::Int(max_unavailable),
+        }
+    }
+
+    fn restart(cluster: &mut Cluster<'_>, id: DeploymentId) {
+        cluster.change_deployment(id, |d| d.revision += 1);
+    }
+
+    /// `spec.replicas` of all ReplicaSets, the oldest first.
+    fn sizes(cluster: &Cluster<'_>) -> Vec<u32> {
+        let sets = &cluster.ctx.store.replica_sets;
+        (0..sets.len()).filter_map(|i| Some(sets.head(i)?.replicas)).collect()
+    }
+
+    #[test]
+    fn names_are_stable_and_tell_revisions_apart() {
+        let first = replica_set_name("default", "web", 1);
+        assert_eq!(first, replica_set_name("default", "web", 1));
+        assert_ne!(first, replica_set_name("default", "web", 2));
+        let hash = first.strip_prefix("web-").unwrap();
+        assert_eq!(hash.len(), 10);
+        assert!(hash.chars().all(|c| "bcdfghjklmnpqrstvwxz2456789".contains(c)), "{hash}");
+    }
+
+    #[test]
+    fn a_rolling_update_stays_between_its_fenceposts() {
+        for (strategy, between) in [(rolling(1, 0), 4..=5), (rolling(0, 1), 3..=4), (rolling(2, 2), 2..=6)] {
+            let setup = setup();
+            let mut cluster = Cluster::new(&setup, ["a", "b", "c"].map(plain_node));
+            cluster.ctx.store.add_template(template("web", 10));
+            let id = cluster.add_deployment(deployment(4, strategy));
+            cluster.start();
+            restart(&mut cluster, id);
+            for second in 1..=60 {
+                cluster.run_to(second);
+                let active = living(&cluster.ctx).filter(|(_, p)| p.is_active());
+                let ready = active.filter(|(_, p)| p.ready).count();
+                assert!(ready >= *between.start(), "{strategy:?}: {ready} ready after {second} s");
+                let wanted: u32 = sizes(&cluster).iter().sum();
+                assert!(wanted as usize <= *between.end(), "{strategy:?}: {wanted} wanted after {second} s");
+            }
+            assert_eq!(sizes(&cluster), [0, 4], "{strategy:?}");
+            assert_eq!(living(&cluster.ctx).count(), 4, "{strategy:?}");
+        }
+    }
+
+    #[test]
+    fn recreate_leaves_a_gap() {
+        let setup = setup();
+        let mut cluster = Cluster::new(&setup, ["a", "b"].map(plain_node));
+        cluster.ctx.store.add_template(template("web", 10));
+        let id = cluster.add_deployment(deployment(3, Strategy::Recreate));
+        cluster.start();
+        cluster.after_commit = Some(|ctx| {
+            let old_runs = living(ctx).any(|(p, pod)| p.0 < 3 && !pod.phase.is_terminal());
+            let new = living(ctx).any(|(p, _)| p.0 >= 3);
+            assert!(!(old_runs && new), "a new pod while an old one runs");
+        });
+        restart(&mut cluster, id);
+        cluster.run_to(60);
+        assert_eq!(sizes(&cluster), [0, 3]);
+        assert!(living(&cluster.ctx).all(|(_, p)| p.ready && p.phase == Phase::Running));
+    }
+
+    #[test]
+    fn scaling_changes_the_one_replica_set() {
+        let setup = setup();
+        let mut cluster = Cluster::new(&setup, ["a", "b"].map(plain_node));
+        cluster.ctx.store.add_template(template("web", 10));
+        let id = cluster.add_deployment(deployment(2, Strategy::default()));
+        cluster.start();
+        for (replicas, at) in [(5, 20), (1, 40), (0, 60), (2, 80)] {
+            cluster.change_deployment(id, |d| d.replicas = replicas);
+            cluster.run_to(at);
+            assert_eq!(sizes(&cluster), [replicas]);
+            assert_eq!(living(&cluster.ctx).count(), replicas as usize);
+        }
+    }
+
+    #[test]
+    fn a_second_restart_overtakes_the_first() {
+        let setup = setup();
+        let mut cluster = Cluster::new(&setup, ["a", "b", "c"].map(plain_node));
+        cluster.ctx.store.add_template(template("web", 10));
+        let id = cluster.add_deployment(deployment(6, rolling(2, 1)));
+        cluster.start();
+        restart(&mut cluster, id);
+        cluster.run_to(3);
+        restart(&mut cluster, id);
+        cluster.run_to(120);
+        assert_eq!(sizes(&cluster), [0, 0, 6]);
+        assert_eq!(living(&cluster.ctx).count(), 6);
+    }
+
+    /// A setup in which the watch needs 2 s.
+    fn slow_watch() -> crate::simulation::Setup {
+        let mut setup = setup();
+        setup.latencies.set(Hop::Watch, crate::engine::Distribution::Constant(crate::engine::Duration::from_secs(2)));
+        setup
+    }
+
+    #[test]
+    fn a_conflict_is_retried_until_the_view_is_fresh() {
+        let setup = slow_watch();
+        let mut cluster = Cluster::new(&setup, ["a", "b"].map(plain_node));
+        cluster.ctx.store.add_template(template("web", 10));
+        let id = cluster.add_deployment(deployment(2, Strategy::default()));
+        cluster.start();
+        cluster.change_deployment(id, |d| d.replicas = 3);
+        cluster.run_to(1);
+        cluster.change_replica_set(ReplicaSetId(0), |rs| rs.available_replicas = 1);
+        cluster.run_to(20);
+        assert_eq!(sizes(&cluster), [3]);
+        let attempts = cluster.commits.iter().filter(|(_, w)| matches!(w, Write::ScaleReplicaSet { .. })).count();
+        assert!((8..30).contains(&attempts), "{attempts} attempts in the 4 s of stale views: without back-off, 100");
+    }
+
+    #[test]
+    fn a_replica_set_that_is_not_in_view_is_not_created_again() {
+        let setup = slow_watch();
+        let mut cluster = Cluster::new(&setup, ["a", "b"].map(plain_node));
+        cluster.ctx.store.add_template(template("web", 10));
+        let id = cluster.add_deployment(deployment(2, Strategy::default()));
+        cluster.start();
+        restart(&mut cluster, id);
+        cluster.run_to(1);
+        cluster.change_deployment(id, |d| d.min_ready_seconds = 1);
+        cluster.run_to(60);
+        assert_eq!(sizes(&cluster), [0, 2]);
+    }
+
+    #[test]
+    fn an_eviction_is_no_business_of_the_deployment() {
+        let setup = setup();
+        let mut cluster = Cluster::new(&setup, ["a", "b"].map(plain_node));
+        cluster.ctx.store.add_template(template("web", 10));
+        cluster.add_deployment(deployment(2, Strategy::default()));
+        cluster.start();
+        cluster.delete_pod(PodId(0));
+        cluster.run_to(30);
+        assert_eq!(living(&cluster.ctx).count(), 2);
+        let scaled = cluster.commits.iter().any(|(_, w)| matches!(w, Write::ScaleReplicaSet { .. }));
+        assert!(!scaled);
     }
 }

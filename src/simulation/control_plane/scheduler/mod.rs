@@ -1,6 +1,6 @@
 //! The scheduler: one pod at a time, filters, then scores; the binding is written while the next pod's cycle begins.
 //!
-//! What is modelled of it is in [`filters`], [`scores`] and [`queue`]. Not modelled: priorities and preemption, volumes,
+//! Which plugins are modelled is told in `filters` and `scores`, the waiting in `queue`. Not modelled: priorities and preemption, volumes,
 //! host ports, extended resources, images that a node already has, several profiles, and the queueing hints' finest
 //! distinctions (an event wakes all pods that were refused by a plugin which it concerns).
 //!
@@ -106,11 +106,10 @@ impl Scheduler {
 
     /// The start state: a pod that is on its node already. No effect on one that is on none or has ended.
     pub fn assume(&mut self, ctx: &Context<'_>, pod: PodId) {
-        if let Some((object, node)) = ctx.store.pods.head(pod.index()).and_then(|p| Some((p, p.node?))) {
-            if !object.phase.is_terminal() {
-                let key = group_key(&ctx.store, pod, object);
-                self.cache.put(&ctx.store, pod, key, node, object.deletion.is_none(), false);
-            }
+        let Some(object) = ctx.store.pods.head(pod.index()).filter(|p| !p.phase.is_terminal()) else { return };
+        if let Some(node) = object.node {
+            let key = group_key(&ctx.store, pod, object);
+            self.cache.put(&ctx.store, pod, key, node, object.deletion.is_none(), false);
         }
     }
 

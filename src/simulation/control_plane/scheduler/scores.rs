@@ -60,7 +60,7 @@ fn least_allocated(cache: &Cache, pod: &Incoming<'_>, feasible: &[NodeId]) -> Ve
     let asked = non_zero_requests(pod.template);
     let free = |used: u64, asked: u64, of: u64| {
         let requested = used + asked;
-        if of == 0 { None } else { Some(of.saturating_sub(requested) * MAX_NODE_SCORE as u64 / of) }
+        (of.saturating_sub(requested) * MAX_NODE_SCORE as u64).checked_div(of)
     };
     let score = |id: &NodeId| {
         let Some(node) = cache.node(*id) else { return 0 };
