@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use super::style::{BAD, BOLD, DIM, WIDTH, between, paint, plural, seconds, signed, thousands, wrap};
 use super::verdict::failure_sentence;
 use super::{Names, Report, sentence};
-use crate::api::PodId;
 use crate::engine::Time;
 use crate::simulation::observe::{CauseId, TraceEntry, What};
 use crate::simulation::outcome::{Failure, PodOutcome};
@@ -189,14 +188,15 @@ fn pod_chains(report: &Report<'_>, pod: &PodOutcome) -> Vec<Line> {
     let common = trace.chain(deletion.id);
     let known = |id: CauseId| common.iter().any(|e| e.id == id);
     let mut lines: Vec<Line> = common.iter().map(|entry| line(report, &names, entry, Place::Both)).collect();
-    let left = |e: &&TraceEntry| e.what.pod() == Some(pod.id) && e.id > deletion.id && is_shutdown(e.what);
+    let left = |e: &&TraceEntry| e.id > deletion.id && e.what.pod() == Some(pod.id) && is_shutdown(e.what);
     lines.extend(entries.iter().filter(left).map(|entry| line(report, &names, entry, Place::Left)));
     let written = |e: &&TraceEntry| {
         matches!(e.what, What::EndpointsWritten { service, .. } if pod.services.contains(&service))
             && Some(e.time) == pod.times.endpoint_not_ready_at
     };
     let right = entries.iter().find(written).map_or_else(Vec::new, |entry| trace.chain(entry.id));
-    let right = right.iter().filter(|e| !known(e.id) && !(is_shutdown(e.what) && e.what.pod() == Some(pod.id)));
+    let shutdown = |e: &TraceEntry| e.what.pod() == Some(pod.id) && is_shutdown(e.what);
+    let right = right.iter().filter(|e| !known(e.id) && !shutdown(e));
     lines.extend(right.map(|entry| line(report, &names, entry, Place::Right)));
     lines
 }

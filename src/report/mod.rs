@@ -48,3 +48,18 @@ impl<'a> Report<'a> {
         Names::new(self.setup, self.outcome)
     }
 }
+
+/// Names and what they stand for, as a list of paragraphs.
+#[must_use]
+pub fn listing(rows: &[(&str, String)]) -> String {
+    let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0) + 3;
+    rows.iter().fold(String::new(), |mut out, (name, text)| {
+        for (number, line) in style::wrap(text, style::WIDTH.saturating_sub(width).max(40)).iter().enumerate() {
+            let name = if number == 0 { *name } else { "" };
+            let gap = " ".repeat(width - name.chars().count());
+            out.push_str(format!("{}{gap}{line}", style::paint(style::BOLD, name)).trim_end());
+            out.push('\n');
+        }
+        out
+    })
+}

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::style::{BAD, BOLD, DIM, GOOD, PLAIN, WIDTH, paint, percent, plural, share, thousands, wrap};
+use super::style::{BAD, BOLD, DIM, GOOD, PLAIN, WIDTH, paint, percent, plural, share, shorten, thousands, wrap};
 use super::table::{Align, Cell, Table};
 use super::text::{requests, section};
 use crate::analysis::runs::{CONFIDENCE, ExpectationSummary, Percentile, Run, Spread, Summary};
@@ -97,31 +97,30 @@ fn spreads(summary: &Summary) -> String {
             (Align::Right, "P90"),
             (Align::Right, "P99"),
             (Align::Right, "MAX"),
-            (Align::Left, ""),
         ],
     );
-    let row = |name: &str, spread: &Spread, unit: &dyn Fn(f64) -> String, note: String| {
+    let row = |name: &str, spread: &Spread, unit: &dyn Fn(f64) -> String| {
         let ends = spread.mean_interval.map_or_else(String::new, |i| format!("{} – {}", unit(i.low), unit(i.high)));
         let [p50, p90, p99] = spread.percentiles.map(|p: Percentile| unit(p.value));
-        let cells =
-            [name.to_string(), unit(spread.mean), ends, unit(spread.min), p50, p90, p99, unit(spread.max), note];
-        cells.map(Cell::from)
+        [name.to_string(), unit(spread.mean), ends, unit(spread.min), p50, p90, p99, unit(spread.max)].map(Cell::from)
     };
-    let seconds = |value: f64| format!("{value:.3}s");
-    table.row(row("failed requests", &summary.failed, &tidy, String::new()));
+    table.row(row("failed requests", &summary.failed, &tidy));
     if let Some(slack) = &summary.least_slack {
-        table.row(row("least slack", slack, &|v| format!("{v:+.3}s"), String::new()));
+        table.row(row("least slack", slack, &|v| format!("{v:+.3}s")));
     }
+    let mut notes = String::new();
     for drain in &summary.drains {
+        if let Some(duration) = &drain.duration {
+            let name = format!("drain of {}", shorten(&drain.node, 14));
+            table.row(row(&name, duration, &|v| format!("{v:.3}s")));
+        }
         let open = drain.started - drain.completed;
-        let note = if open > 0 { format!("{} not completed", thousands(open)) } else { String::new() };
-        let name = format!("drain of {}", super::style::shorten(&drain.node, 24));
-        match &drain.duration {
-            Some(duration) => table.row(row(&name, duration, &seconds, note)),
-            None => table.row([name, "–".to_string(), note].map(Cell::from)),
+        if open > 0 {
+            let drains = plural(drain.started, "drain");
+            let _ = writeln!(notes, "  ✗ {} of {drains} of {} not completed", thousands(open), drain.node);
         }
     }
-    table.render()
+    table.render() + &notes
 }
 
 /// A count that may be a mean: at most two decimals.
@@ -189,6 +188,7 @@ mod tests {
         let mut outcome = fixture::calm_outcome();
         outcome.drains[1].completed_at = None;
         let text = text([outcome.clone(), outcome]);
-        assert!(text.contains("drain of node-2       –  2 not completed"), "{text}");
+        assert!(text.contains("  ✗ 2 of 2 drains of node-2 not completed\n"), "{text}");
+        assert!(!text.contains("drain of node-2"), "{text}");
     }
 }

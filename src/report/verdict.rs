@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::Report;
 use super::style::{and, between, plural, seconds, share, thousands};
-use super::{Names, Report};
 use crate::api::PodId;
 use crate::engine::Time;
 use crate::simulation::Outcome;
