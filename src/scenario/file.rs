@@ -5,8 +5,10 @@
 use crate::api::Version;
 use crate::api::pod::Signal;
 use crate::engine::{Distribution, Duration};
-use crate::scenario::read::{MapOf, record};
+use crate::scenario::diagnostic::{Diagnostic, Diagnostics};
+use crate::scenario::read::{MapOf, Read, record};
 use crate::scenario::source::Spanned;
+use crate::scenario::tree::{Entry, Node, Value};
 use crate::scenario::values::{
     ConnectionsEntry, HookSteps, KeepAliveTimeout, NodeRef, ProfileName, Quantity, Rate, ReactionEntry, Seconds,
     SelectorText, Sources, TaintEntry,
@@ -120,9 +122,19 @@ record! {
     }
 }
 
+/// The keys of `signals` are signals.
+fn check_app(node: &Node, problems: &mut Diagnostics) -> bool {
+    let before = problems.list.len();
+    for entry in node.get("signals").map(Node::entries).unwrap_or_default() {
+        let name = Node { value: Value::String(entry.key.clone()), span: entry.key_span.clone() };
+        Signal::read(&name, problems);
+    }
+    problems.list.len() == before
+}
+
 record! {
     /// How the process in a container starts, serves and ends: a profile, and what differs from it.
-    pub struct AppEntry is "an entry of `apps`" {
+    pub struct AppEntry is "an entry of `apps`", checked by check_app {
         /// For pods with these labels.
         pub selector: Option<Spanned<MapOf<String>>>,
         /// For pods of this Deployment: its name, or namespace/name.
@@ -184,7 +196,7 @@ record! {
 record! {
     /// Something that is done to the cluster: when (`at` or `after`), and one thing.
     #[schemars(transform = exactly_one_thing)]
-    pub struct ActionEntry is "an action" {
+    pub struct ActionEntry is "an action", checked by check_action {
         /// A name, for `after` and for expectations.
         pub name: Option<Spanned<String>>,
         /// When: this long after the start.
@@ -192,7 +204,7 @@ record! {
         /// When: after the action of this name is done.
         pub after: Option<Spanned<String>>,
         /// With `after`: so long after it.
-        pub wait: Option<Spanned<Duration>>,
+        pub wait: Option<Duration>,
         /// `kubectl drain`.
         pub drain: Option<DrainAction>,
         /// `kubectl cordon`.
@@ -218,6 +230,54 @@ record! {
 pub const ACTIONS: [&str; 9] =
     ["drain", "cordon", "uncordon", "deletePod", "scale", "rolloutRestart", "addNode", "shutOff", "deleteNode"];
 
+/// One time and one thing.
+fn check_action(node: &Node, problems: &mut Diagnostics) -> bool {
+    let keys = node.entries();
+    let things: Vec<&Entry> = keys.iter().filter(|e| ACTIONS.contains(&e.key.as_str())).collect();
+    let unknown = keys.iter().any(|e| !ACTIONS.contains(&e.key.as_str()) && !TIMES.contains(&e.key.as_str()));
+    let before = problems.list.len();
+    match things[..] {
+        [one] if one.node.value == Value::Null => problems
+            .push(Diagnostic::error(format!("`{}` is empty", one.key)).at(&one.key_span, "what follows is missing")),
+        [_] => {}
+        // An unknown field is probably the misspelt action, and has been told of.
+        [] if unknown => return false,
+        [] => problems.push(
+            Diagnostic::error("this action does nothing")
+                .at(&node.span, "the action begins here")
+                .help(format!("add one of: {}", ACTIONS.join(", "))),
+        ),
+        [first, second, ..] => problems.push(
+            Diagnostic::error("an action does one thing")
+                .at(&second.key_span, "the second one")
+                .and_at(&first.key_span, "the first one")
+                .help("make two entries of the list; they may have the same time"),
+        ),
+    }
+    match (node.entry("at"), node.entry("after"), node.entry("wait")) {
+        (Some(at), Some(after), _) => problems.push(
+            Diagnostic::error("an action has either `at` or `after`, not both")
+                .at(&after.key_span, "the second time")
+                .and_at(&at.key_span, "the first time"),
+        ),
+        (None, None, _) if !unknown => problems.push(
+            Diagnostic::error("this action does not say when it happens")
+                .at(&node.span, "the action begins here")
+                .help("add `at: 10s`, or `after: NAME` of another action"),
+        ),
+        (Some(_), None, Some(wait)) => problems.push(
+            Diagnostic::error("`wait` goes with `after`, not with `at`")
+                .at(&wait.key_span, "")
+                .help("write the sum of both as `at`"),
+        ),
+        _ => {}
+    }
+    problems.list.len() == before
+}
+
+/// The keys of an action that do not.
+const TIMES: [&str; 4] = ["name", "at", "after", "wait"];
+
 fn exactly_one_thing(schema: &mut schemars::Schema) {
     let one_of: Vec<_> = ACTIONS.iter().map(|action| serde_json::json!({"required": [action]})).collect();
     schema.insert("oneOf".into(), one_of.into());
@@ -225,9 +285,23 @@ fn exactly_one_thing(schema: &mut schemars::Schema) {
     schema.insert("anyOf".into(), one_time.into());
 }
 
+/// At least one node.
+fn check_drain(node: &Node, problems: &mut Diagnostics) -> bool {
+    let nodes = node.get("nodes").map(Node::items).unwrap_or_default();
+    if node.get("node").is_none() && nodes.is_empty() {
+        problems.push(
+            Diagnostic::error("`drain` does not say which node")
+                .at(&node.span, "in this drain")
+                .help("write `drain: {node: NAME}`, or `nodes: [A, B]` for several with one command"),
+        );
+        return false;
+    }
+    true
+}
+
 record! {
     /// `kubectl drain`: one process, with kubectl's flags.
-    pub struct DrainAction is "`drain`" {
+    pub struct DrainAction is "`drain`", checked by check_drain {
         /// The node.
         pub node: Option<Spanned<String>>,
         /// Several nodes, one after the other as kubectl does.

@@ -1,9 +1,8 @@
 //! Reading files: the only place of the scenario that does so, behind a trait with which tests use memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
 
 use crate::scenario::diagnostic::{Diagnostic, Diagnostics};
 use crate::scenario::document::{Document, unfold};
@@ -31,6 +30,8 @@ pub enum Input {
 pub const FILE_BYTES_MAX: u64 = 16 << 20;
 /// No input may consist of more files.
 const FILES_MAX: usize = 10_000;
+/// No chain of files that name each other may be longer.
+const CHAIN_MAX: usize = 16;
 
 /// What is needed of a file system.
 pub trait Files {
@@ -79,7 +80,7 @@ pub struct Memory(pub BTreeMap<PathBuf, Vec<u8>>);
 
 impl Files for Memory {
     fn read(&self, path: &Path, _limit: u64) -> io::Result<Vec<u8>> {
-        self.0.get(path).cloned().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+        self.0.get(&normal(path)).cloned().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
     }
 
     fn is_directory(&self, path: &Path) -> bool {
@@ -100,7 +101,7 @@ impl Files for Memory {
 /// Reads all inputs, and the manifests that scenarios among them name.
 pub fn read_documents(files: &dyn Files, inputs: &[Input], problems: &mut Diagnostics) -> Vec<Document> {
     let mut reader =
-        Reader { files, problems, documents: Vec::new(), read: BTreeMap::new(), stack: Vec::new(), count: 0 };
+        Reader { files, problems, documents: Vec::new(), read: BTreeSet::new(), stack: Vec::new(), count: 0 };
     for input in inputs {
         match input {
             Input::Path(path) => reader.path(path, None),
@@ -116,7 +117,7 @@ struct Reader<'a> {
     problems: &'a mut Diagnostics,
     documents: Vec<Document>,
     /// Files that have been read, by their path without `.` and `..`.
-    read: BTreeMap<PathBuf, ()>,
+    read: BTreeSet<PathBuf>,
     /// The files whose manifests are being read, outermost first.
     stack: Vec<PathBuf>,
     count: u32,
@@ -175,11 +176,12 @@ impl Reader<'_> {
             self.told(named_at, Diagnostic::error(message).note(format!("the way round: {}", chain.join(" -> "))));
             return;
         }
-        if self.read.insert(key.clone(), ()).is_some() {
+        if !self.read.insert(key.clone()) {
             return;
         }
-        if self.read.len() > FILES_MAX {
-            return;
+        if self.read.len() > FILES_MAX || self.stack.len() > CHAIN_MAX {
+            let message = format!("more than {FILES_MAX} files, or {CHAIN_MAX} that name each other in a chain");
+            return self.told(named_at, Diagnostic::error(message));
         }
         let bytes = match self.files.read(path, FILE_BYTES_MAX) {
             Ok(bytes) => bytes,
@@ -305,13 +307,6 @@ fn decode(bytes: Vec<u8>) -> Result<String, String> {
     let text =
         String::from_utf8(bytes).map_err(|error| format!("byte {} is not UTF-8", error.utf8_error().valid_up_to()))?;
     Ok(text.strip_prefix('\u{feff}').map(str::to_string).unwrap_or(text))
-}
-
-/// The file of a span, for callers that show where documents came from.
-#[must_use]
-pub fn file_name(span: &Span) -> &str {
-    let file: &Arc<SourceFile> = &span.file;
-    &file.name
 }
 
 #[cfg(test)]

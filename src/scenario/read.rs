@@ -305,9 +305,10 @@ pub fn camel(field: &str) -> String {
 /// read, in one place.
 ///
 /// The string after the name says what it is, for messages. Keys are the fields' names in camel case; a key that is
-/// none of them is an error. Fields of type `Option`, `Vec` and `MapOf` may be left out.
+/// none of them is an error. Fields of type `Option`, `Vec` and `MapOf` may be left out. What fields must be there
+/// together or not can be checked by a function of the node, which tells the problem and returns false.
 macro_rules! record {
-    ($(#[$meta:meta])* pub struct $name:ident is $what:literal {
+    ($(#[$meta:meta])* pub struct $name:ident is $what:literal $(, checked by $check:ident)? {
         $($(#[$field_meta:meta])* pub $field:ident: $type:ty,)*
     }) => {
         #[derive(Clone, PartialEq, Debug, schemars::JsonSchema)]
@@ -324,6 +325,9 @@ macro_rules! record {
             ) -> Option<Self> {
                 let record = $crate::scenario::read::Record::open(node, $what, &[$(stringify!($field)),*], problems)?;
                 $(let $field = record.field(stringify!($field), problems);)*
+                $(if !$check(node, problems) {
+                    return None;
+                })?
                 Some(Self { $($field: $field?,)* })
             }
         }

@@ -266,12 +266,35 @@ fn convert(file: &Arc<SourceFile>, base: usize, raw: serde_saphyr::Spanned<Raw>)
             Value::Map(entries)
         }
     };
-    // The place of a block map is an empty range before its first key: the key shows better.
-    let span = match &value {
-        Value::Map(entries) if span.start == span.end => entries.first().map_or(span, |e| e.key_span.clone()),
-        _ => span,
-    };
+    let span = shown_span(&value, span);
     Node { value, span }
+}
+
+/// The place to show for a list or map. The parser gives its first character, or an empty range before the first key.
+fn shown_span(value: &Value, span: Span) -> Span {
+    let last = match value {
+        Value::Map(entries) => entries.last().map(|e| &e.node.span),
+        Value::List(items) => items.last().map(|item| &item.span),
+        _ => return span,
+    };
+    let closing = match span.text() {
+        "[" => ']',
+        "{" => '}',
+        "" => match value {
+            Value::Map(entries) => return entries.first().map_or(span, |e| e.key_span.clone()),
+            _ => return span,
+        },
+        _ => return span,
+    };
+    // On one line the whole of `[…]` or `{…}` shows better than its bracket.
+    let from = last.map_or(span.end, |last| last.end.max(span.end));
+    let rest = &span.file.text[from..];
+    match rest.find(|c: char| c == closing || c == '\n') {
+        Some(at) if rest[at..].starts_with(closing) && !span.file.text[span.start..from].contains('\n') => {
+            Span::new(&span.file, span.start, from + at + 1)
+        }
+        _ => span,
+    }
 }
 
 fn place(file: &Arc<SourceFile>, base: usize, location: &serde_saphyr::Location) -> Span {
