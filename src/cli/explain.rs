@@ -52,7 +52,7 @@ pub(super) fn run_inputs(inputs: &[Input], args: &QuestionArgs) -> Result<ExitCo
         (None, None) => Question::Worst,
     };
     let scenario = args.changes.load(inputs)?;
-    let outcome = backend::simulate(&scenario.setup, args.changes.seed, true);
+    let outcome = backend::simulate(&scenario.setup, args.changes.seed(&scenario), true);
     let report = Report {
         scenario: &scenario.name,
         setup: &scenario.setup,

@@ -20,7 +20,21 @@ macro_rules! library {
     };
 }
 
-library! {}
+library! {
+    "large-rolling-drain",
+    "m01-naive-upgrade",
+    "m02-drain",
+    "m03-ignored-sigterm",
+    "m04-grace-clock",
+    "m05-prestop-nginx-quit",
+    "m06-the-race",
+    "m07-prestop-sleep",
+    "m07-prestop-sleep-too-short",
+    "m08-one-late-proxy",
+    "m09-replacement-at-deletion",
+    "m10-all-nodes-at-once",
+    "m11-two-drains-one-budget",
+}
 
 /// The part of a scenario that says what it is.
 #[derive(Deserialize)]

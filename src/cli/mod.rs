@@ -77,9 +77,10 @@ struct Changes {
     #[arg(long = "set", value_name = "PATH=VALUE")]
     sets: Vec<String>,
 
-    /// The seed: same scenario, seed and version, same result. With --runs the first of them
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    seed: u64,
+    /// The seed: same scenario, seed and version, same result. With --runs the first of them [default: the scenario's
+    /// `spec.seed`, or 1]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
 }
 
 impl Files {
@@ -106,6 +107,11 @@ impl Files {
 }
 
 impl Changes {
+    /// The seed of the command line, else the scenario's, else 1.
+    fn seed(&self, scenario: &Scenario) -> u64 {
+        self.seed.or(scenario.seed).unwrap_or(1)
+    }
+
     fn load(&self, inputs: &[Input]) -> Result<Scenario, Failure> {
         backend::load(inputs, &self.sets)
             .map_err(|problems| Failure::Rendered(problems.render(output::colour_errors())))

@@ -68,7 +68,7 @@ pub(super) fn run_inputs(inputs: &[Input], options: &RunOptions, words: &[String
 }
 
 fn one(scenario: &Scenario, options: &RunOptions) -> Result<ExitCode, Failure> {
-    let outcome = backend::simulate(&scenario.setup, options.changes.seed, false);
+    let outcome = backend::simulate(&scenario.setup, options.changes.seed(scenario), false);
     let expectations: Vec<_> = scenario.expectations.iter().map(|e| e.evaluate(&outcome)).collect();
     let report = Report {
         scenario: &scenario.name,
@@ -89,7 +89,7 @@ fn many(scenario: &Scenario, options: &RunOptions, count: u32, words: &[String])
     let progress = Progress::new(u64::from(count));
     let one = |seed| Run::new(&backend::simulate(&scenario.setup, seed, false), &scenario.expectations);
     let jobs = usize::from(options.jobs.unwrap_or(0));
-    let runs = runs::by_seed(options.changes.seed, count, jobs, one, |done| progress.tell(done));
+    let runs = runs::by_seed(options.changes.seed(scenario), count, jobs, one, |done| progress.tell(done));
     progress.end();
     let Some(summary) = Summary::new(&runs) else { return Err(Failure::usage("there is nothing to sum up")) };
     let replay = replay(words, &options.changes.sets, summary.worst.seed);

@@ -1,3 +1,93 @@
-//! What a person writes about a run.
+//! From the files that a person writes to a [`Scenario`] that can be run.
+//!
+//! The way of a file: its text ([`source`]) becomes a tree with places ([`tree`]), documents are told apart
+//! ([`document`]), `--set` changes the tree ([`set`]), the scenario ([`file`]) and the Kubernetes objects
+//! ([`manifests`]) are read from it ([`read`]), and all of it together is checked and resolved ([`compile`]). Nothing
+//! stops at the first problem: a [`Diagnostics`] tells all of them, with places and suggestions.
+//!
+//! A [`Scenario`] that exists is runnable: nothing behind it parses or checks a string again.
 
+mod compile;
+pub mod diagnostic;
+mod document;
 pub mod expectation;
+mod expectations;
+pub mod file;
+pub mod hook_command;
+pub mod latency;
+pub mod load;
+pub mod manifests;
+pub mod profiles;
+mod read;
+mod schema;
+mod set;
+pub mod source;
+mod suggest;
+mod tree;
+mod values;
+
+use crate::api::Labels;
+use crate::scenario::expectation::Expectation;
+use crate::simulation::setup::Setup;
+
+pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use load::{Disk, Files, Input, Memory};
+pub use schema::schema;
+pub use source::Span;
+
+/// A validated scenario.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Scenario {
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.description`.
+    pub description: String,
+    /// `metadata.labels`.
+    pub labels: Labels,
+    /// `spec.seed`.
+    pub seed: Option<u64>,
+    /// What a run starts from.
+    pub setup: Setup,
+    /// `spec.expect`, in order.
+    pub expectations: Vec<SourcedExpectation>,
+    /// What may not be as it was meant.
+    pub warnings: Vec<Diagnostic>,
+    /// What the files do not say and the model needs, one sentence each: what was taken instead, and how to say
+    /// otherwise.
+    pub assumptions: Vec<String>,
+}
+
+/// An expectation, and where it is written.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SourcedExpectation {
+    /// What must hold.
+    pub expectation: Expectation,
+    /// The place.
+    pub span: Span,
+}
+
+impl Scenario {
+    /// Loads a scenario and its manifests from files, and applies `sets` (`--set PATH=VALUE`).
+    ///
+    /// # Errors
+    /// Everything that is wrong with the inputs, with warnings, in the order of files and lines.
+    pub fn load(inputs: &[Input], sets: &[String]) -> Result<Self, Diagnostics> {
+        Self::load_from(&Disk, inputs, sets)
+    }
+
+    /// As [`load`](Self::load), from any file system.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_from(files: &dyn Files, inputs: &[Input], sets: &[String]) -> Result<Self, Diagnostics> {
+        let mut problems = Diagnostics::default();
+        let mut documents = load::read_documents(files, inputs, &mut problems);
+        set::apply(sets, &mut documents, &mut problems);
+        let scenario = compile::compile(&documents, &mut problems);
+        problems.sort();
+        match scenario {
+            Some(scenario) if !problems.has_errors() => Ok(Self { warnings: problems.list, ..scenario }),
+            _ => Err(problems),
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! What is done to the cluster.
+
+use std::collections::BTreeMap;
+
+use crate::engine::Duration;
+use crate::scenario::compile::nodes::node_of;
+use crate::scenario::compile::{Compiler, instant};
+use crate::scenario::diagnostic::Diagnostic;
+use crate::scenario::file::{ActionEntry, DeletePodAction, DrainAction, NodeEntry};
+use crate::scenario::source::Spanned;
+use crate::scenario::suggest;
+use crate::scenario::values::NodeRef;
+use crate::simulation::setup::{Action, ActionKind, DrainOptions, When};
+
+/// From a machine's start to Ready, if nobody says.
+const NODE_READY_DEFAULT: Duration = Duration::from_secs(30);
+
+impl Compiler<'_> {
+    pub(super) fn actions(&mut self) {
+        let spec = self.spec;
+        let names = self.action_names();
+        let joining = self.joining_nodes();
+        for entry in &spec.actions {
+            let when = self.when(entry, &names);
+            let what = self.what(entry, &joining);
+            if let (Some(when), Some(what)) = (when, what) {
+                let name = entry.name.as_ref().map(|n| n.value.clone()).unwrap_or_default();
+                self.setup.actions.push(Action { name, when, what });
+            }
+        }
+        if self.setup.actions.len() == spec.actions.len() {
+            self.check_cycles();
+        }
+    }
+
+    /// Named actions, by name.
+    fn action_names(&mut self) -> BTreeMap<String, usize> {
+        let mut names: BTreeMap<String, usize> = BTreeMap::new();
+        for (index, entry) in self.spec.actions.iter().enumerate() {
+            let Some(Spanned { value, span }) = &entry.name else { continue };
+            if let Some(&first) = names.get(value) {
+                let problem = Diagnostic::error(format!("two actions are named `{value}`")).at(span, "the second one");
+                let first = self.spec.actions[first].name.as_ref().map_or(span, |n| &n.span);
+                self.push(problem.and_at(first, "the first one"));
+            } else {
+                names.insert(value.clone(), index);
+            }
+        }
+        names
+    }
+
+    /// Nodes that actions add.
+    fn joining_nodes(&mut self) -> Vec<String> {
+        let mut joining: Vec<Spanned<String>> = Vec::new();
+        for entry in self.spec.actions.iter().filter_map(|a| a.add_node.as_ref()) {
+            if self.knows_node(&entry.name.value) {
+                self.push(
+                    Diagnostic::error(format!("the node `{}` is there already", entry.name.value))
+                        .at(&entry.name.span, "a node of this name is in `nodes`")
+                        .help("give the new node another name, or let the one in `nodes` join with `ready`"),
+                );
+            } else if let Some(first) = joining.iter().find(|n| n.value == entry.name.value) {
+                let problem = Diagnostic::error(format!("the node `{}` is added twice", entry.name.value));
+                let problem = problem.at(&entry.name.span, "the second time").and_at(&first.span, "the first time");
+                self.push(problem);
+            } else {
+                joining.push(entry.name.clone());
+            }
+        }
+        joining.into_iter().map(|n| n.value).collect()
+    }
+
+    /// The time; that there is exactly one has been checked when the file was read.
+    fn when(&mut self, entry: &ActionEntry, names: &BTreeMap<String, usize>) -> Option<When> {
+        if let Some(at) = &entry.at {
+            if at.value >= self.setup.duration {
+                let problem = Diagnostic::warning("this action never happens");
+                self.push(problem.at(&at.span, format!("the run lasts {}", self.setup.duration)));
+            }
+            return Some(When::At(instant(at.value)));
+        }
+        let after = entry.after.as_ref()?;
+        let Some(&first) = names.get(&after.value) else {
+            self.push(
+                Diagnostic::error(format!("there is no action named `{}`", after.value))
+                    .at(&after.span, "unknown action")
+                    .help(suggest::help(&after.value, "named actions", names.keys().map(String::as_str))),
+            );
+            return None;
+        };
+        Some(When::After(first, entry.wait.unwrap_or_default()))
+    }
+
+    fn what(&mut self, entry: &ActionEntry, joining: &[String]) -> Option<ActionKind> {
+        if let Some(drain) = &entry.drain {
+            return self.drain(drain, joining).map(ActionKind::Drain);
+        }
+        if let Some(NodeRef(node)) = &entry.cordon {
+            return self.node(node, joining).map(ActionKind::Cordon);
+        }
+        if let Some(NodeRef(node)) = &entry.uncordon {
+            return self.node(node, joining).map(ActionKind::Uncordon);
+        }
+        if let Some(NodeRef(node)) = &entry.shut_off {
+            return self.node(node, joining).map(ActionKind::ShutOff);
+        }
+        if let Some(NodeRef(node)) = &entry.delete_node {
+            return self.node(node, joining).map(ActionKind::DeleteNode);
+        }
+        if let Some(pod) = &entry.delete_pod {
+            return self.delete_pod(pod);
+        }
+        if let Some(scale) = &entry.scale {
+            let replicas = scale.replicas;
+            return self.deployment(&scale.deployment).map(|deployment| ActionKind::Scale { deployment, replicas });
+        }
+        if let Some(restart) = &entry.rollout_restart {
+            return self.deployment(&restart.deployment).map(|deployment| ActionKind::RolloutRestart { deployment });
+        }
+        entry.add_node.as_ref().and_then(|node| self.add_node_action(node))
+    }
+
+    fn add_node_action(&mut self, entry: &NodeEntry) -> Option<ActionKind> {
+        if let Some(count) = &entry.count {
+            let problem = Diagnostic::error("`addNode` adds one node");
+            self.push(problem.at(&count.span, "not more").help("write one action for each node"));
+            return None;
+        }
+        let ready_after = entry.ready.unwrap_or_else(|| {
+            self.assumptions.push(format!(
+                "the node {} is Ready {NODE_READY_DEFAULT} after it has been added (`addNode.ready`)",
+                entry.name.value
+            ));
+            NODE_READY_DEFAULT
+        });
+        Some(ActionKind::AddNode { node: node_of(entry, &entry.name.value), ready_after })
+    }
+
+    /// The name of a node that is there at the start, joins, or is added.
+    fn node(&mut self, name: &Spanned<String>, joining: &[String]) -> Option<String> {
+        if self.knows_node(&name.value) || joining.contains(&name.value) {
+            return Some(name.value.clone());
+        }
+        let known = self.setup.nodes.iter().map(|n| n.node.name.as_str());
+        let help = suggest::help(&name.value, "nodes", known.chain(joining.iter().map(String::as_str)));
+        let problem = Diagnostic::error(format!("there is no node `{}`", name.value)).at(&name.span, "unknown node");
+        self.push(problem.help(help));
+        None
+    }
+
+    fn drain(&mut self, entry: &DrainAction, joining: &[String]) -> Option<DrainOptions> {
+        let names: Vec<&Spanned<String>> = entry.node.iter().chain(&entry.nodes).collect();
+        let nodes: Vec<Option<String>> = names.iter().map(|name| self.node(name, joining)).collect();
+        let nodes: Vec<String> = nodes.into_iter().collect::<Option<_>>()?;
+        let default = DrainOptions::default();
+        let skip = match &entry.skip_wait_for_delete_timeout {
+            None => 0,
+            Some(Spanned { value, span }) => match u64::try_from(value.0) {
+                Ok(seconds) => seconds,
+                Err(_) => {
+                    let problem = Diagnostic::error("`skipWaitForDeleteTimeout` is negative");
+                    self.push(problem.at(span, "expected 0 (off) or more seconds"));
+                    0
+                }
+            },
+        };
+        Some(DrainOptions {
+            nodes,
+            force: entry.force.unwrap_or(default.force),
+            ignore_daemonsets: entry.ignore_daemonsets.unwrap_or(default.ignore_daemonsets),
+            delete_emptydir_data: entry.delete_emptydir_data.unwrap_or(default.delete_emptydir_data),
+            disable_eviction: entry.disable_eviction.unwrap_or(default.disable_eviction),
+            grace_period: entry.grace_period.map_or(default.grace_period, |s| s.0),
+            timeout: entry.timeout.unwrap_or(default.timeout),
+            pod_selector: entry.pod_selector.as_ref().map(|s| s.0.clone()),
+            skip_wait_for_delete_timeout: skip,
+        })
+    }
+
+    /// Pods of workloads get their names during the run; only the beginning can be checked.
+    fn delete_pod(&mut self, entry: &DeletePodAction) -> Option<ActionKind> {
+        let namespace = entry.namespace.as_ref().map_or("default", |n| n.value.as_str());
+        let name = &entry.name.value;
+        let known = self.pod_name_prefixes();
+        let here: Vec<&str> = known.iter().filter(|(ns, _)| ns == namespace).map(|(_, name)| name.as_str()).collect();
+        let possible = |own: &&str| own.starts_with(name.as_str()) || name.starts_with(&format!("{own}-"));
+        if name.is_empty() || !here.iter().any(possible) {
+            self.push(
+                Diagnostic::error(format!("no pod in the namespace `{namespace}` can be named `{name}`"))
+                    .at(&entry.name.span, "unknown pod")
+                    .help(suggest::help(name, "beginnings of pods' names", here)),
+            );
+            return None;
+        }
+        Some(ActionKind::DeletePod {
+            namespace: namespace.to_string(),
+            name: name.clone(),
+            grace_seconds: entry.grace_period.map(|s| s.0),
+        })
+    }
+
+    /// Actions that wait for each other never happen.
+    fn check_cycles(&mut self) {
+        for start in 0..self.setup.actions.len() {
+            let mut at = start;
+            for _ in 0..self.setup.actions.len() {
+                match self.setup.actions[at].when {
+                    When::At(_) => break,
+                    When::After(first, _) => at = first,
+                }
+                if at == start {
+                    let Some(after) = &self.spec.actions[start].after else { break };
+                    let message = "these actions wait for each other, and none of them ever happens";
+                    self.problems.push(Diagnostic::error(message).at(&after.span, "waits for itself in the end"));
+                    return;
+                }
+            }
+        }
+    }
+}

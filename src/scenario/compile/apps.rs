@@ -1,0 +1,294 @@
+//! The application in each container: what `apps` says, else what the image tells, else an assumption that is stated.
+
+use crate::api::pod::{Hook, Signal};
+use crate::api::{Selector, TemplateId};
+use crate::scenario::compile::{Compiler, is_named, show_labels};
+use crate::scenario::diagnostic::Diagnostic;
+use crate::scenario::file::AppEntry;
+use crate::scenario::manifests::HookManifest;
+use crate::scenario::profiles::{self, Profile};
+use crate::scenario::source::Spanned;
+use crate::scenario::suggest;
+use crate::simulation::setup::App;
+
+/// What is assumed of an image that nobody knows and nobody has said anything about.
+const PROFILE_UNKNOWN: &str = "exits-at-once";
+
+impl Compiler<'_> {
+    pub(super) fn apps(&mut self) {
+        let spec = self.spec;
+        let mut uses = vec![Use::default(); spec.apps.len()];
+        for id in self.template_ids() {
+            for container in 0..self.templates[id.index()].containers.len() {
+                self.container(id, container, &mut uses);
+            }
+        }
+        for (entry, usage) in spec.apps.iter().zip(&uses) {
+            self.check_entry(entry, usage);
+        }
+    }
+
+    /// Works out the application of one container.
+    fn container(&mut self, id: TemplateId, c: usize, uses: &mut [Use]) {
+        let spec = self.spec;
+        let mut entry = None;
+        for (candidate, usage) in spec.apps.iter().zip(uses.iter_mut()) {
+            if self.selects(candidate, id) {
+                usage.selected = true;
+                let container = &self.setup.templates[id.index()].containers[c].name;
+                if candidate.container.as_ref().is_none_or(|wanted| wanted.value == *container) {
+                    usage.fits = true;
+                    if entry.is_none() {
+                        usage.counts = true;
+                        entry = Some((candidate, usage));
+                    }
+                }
+            }
+        }
+        let image = self.setup.templates[id.index()].containers[c].image.clone();
+        let (entry, usage) = entry.unzip();
+        let app = self.app(id, c, &image, entry);
+        self.hook(id, c, entry, usage);
+        let index = self.setup.apps.iter().position(|a| *a == app).unwrap_or_else(|| {
+            self.setup.apps.push(app);
+            self.setup.apps.len() - 1
+        });
+        self.setup.templates[id.index()].containers[c].app = u32::try_from(index).unwrap_or(u32::MAX);
+    }
+
+    /// Whether an entry is for pods of this template, whatever the container.
+    fn selects(&self, entry: &AppEntry, id: TemplateId) -> bool {
+        let (origin, template) = (&self.templates[id.index()], &self.setup.templates[id.index()]);
+        let by_name = entry
+            .deployment
+            .as_ref()
+            .is_none_or(|name| origin.kind == "Deployment" && is_named(&name.value, &origin.namespace, &origin.name));
+        let by_labels = entry.selector.as_ref().is_none_or(|labels| {
+            let labels = labels.value.0.iter().map(|(key, value)| (key.value.clone(), value.clone()));
+            Selector::labels(labels).matches(&template.labels)
+        });
+        by_name && by_labels
+    }
+
+    /// The application, from the entry, the image and the profile, in this order.
+    fn app(&mut self, id: TemplateId, c: usize, image: &str, entry: Option<&AppEntry>) -> App {
+        let from_image = profiles::of_image(image);
+        let named = entry.and_then(|e| e.profile.as_ref()).and_then(|name| Profile::by_name(&name.0));
+        let says_signals = entry.is_some_and(|e| !e.signals.0.is_empty());
+        let mut app = match (named, &from_image) {
+            (Some(profile), _) => profile.app(),
+            (None, Some(app)) => app.clone(),
+            (None, None) => Profile::by_name(PROFILE_UNKNOWN).expect("it is in the table").app(),
+        };
+        // The stop signal is the image's, whatever runs in it.
+        let stop_signal = entry.and_then(|e| e.stop_signal);
+        let stop_signal = stop_signal.or(self.templates[id.index()].containers[c].stop_signal);
+        if let Some(signal) = stop_signal.or(from_image.as_ref().map(|a| a.stop_signal)) {
+            app.stop_signal = signal;
+        }
+        let mut said = Said::default();
+        if let Some(entry) = entry {
+            said = override_by(&mut app, entry);
+            if says_signals && named.is_none() && from_image.is_none() {
+                app.profile = "custom".into();
+            }
+        }
+        if named.is_none() && !says_signals {
+            self.state_profile(id, c, image, &app, from_image.is_some());
+        }
+        self.state_times(id, c, &app, said);
+        app
+    }
+
+    /// States which profile was taken without being named.
+    fn state_profile(&mut self, id: TemplateId, c: usize, image: &str, app: &App, known: bool) {
+        let who = self.who(id, c);
+        let stop = app.stop_signal.name();
+        self.assume(if known {
+            format!(
+                "{who} behaves as the profile `{}` does and is stopped by {stop}, since its image is {image} \
+                 (`apps[].profile`, `apps[].stopSignal`)",
+                app.profile
+            )
+        } else {
+            let image = if image.is_empty() { "its image" } else { image };
+            format!(
+                "{who}: how {image} takes {stop} is not known; taken to exit at once, cutting what is in flight \
+                 (profile `{}`; `apps[].profile` or `apps[].signals` says otherwise)",
+                app.profile
+            )
+        });
+    }
+
+    /// States the times that were taken from the profile. Requests go to the first container only.
+    fn state_times(&mut self, id: TemplateId, c: usize, app: &App, said: Said) {
+        let mut taken = Vec::new();
+        if !said.startup {
+            taken.push(format!("startup {}", app.startup));
+        }
+        if !said.service_time && c == 0 {
+            taken.push(format!("serviceTime {}", app.service_time));
+        }
+        if !taken.is_empty() {
+            let who = self.who(id, c);
+            self.assume(format!("{who}: {} (`apps[]`)", taken.join(", ")));
+        }
+    }
+
+    /// Fills in what a hook does whose manifest does not tell.
+    fn hook(&mut self, id: TemplateId, c: usize, entry: Option<&AppEntry>, usage: Option<&mut Use>) {
+        let hook = self.templates[id.index()].containers[c].hook.clone();
+        let grace = self.setup.templates[id.index()].termination_grace_period_seconds;
+        if let Some(steps) = entry.and_then(|e| e.pre_stop.as_ref()) {
+            if let Some(usage) = usage {
+                usage.hook_set |= !matches!(hook, HookManifest::None | HookManifest::Sleep(_));
+            }
+            if let Some(warning) =
+                crate::scenario::manifests::hook_longer_than_grace(&steps.value.0, grace, &steps.span)
+            {
+                self.push(warning);
+            }
+            let pre_stop = &mut self.setup.templates[id.index()].containers[c].pre_stop;
+            match pre_stop {
+                Some(Hook::Exec(old) | Hook::HttpGet(old)) => old.clone_from(&steps.value.0),
+                Some(Hook::Sleep(_)) | None => {}
+            }
+            return;
+        }
+        let who = self.who(id, c);
+        match hook {
+            HookManifest::Unknown(span, unknown) => {
+                let parts: Vec<String> = unknown.iter().map(|part| format!("`{}`", shorten(part))).collect();
+                self.assume(format!(
+                    "{who}: what {} in its preStop hook does is not known; taken to do nothing, at once (`apps[].preStop`)",
+                    parts.join(" and ")
+                ));
+                self.push(
+                    Diagnostic::warning("this preStop command is not understood")
+                        .at(&span, format!("{} is taken to do nothing, at once", parts.join(" and ")))
+                        .help("say what it does: `preStop: 5s` or `preStop: [{wait: 5s}, {signal: SIGTERM}]` under `apps`"),
+                );
+            }
+            HookManifest::HttpGet(_) => self.assume(format!(
+                "{who}: its preStop request is answered as soon as it arrives, and changes nothing (`apps[].preStop`)"
+            )),
+            HookManifest::None | HookManifest::Sleep(_) | HookManifest::Known(_) => {}
+        }
+    }
+
+    /// `Deployment default/web, container app`.
+    fn who(&self, id: TemplateId, c: usize) -> String {
+        format!(
+            "{}, container {}",
+            self.templates[id.index()].title(),
+            self.setup.templates[id.index()].containers[c].name
+        )
+    }
+
+    /// An entry that is for nobody is a mistake.
+    fn check_entry(&mut self, entry: &AppEntry, usage: &Use) {
+        if let Some(name) = &entry.deployment
+            && self.deployment(name).is_none()
+        {
+            return;
+        }
+        if !usage.selected {
+            let Some(Spanned { span, .. }) = &entry.selector else { return };
+            let mut labels: Vec<String> = self.setup.templates.iter().map(|t| show_labels(&t.labels)).collect();
+            labels.sort();
+            labels.dedup();
+            self.push(
+                Diagnostic::error("this selector of `apps` selects no pod")
+                    .at(span, "no pod template has these labels")
+                    .help(match labels.len() {
+                        0 => "there are no pods in the manifests".to_string(),
+                        _ => format!("the labels of the pods are: {}", labels.join("; ")),
+                    }),
+            );
+        } else if let (Some(name), false) = (&entry.container, usage.fits) {
+            let ids: Vec<_> = self.template_ids().filter(|&id| self.selects(entry, id)).collect();
+            let containers = ids.iter().flat_map(|id| &self.setup.templates[id.index()].containers);
+            let help = suggest::help(&name.value, "containers", containers.map(|c| c.name.as_str()));
+            let problem = Diagnostic::error(format!("there is no container `{}` in these pods", name.value));
+            self.push(problem.at(&name.span, "unknown container").help(help));
+        } else if !usage.counts {
+            let span = entry_span(entry);
+            if let Some(span) = span {
+                self.push(
+                    Diagnostic::warning("this entry of `apps` never counts")
+                        .at(&span, "an entry before it fits the same containers")
+                        .help("the first entry that fits counts: put special entries before general ones"),
+                );
+            }
+        } else if let (Some(steps), false) = (&entry.pre_stop, usage.hook_set) {
+            self.push(
+                Diagnostic::error("`preStop` says what a hook does, and none of these containers has one to say it of")
+                    .at(&steps.span, "no `exec` or `httpGet` hook")
+                    .help("add the hook to the manifest: `lifecycle: {preStop: {exec: {command: [sleep, \"5\"]}}}`"),
+            );
+        }
+    }
+}
+
+/// What became of an entry of `apps`.
+#[derive(Clone, Copy, Default)]
+struct Use {
+    /// It selects pods.
+    selected: bool,
+    /// And a container of them.
+    fits: bool,
+    /// For which no entry before it counts.
+    counts: bool,
+    /// And one of them has a hook of which it says what it does.
+    hook_set: bool,
+}
+
+/// What an entry says itself.
+#[derive(Clone, Copy, Default)]
+struct Said {
+    startup: bool,
+    service_time: bool,
+}
+
+fn override_by(app: &mut App, entry: &AppEntry) -> Said {
+    let said = Said { startup: entry.startup.is_some(), service_time: entry.service_time.is_some() };
+    for (own, other) in [
+        (&mut app.startup, &entry.startup),
+        (&mut app.service_time, &entry.service_time),
+        (&mut app.reaction, &entry.reaction),
+    ] {
+        if let Some(other) = other {
+            own.clone_from(other);
+        }
+    }
+    if let Some(timeout) = entry.keep_alive_timeout {
+        app.keep_alive_timeout = timeout.0;
+    }
+    for (name, reaction) in &entry.signals.0 {
+        if let Some(signal) = signal_key(&name.value) {
+            app.reactions.insert(signal, reaction.0);
+        }
+    }
+    said
+}
+
+/// A signal as a key of `signals`; unknown ones have been told of when the file was read.
+fn signal_key(name: &str) -> Option<Signal> {
+    crate::scenario::hook_command::signal_by_name(name)
+}
+
+fn entry_span(entry: &AppEntry) -> Option<crate::scenario::source::Span> {
+    let selector = entry.selector.as_ref().map(|s| s.span.clone());
+    let deployment = entry.deployment.as_ref().map(|s| s.span.clone());
+    let container = entry.container.as_ref().map(|s| s.span.clone());
+    deployment.or(selector).or(container)
+}
+
+/// A command cut to a length that fits a line.
+fn shorten(command: &str) -> String {
+    const SHOWN_MAX: usize = 60;
+    if command.chars().count() <= SHOWN_MAX {
+        return command.to_string();
+    }
+    command.chars().take(SHOWN_MAX).chain(['…']).collect()
+}

@@ -1,0 +1,247 @@
+//! The scenario document and the manifests together become a [`Setup`]: names are resolved, defaults filled in, and what
+//! does not fit together is told.
+
+mod actions;
+mod apps;
+mod nodes;
+mod services;
+mod traffic;
+mod workloads;
+
+use crate::api::{Labels, TemplateId, Version};
+use crate::engine::{Duration, Time};
+use crate::scenario::diagnostic::{Diagnostic, Diagnostics};
+use crate::scenario::document::Document;
+use crate::scenario::file::{API_VERSION, KIND, ScenarioFile, Spec};
+use crate::scenario::manifests::{self, ContainerManifest, Manifests};
+use crate::scenario::read::Read;
+use crate::scenario::source::Spanned;
+use crate::scenario::suggest;
+use crate::scenario::tree::Node;
+use crate::scenario::{Scenario, expectations};
+use crate::simulation::latency::Hop;
+use crate::simulation::setup::{KubeProxySetup, Setup};
+
+/// No run may be longer: 31 days.
+const DURATION_MAX: Duration = Duration::from_secs(31 * 24 * 3600);
+
+/// Makes a scenario of the documents; `None` if there is none, or if `problems` now has errors.
+pub(super) fn compile(documents: &[Document], problems: &mut Diagnostics) -> Option<Scenario> {
+    let document = the_scenario(documents, problems);
+    let file = document.and_then(|d| ScenarioFile::read(&d.node, problems));
+    // The version is needed to read manifests, also when something else is wrong with the scenario.
+    let version = document.and_then(|d| d.node.at(&["spec", "kubernetes"])).map(|n| version_of(n));
+    let version = version.flatten().unwrap_or_default();
+    let manifests = manifests::read(documents, version, problems);
+    if problems.has_errors() {
+        return None;
+    }
+    let file = file?;
+    let mut compiler = Compiler {
+        spec: &file.spec,
+        manifests,
+        problems,
+        assumptions: Vec::new(),
+        templates: Vec::new(),
+        setup: Setup { version, duration: file.spec.duration.value, ..Setup::default() },
+    };
+    compiler.run();
+    let Compiler { setup, assumptions, problems, .. } = compiler;
+    let expectations = expectations::read(&file.spec.expect, &setup, problems);
+    Some(Scenario {
+        name: file.metadata.name,
+        description: file.metadata.description.unwrap_or_default(),
+        labels: file.metadata.labels.0.into_iter().map(|(key, value)| (key.value, value)).collect(),
+        seed: file.spec.seed,
+        setup,
+        expectations,
+        warnings: Vec::new(),
+        assumptions,
+    })
+}
+
+fn version_of(node: &Node) -> Option<Version> {
+    Version::read(node, &mut Diagnostics::default())
+}
+
+/// The one scenario among the documents.
+fn the_scenario<'a>(documents: &'a [Document], problems: &mut Diagnostics) -> Option<&'a Document> {
+    let mut scenarios = documents.iter().filter(|d| d.is_scenario());
+    let Some(first) = scenarios.next() else {
+        // If a file could not be read, the scenario was probably in it.
+        if !problems.has_errors() {
+            let found = documents.len();
+            problems.push(
+                Diagnostic::error("there is no scenario in the input")
+                    .note(format!("{found} Kubernetes object{} found", if found == 1 { " was" } else { "s were" }))
+                    .help(format!("a scenario is a document with `apiVersion: {API_VERSION}` and `kind: {KIND}`")),
+            );
+        }
+        return None;
+    };
+    for other in scenarios {
+        problems.push(
+            Diagnostic::error("there are two scenarios in the input")
+                .at(&other.kind_span, "the second one")
+                .and_at(&first.kind_span, "the first one")
+                .help("run them one by one, or put what they share into a file of manifests"),
+        );
+    }
+    Some(first)
+}
+
+/// What the parts work with.
+struct Compiler<'a> {
+    spec: &'a Spec,
+    manifests: Manifests,
+    problems: &'a mut Diagnostics,
+    assumptions: Vec<String>,
+    /// Beside `setup.templates`, in the same order.
+    templates: Vec<TemplateOrigin>,
+    setup: Setup,
+}
+
+/// Whose template it is.
+struct TemplateOrigin {
+    /// `Deployment`, `ReplicaSet`, `DaemonSet` or `Pod`.
+    kind: &'static str,
+    /// The namespace.
+    namespace: String,
+    /// The name of the workload, or of the first pod.
+    name: String,
+    containers: Vec<ContainerManifest>,
+}
+
+impl TemplateOrigin {
+    /// `Deployment default/web`.
+    fn title(&self) -> String {
+        format!("{} {}/{}", self.kind, self.namespace, self.name)
+    }
+}
+
+impl Compiler<'_> {
+    fn run(&mut self) {
+        self.check_duration();
+        if self.spec.kubernetes.is_none() {
+            let version = self.setup.version;
+            self.assume(format!("Kubernetes {version}, since the scenario names no version (`spec.kubernetes`)"));
+        }
+        self.nodes();
+        self.workloads();
+        self.apps();
+        self.services();
+        self.pdbs();
+        self.traffic();
+        self.actions();
+        self.latencies();
+        if let Some(period) = self.spec.kube_proxy.as_ref().and_then(|p| p.min_sync_period) {
+            self.setup.kube_proxy = KubeProxySetup { min_sync_period: period };
+        }
+    }
+
+    fn check_duration(&mut self) {
+        let Spanned { value: duration, span } = &self.spec.duration;
+        if duration.is_zero() {
+            self.push(Diagnostic::error("a run of no time has no outcome").at(span, "expected more than 0s"));
+        } else if *duration > DURATION_MAX {
+            self.push(Diagnostic::error("the run is too long").at(span, format!("at most {DURATION_MAX}")));
+        }
+    }
+
+    fn latencies(&mut self) {
+        for (name, distribution) in &self.spec.latencies.0 {
+            match Hop::by_name(&name.value) {
+                Some(hop) => self.setup.latencies.set(hop, distribution.clone()),
+                None => self.problems.push(
+                    Diagnostic::error(format!("there is no latency named `{}`", name.value))
+                        .at(&name.span, "unknown hop")
+                        .help(suggest::help(&name.value, "latencies", Hop::ALL.iter().map(|h| h.name()))),
+                ),
+            }
+        }
+    }
+
+    fn push(&mut self, problem: Diagnostic) {
+        self.problems.push(problem);
+    }
+
+    fn assume(&mut self, sentence: String) {
+        self.assumptions.push(sentence);
+    }
+
+    /// The node of this name, among those of the start and those that join.
+    fn knows_node(&self, name: &str) -> bool {
+        self.setup.nodes.iter().any(|n| n.node.name == name)
+    }
+
+    fn unknown_node(&self, name: &Spanned<String>) -> Diagnostic {
+        let names = self.setup.nodes.iter().map(|n| n.node.name.as_str());
+        Diagnostic::error(format!("there is no node `{}`", name.value))
+            .at(&name.span, "unknown node")
+            .help(suggest::help(&name.value, "nodes", names))
+    }
+
+    /// The index of the Deployment that is meant by `name` or `namespace/name`; told if there is none.
+    fn deployment(&mut self, name: &Spanned<String>) -> Option<usize> {
+        let deployments = &self.setup.deployments;
+        let fits = |namespace: &str, own: &str| is_named(&name.value, namespace, own);
+        let found: Vec<usize> =
+            (0..deployments.len()).filter(|&i| fits(&deployments[i].namespace, &deployments[i].name)).collect();
+        let names: Vec<String> = deployments.iter().map(|d| short_name(&d.namespace, &d.name)).collect();
+        self.one_of("Deployment", name, &found, &names)
+    }
+
+    /// The only one of `found`; told if it is none or several.
+    fn one_of(&mut self, kind: &str, name: &Spanned<String>, found: &[usize], names: &[String]) -> Option<usize> {
+        match found {
+            [one] => Some(*one),
+            [] => {
+                self.push(
+                    Diagnostic::error(format!("there is no {kind} `{}`", name.value))
+                        .at(&name.span, format!("unknown {kind}"))
+                        .help(suggest::help(&name.value, &format!("{kind}s"), names.iter().map(String::as_str))),
+                );
+                None
+            }
+            several => {
+                let names: Vec<&str> = several.iter().map(|&i| names[i].as_str()).collect();
+                self.push(
+                    Diagnostic::error(format!("there is more than one {kind} `{}`", name.value))
+                        .at(&name.span, "in several namespaces")
+                        .help(format!("write one of: {}", names.join(", "))),
+                );
+                None
+            }
+        }
+    }
+
+    /// Every template, with its labels and namespace, that a selector may meet.
+    fn template_ids(&self) -> impl Iterator<Item = TemplateId> + use<> {
+        (0..self.setup.templates.len()).map(TemplateId::from)
+    }
+}
+
+/// Whether `reference` (`name` or `namespace/name`) means this object.
+fn is_named(reference: &str, namespace: &str, name: &str) -> bool {
+    match reference.split_once('/') {
+        Some((n, rest)) => n == namespace && rest == name,
+        None => reference == name,
+    }
+}
+
+/// `name` in the default namespace, else `namespace/name`.
+fn short_name(namespace: &str, name: &str) -> String {
+    if namespace == "default" { name.to_string() } else { format!("{namespace}/{name}") }
+}
+
+fn show_labels(labels: &Labels) -> String {
+    if labels.is_empty() {
+        return "none".into();
+    }
+    labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(", ")
+}
+
+/// The instant so long after the start.
+fn instant(span: Duration) -> Time {
+    Time::ZERO + span
+}

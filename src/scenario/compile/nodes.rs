@@ -1,0 +1,107 @@
+//! The nodes: of the scenario, of the manifests, and those that pods name.
+
+use std::collections::BTreeMap;
+
+use crate::api::Node;
+use crate::scenario::compile::{Compiler, instant};
+use crate::scenario::diagnostic::Diagnostic;
+use crate::scenario::file::NodeEntry;
+use crate::scenario::source::{Span, Spanned};
+use crate::simulation::setup::{NodeSetup, plain_node};
+
+/// More nodes than any supported cluster has (5,000: kubernetes.io/docs/setup/best-practices/cluster-large).
+const NODES_MAX: usize = 20_000;
+
+impl Compiler<'_> {
+    pub(super) fn nodes(&mut self) {
+        let mut seen: BTreeMap<String, Span> = BTreeMap::new();
+        for entry in &self.spec.nodes {
+            let ready_at = entry.ready.map(instant);
+            for name in self.names_of(entry) {
+                self.add_node(NodeSetup { node: node_of(entry, &name), ready_at }, &entry.name.span, &mut seen);
+            }
+        }
+        for manifest in std::mem::take(&mut self.manifests.nodes) {
+            self.add_node(NodeSetup { node: manifest.node, ready_at: None }, &manifest.span, &mut seen);
+        }
+        if self.setup.nodes.is_empty() {
+            self.nodes_that_pods_name();
+        }
+        if self.setup.nodes.is_empty() {
+            self.push(
+                Diagnostic::error("the scenario has no nodes")
+                    .at(&self.spec.duration.span, "in this `spec`")
+                    .help("add `nodes: [{name: node-1}, {name: node-2}]` to spec, or manifests of `kind: Node`"),
+            );
+        }
+    }
+
+    fn add_node(&mut self, node: NodeSetup, span: &Span, seen: &mut BTreeMap<String, Span>) {
+        let name = node.node.name.clone();
+        if let Some(first) = seen.get(&name) {
+            let problem = Diagnostic::error(format!("the node `{name}` is given twice")).at(span, "the second time");
+            return self.push(problem.and_at(first, "the first time"));
+        }
+        seen.insert(name, span.clone());
+        self.setup.nodes.push(node);
+    }
+
+    /// One name, or as many as `count` says.
+    fn names_of(&mut self, entry: &NodeEntry) -> Vec<String> {
+        let name = &entry.name.value;
+        if name.is_empty() {
+            self.push(Diagnostic::error("a node needs a name").at(&entry.name.span, "this is empty"));
+            return Vec::new();
+        }
+        match &entry.count {
+            None => vec![name.clone()],
+            Some(Spanned { value, span }) => match usize::try_from(*value) {
+                Ok(count @ 1..=NODES_MAX) => (1..=count).map(|n| format!("{name}-{n}")).collect(),
+                _ => {
+                    let problem = Diagnostic::error(format!("`count` is {value}"));
+                    self.push(problem.at(span, format!("expected 1 to {NODES_MAX}")));
+                    Vec::new()
+                }
+            },
+        }
+    }
+
+    /// A dump of pods without nodes: the nodes that they name are taken as plain ones.
+    fn nodes_that_pods_name(&mut self) {
+        let pods = &self.manifests.pods;
+        let mut names: Vec<String> =
+            pods.iter().filter_map(|p| p.template.template.placement.node_name.clone()).collect();
+        names.sort();
+        names.dedup();
+        if names.is_empty() {
+            return;
+        }
+        self.assumptions.push(format!(
+            "the input has no nodes: those that pods name ({}) are taken as plain ones of 4 CPUs, 16Gi and 110 pods \
+             (`spec.nodes`, or manifests of kind Node)",
+            names.join(", ")
+        ));
+        let node = |name: &String| NodeSetup { node: plain_node(name), ready_at: None };
+        self.setup.nodes.extend(names.iter().map(node));
+    }
+}
+
+/// A node as it is written in a scenario.
+pub(super) fn node_of(entry: &NodeEntry, name: &str) -> Node {
+    let mut node = plain_node(name);
+    node.labels.extend(entry.labels.0.iter().map(|(key, value)| (key.value.clone(), value.clone())));
+    node.taints.extend(entry.taints.iter().map(|taint| taint.0.clone()));
+    node.unschedulable = entry.unschedulable.unwrap_or(false);
+    if let Some(capacity) = &entry.capacity {
+        if let Some(cpu) = capacity.cpu {
+            node.allocatable.cpu_millis = cpu.0;
+        }
+        if let Some(memory) = capacity.memory {
+            node.allocatable.memory_bytes = memory.0 / 1000;
+        }
+        if let Some(pods) = capacity.pods {
+            node.pods_max = pods;
+        }
+    }
+    node
+}

@@ -1,0 +1,178 @@
+//! The clients.
+
+use crate::api::ServiceId;
+use crate::engine::{Duration, Time};
+use crate::scenario::compile::{Compiler, instant, is_named, short_name};
+use crate::scenario::diagnostic::Diagnostic;
+use crate::scenario::file::TrafficEntry;
+use crate::scenario::source::Spanned;
+use crate::scenario::values::{ConnectionsEntry, Sources};
+use crate::simulation::setup::{Arrivals, Connections, Traffic};
+
+const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+
+impl Compiler<'_> {
+    pub(super) fn traffic(&mut self) {
+        let spec = self.spec;
+        for entry in &spec.traffic {
+            if let Some(traffic) = self.stream(entry) {
+                self.setup.traffic.push(traffic);
+            }
+        }
+        self.unused_services();
+    }
+
+    fn stream(&mut self, entry: &TrafficEntry) -> Option<Traffic> {
+        let service = self.service(&entry.service);
+        let from = self.clients(entry);
+        let (start, stop) = self.window(entry);
+        let timeout = match &entry.timeout {
+            Some(Spanned { value, span }) if value.is_zero() => {
+                self.push(Diagnostic::error("no request is answered within no time").at(span, "expected more than 0s"));
+                return None;
+            }
+            Some(timeout) => timeout.value,
+            None => TIMEOUT_DEFAULT,
+        };
+        let name = self.name_of(entry);
+        if entry.timeout.is_none() {
+            self.assume(format!(
+                "traffic `{name}`: a request without an answer after {timeout} has failed (`traffic[].timeout`)"
+            ));
+        }
+        let connections = match &entry.connections {
+            None | Some(ConnectionsEntry::New) => Connections::New,
+            Some(ConnectionsEntry::KeepAlive(pool)) => {
+                Connections::KeepAlive { idle_max: pool.idle, idle_timeout: pool.idle_timeout }
+            }
+        };
+        Some(Traffic {
+            name,
+            service: service?,
+            rate: entry.rate.0,
+            arrivals: entry.arrivals.unwrap_or(Arrivals::Poisson),
+            from: from?,
+            connections,
+            timeout,
+            start,
+            stop,
+        })
+    }
+
+    /// The name that was given, or the Service's, with a number if that is taken.
+    fn name_of(&mut self, entry: &TrafficEntry) -> String {
+        let taken = |name: &str| self.setup.traffic.iter().any(|t| t.name == name);
+        if let Some(Spanned { value, span }) = &entry.name {
+            if taken(value) {
+                let problem = Diagnostic::error(format!("two streams of traffic are named `{value}`"));
+                self.push(problem.at(span, "the second one"));
+            }
+            return value.clone();
+        }
+        let base = &entry.service.value;
+        let numbered = (2..).map(|n| format!("{base}-{n}"));
+        std::iter::once(base.clone()).chain(numbered).find(|name| !taken(name)).unwrap_or_default()
+    }
+
+    fn service(&mut self, name: &Spanned<String>) -> Option<ServiceId> {
+        let services = &self.setup.services;
+        let fits = |&i: &usize| is_named(&name.value, &services[i].namespace, &services[i].name);
+        let found: Vec<usize> = (0..services.len()).filter(fits).collect();
+        let names: Vec<String> = services.iter().map(|s| short_name(&s.namespace, &s.name)).collect();
+        let index = self.one_of("Service", name, &found, &names)?;
+        self.check_endpoints(index, name);
+        Some(ServiceId::from(index))
+    }
+
+    /// A Service that gets traffic must select pods.
+    fn check_endpoints(&mut self, index: usize, name: &Spanned<String>) {
+        let service = &self.setup.services[index];
+        let manifest = &self.manifests.services[index];
+        let selector_span = manifest.selector_span.clone();
+        let problem = match &service.selector {
+            None => {
+                Diagnostic::error(format!("the Service `{}` has no selector, and so no endpoints here", name.value))
+                    .at(&name.span, "no pod would get these requests")
+                    .and_at(&selector_span, "endpoints that somebody writes by hand are not modelled")
+            }
+            Some(selector) if self.selected(&service.namespace, selector).is_empty() => {
+                Diagnostic::error(format!("the Service `{}` selects no pod", name.value))
+                    .at(&selector_span, "no pod template has these labels")
+                    .and_at(&name.span, "no pod would get these requests")
+                    .help(self.labels_in(&service.namespace))
+            }
+            Some(_) if manifest.headless => Diagnostic::warning(format!("the Service `{}` is headless", name.value))
+                .at(&name.span, "its clients would find the pods by DNS")
+                .note("DNS is not modelled: they are taken to go through kube-proxy, as to any other Service"),
+            Some(_) => return,
+        };
+        self.push(problem);
+    }
+
+    fn clients(&mut self, entry: &TrafficEntry) -> Option<Vec<String>> {
+        match &entry.from {
+            None | Some(Sources::Nodes) => {
+                let at_start = self.setup.nodes.iter().filter(|n| n.ready_at.is_none());
+                let names: Vec<String> = at_start.map(|n| n.node.name.clone()).collect();
+                if names.is_empty() {
+                    self.push(
+                        Diagnostic::error("there is no node for the clients to sit on at the start")
+                            .at(&entry.service.span, "traffic to this Service comes from nowhere")
+                            .help("leave out `ready` for at least one node"),
+                    );
+                    return None;
+                }
+                Some(names)
+            }
+            Some(Sources::Named(names)) => {
+                for (i, name) in names.iter().enumerate() {
+                    if !self.knows_node(&name.value) {
+                        let problem = self.unknown_node(name);
+                        self.push(problem);
+                    } else if names[..i].iter().any(|other| other.value == name.value) {
+                        let problem = Diagnostic::error(format!("the node `{}` is named twice", name.value));
+                        self.push(problem.at(&name.span, "one client sits on each node"));
+                    }
+                }
+                Some(names.iter().map(|name| name.value.clone()).collect())
+            }
+        }
+    }
+
+    fn window(&mut self, entry: &TrafficEntry) -> (Time, Option<Time>) {
+        let start = entry.start.as_ref().map_or(Duration::ZERO, |s| s.value);
+        if let Some(stop) = &entry.stop
+            && stop.value <= start
+        {
+            let problem = Diagnostic::error("this traffic stops before it starts");
+            self.push(problem.at(&stop.span, format!("it starts at {start}")));
+        }
+        if let Some(Spanned { value, span }) = &entry.start
+            && *value >= self.setup.duration
+        {
+            let problem = Diagnostic::warning("this traffic never starts");
+            self.push(problem.at(span, format!("the run lasts {}", self.setup.duration)));
+        }
+        (instant(start), entry.stop.as_ref().map(|s| instant(s.value)))
+    }
+
+    /// A Service without traffic that selects nothing is perhaps a typing error, too.
+    fn unused_services(&mut self) {
+        let mut problems = Vec::new();
+        for (index, manifest) in self.manifests.services.iter().enumerate() {
+            let service = &manifest.service;
+            let used = self.setup.traffic.iter().any(|t| t.service == ServiceId::from(index));
+            let told =
+                self.problems.list.iter().any(|d| d.place.as_ref().is_some_and(|(s, _)| *s == manifest.selector_span));
+            let Some(selector) = service.selector.as_ref().filter(|_| !used && !told) else { continue };
+            if self.selected(&service.namespace, selector).is_empty() {
+                problems.push(
+                    Diagnostic::warning(format!("the Service `{}` selects no pod", service.full_name()))
+                        .at(&manifest.selector_span, "no pod template has these labels")
+                        .help(self.labels_in(&service.namespace)),
+                );
+            }
+        }
+        self.problems.list.extend(problems);
+    }
+}

@@ -1,0 +1,347 @@
+//! Deployments, ReplicaSets, DaemonSets and pods. A cluster's dump has the pods of Deployments, too: they tell where the
+//! Deployment's pods are, and are not simulated twice.
+
+use std::collections::BTreeMap;
+
+use crate::api::node::TAINT_UNSCHEDULABLE;
+use crate::api::{Node, Owner, PodTemplate, TaintEffect, TemplateId};
+use crate::scenario::compile::{Compiler, TemplateOrigin, is_named};
+use crate::scenario::diagnostic::Diagnostic;
+use crate::scenario::manifests::{PodManifest, ReplicaSetManifest, TemplateManifest};
+use crate::scenario::source::{Span, Spanned};
+use crate::scenario::suggest;
+use crate::simulation::setup::{DeploymentSetup, PodSetup, ReplicaSetSetup};
+
+/// No scenario may start with more pods (the largest supported clusters have 150,000).
+const PODS_MAX: u64 = 200_000;
+
+/// Who simulates a pod that is in the input.
+enum Maker {
+    /// The Deployment of this index.
+    Deployment(usize),
+    /// The ReplicaSet of this index.
+    ReplicaSet(usize),
+    /// Nobody: it is simulated as a single pod.
+    Nobody(Owner),
+}
+
+impl Compiler<'_> {
+    pub(super) fn workloads(&mut self) {
+        self.deployments();
+        self.replica_sets();
+        self.pods();
+        self.daemon_sets();
+        self.placements();
+        let single = self.setup.pods.len() as u64;
+        let pods: u64 = self.setup.deployments.iter().map(|d| u64::from(d.replicas)).sum::<u64>()
+            + self.setup.replica_sets.iter().map(|r| u64::from(r.replicas)).sum::<u64>()
+            + single;
+        if pods > PODS_MAX {
+            self.push(Diagnostic::error(format!("the scenario has {pods} pods; at most {PODS_MAX} can be simulated")));
+        }
+    }
+
+    fn deployments(&mut self) {
+        let mut seen: BTreeMap<String, Span> = BTreeMap::new();
+        for manifest in std::mem::take(&mut self.manifests.deployments) {
+            let meta = manifest.meta;
+            if self.is_duplicate("Deployment", &meta.full_name(), &meta.name.span, &mut seen) {
+                continue;
+            }
+            let template = self.add_template("Deployment", &meta.namespace, &meta.name, manifest.template);
+            self.setup.deployments.push(DeploymentSetup {
+                namespace: meta.namespace,
+                name: meta.name.value,
+                replicas: manifest.replicas,
+                strategy: manifest.strategy,
+                min_ready_seconds: manifest.min_ready_seconds,
+                template,
+                placement: Vec::new(),
+            });
+        }
+    }
+
+    /// Those of a Deployment of the input are made by it.
+    fn replica_sets(&mut self) {
+        let mut seen: BTreeMap<String, Span> = BTreeMap::new();
+        let all = std::mem::take(&mut self.manifests.replica_sets);
+        for manifest in &all {
+            let ReplicaSetManifest { meta, replicas, min_ready_seconds, template } = manifest;
+            if self.is_duplicate("ReplicaSet", &meta.full_name(), &meta.name.span, &mut seen) {
+                continue;
+            }
+            if self.deployment_of(manifest).is_some() || (meta.owner.is_some() && *replicas == 0) {
+                continue;
+            }
+            let template = self.add_template("ReplicaSet", &meta.namespace, &meta.name, template.clone());
+            self.setup.replica_sets.push(ReplicaSetSetup {
+                namespace: meta.namespace.clone(),
+                name: meta.name.value.clone(),
+                replicas: *replicas,
+                min_ready_seconds: *min_ready_seconds,
+                template,
+                placement: Vec::new(),
+            });
+        }
+        self.manifests.replica_sets = all;
+    }
+
+    fn deployment_of(&self, replica_set: &ReplicaSetManifest) -> Option<usize> {
+        let owner = replica_set.meta.owner.as_ref().filter(|o| o.kind == "Deployment")?;
+        let namespace = &replica_set.meta.namespace;
+        self.setup.deployments.iter().position(|d| d.namespace == *namespace && d.name == owner.name)
+    }
+
+    fn pods(&mut self) {
+        let mut seen: BTreeMap<String, Span> = BTreeMap::new();
+        let (mut finished, mut leaving) = (0, Vec::new());
+        for manifest in std::mem::take(&mut self.manifests.pods) {
+            if self.is_duplicate("Pod", &manifest.meta.full_name(), &manifest.meta.name.span, &mut seen) {
+                continue;
+            }
+            if manifest.phase.is_terminal() {
+                finished += 1;
+            } else if manifest.meta.deleting {
+                leaving.push(manifest.meta.name);
+            } else {
+                self.pod(manifest);
+            }
+        }
+        if finished > 0 {
+            self.assume(format!("{finished} pods that have ended (Succeeded or Failed) are left out"));
+        }
+        if let Some(first) = leaving.first() {
+            let message = format!("{} of the pods are being deleted already: they are left out", leaving.len());
+            self.push(Diagnostic::warning(message).at(&first.span, "the first of them"));
+        }
+    }
+
+    fn pod(&mut self, mut manifest: PodManifest) {
+        let node = self.node_of_pod(&mut manifest);
+        match self.maker(&manifest) {
+            Maker::Deployment(index) => self.setup.deployments[index].placement.extend(node),
+            Maker::ReplicaSet(index) => self.setup.replica_sets[index].placement.extend(node),
+            Maker::Nobody(owner) => {
+                let PodManifest { meta, template, .. } = manifest;
+                let template = self.add_template("Pod", &meta.namespace, &meta.name, template);
+                self.setup.pods.push(PodSetup { name: meta.name.value, owner, template, node });
+            }
+        }
+    }
+
+    /// Where the pod is; taken out of its template, so that pods that differ in nothing else share one.
+    fn node_of_pod(&mut self, manifest: &mut PodManifest) -> Option<String> {
+        let name = manifest.template.template.placement.node_name.take()?;
+        if self.knows_node(&name) {
+            return Some(name);
+        }
+        let name = Spanned { value: name, span: manifest.meta.name.span.clone() };
+        let mut problem = self.unknown_node(&name);
+        problem.severity = crate::scenario::Severity::Warning;
+        problem.message = format!("the node `{}` of this pod is not in the input", name.value);
+        problem.place = Some((name.span, "the scheduler places it anew".into()));
+        self.push(problem);
+        None
+    }
+
+    fn maker(&mut self, manifest: &PodManifest) -> Maker {
+        let meta = &manifest.meta;
+        if meta.mirror {
+            return Maker::Nobody(Owner::Mirror);
+        }
+        let Some(owner) = &meta.owner else { return Maker::Nobody(Owner::None) };
+        match owner.kind.as_str() {
+            "Node" => Maker::Nobody(Owner::Mirror),
+            "DaemonSet" => Maker::Nobody(Owner::DaemonSet(owner.name.clone())),
+            "ReplicaSet" => {
+                let replica_set = self
+                    .manifests
+                    .replica_sets
+                    .iter()
+                    .find(|r| r.meta.namespace == meta.namespace && r.meta.name.value == owner.name);
+                // Without the ReplicaSet, its name still tells the Deployment's: NAME-HASH.
+                let deployment = replica_set.map_or_else(
+                    || {
+                        let name = owner.name.rsplit_once('-')?.0;
+                        self.setup.deployments.iter().position(|d| d.namespace == meta.namespace && d.name == name)
+                    },
+                    |replica_set| self.deployment_of(replica_set),
+                );
+                if let Some(index) = deployment {
+                    return Maker::Deployment(index);
+                }
+                Maker::ReplicaSet(self.replica_set_of_pod(manifest, &owner.name))
+            }
+            kind => Maker::Nobody(Owner::Other { kind: kind.into(), name: owner.name.clone() }),
+        }
+    }
+
+    /// The ReplicaSet of a pod; made up from its pods if the input does not have it.
+    fn replica_set_of_pod(&mut self, manifest: &PodManifest, name: &str) -> usize {
+        let namespace = &manifest.meta.namespace;
+        let position = self.setup.replica_sets.iter().position(|r| r.namespace == *namespace && r.name == name);
+        let given =
+            self.manifests.replica_sets.iter().any(|r| r.meta.namespace == *namespace && r.meta.name.value == name);
+        if let Some(index) = position {
+            if !given {
+                self.setup.replica_sets[index].replicas += 1;
+            }
+            return index;
+        }
+        self.assume(format!(
+            "ReplicaSet {namespace}/{name} is not in the input: taken to have as many replicas as it has pods there"
+        ));
+        let named = Spanned { value: name.to_string(), span: manifest.meta.name.span.clone() };
+        let mut template = manifest.template.clone();
+        template.template.placement.node_name = None;
+        let template = self.add_template("ReplicaSet", namespace, &named, template);
+        self.setup.replica_sets.push(ReplicaSetSetup {
+            namespace: namespace.clone(),
+            name: name.to_string(),
+            replicas: 1,
+            min_ready_seconds: 0,
+            template,
+            placement: Vec::new(),
+        });
+        self.setup.replica_sets.len() - 1
+    }
+
+    /// A DaemonSet whose pods are not in the input has one on each node that is there and fits.
+    fn daemon_sets(&mut self) {
+        let mut seen: BTreeMap<String, Span> = BTreeMap::new();
+        for manifest in std::mem::take(&mut self.manifests.daemon_sets) {
+            let meta = manifest.meta;
+            if self.is_duplicate("DaemonSet", &meta.full_name(), &meta.name.span, &mut seen) {
+                continue;
+            }
+            let owner = Owner::DaemonSet(meta.name.value.clone());
+            let has_pods =
+                |p: &PodSetup| p.owner == owner && self.setup.templates[p.template.index()].namespace == meta.namespace;
+            if self.setup.pods.iter().any(has_pods) {
+                continue;
+            }
+            let pod_template = manifest.template.template.clone();
+            let template = self.add_template("DaemonSet", &meta.namespace, &meta.name, manifest.template);
+            let nodes: Vec<String> = self
+                .setup
+                .nodes
+                .iter()
+                .filter(|n| n.ready_at.is_none() && daemon_pod_fits(&pod_template, &n.node))
+                .map(|n| n.node.name.clone())
+                .collect();
+            for node in nodes {
+                let name = format!("{}-{node}", meta.name.value);
+                self.setup.pods.push(PodSetup { name, owner: owner.clone(), template, node: Some(node) });
+            }
+        }
+    }
+
+    /// `spec.placement`: where the scenario wants the first pods.
+    fn placements(&mut self) {
+        for (name, nodes) in &self.spec.placement.0 {
+            for node in nodes {
+                match self.setup.nodes.iter().find(|n| n.node.name == node.value) {
+                    None => {
+                        let problem = self.unknown_node(node);
+                        self.push(problem);
+                    }
+                    Some(n) => {
+                        if let Some(at) = n.ready_at {
+                            self.push(
+                                Diagnostic::error(format!("the node `{}` is not there at the start", node.value))
+                                    .at(&node.span, format!("it joins, and is Ready at {at}"))
+                                    .help("place pods on nodes without `ready`"),
+                            );
+                        }
+                    }
+                }
+            }
+            let names: Vec<String> = nodes.iter().map(|n| n.value.clone()).collect();
+            let set = self.setup.replica_sets.iter().position(|r| is_named(&name.value, &r.namespace, &r.name));
+            let replicas = if let Some(index) = set {
+                self.setup.replica_sets[index].placement = names;
+                self.setup.replica_sets[index].replicas
+            } else {
+                let Some(index) = self.deployment(name) else { continue };
+                self.setup.deployments[index].placement = names;
+                self.setup.deployments[index].replicas
+            };
+            if nodes.len() as u64 > u64::from(replicas) {
+                let message = format!("`{}` has {replicas} replicas, and {} nodes for them", name.value, nodes.len());
+                self.push(Diagnostic::warning(message).at(&name.span, "the last nodes get none"));
+            }
+        }
+    }
+
+    fn is_duplicate(&mut self, kind: &str, name: &str, span: &Span, seen: &mut BTreeMap<String, Span>) -> bool {
+        let Some(first) = seen.insert(name.to_string(), span.clone()) else { return false };
+        self.push(
+            Diagnostic::error(format!("the {kind} `{name}` is given twice"))
+                .at(span, "the second time")
+                .and_at(&first, "the first time"),
+        );
+        true
+    }
+
+    /// The id of a template; pods that are alike share one.
+    fn add_template(
+        &mut self,
+        kind: &'static str,
+        namespace: &str,
+        name: &Spanned<String>,
+        manifest: TemplateManifest,
+    ) -> TemplateId {
+        let TemplateManifest { template, containers, .. } = manifest;
+        if kind == "Pod" {
+            let same = |i: &usize| self.templates[*i].kind == "Pod" && self.setup.templates[*i] == template;
+            if let Some(index) = (0..self.templates.len()).find(same) {
+                return TemplateId::from(index);
+            }
+        }
+        if let Some(node) = &template.placement.node_name
+            && !self.knows_node(node)
+        {
+            let names = self.setup.nodes.iter().map(|n| n.node.name.as_str());
+            let problem = Diagnostic::error(format!("there is no node `{node}`, which spec.nodeName wants"))
+                .at(&name.span, "of this workload")
+                .help(suggest::help(node, "nodes", names));
+            self.push(problem);
+        }
+        self.setup.templates.push(template);
+        self.templates.push(TemplateOrigin {
+            kind,
+            namespace: namespace.to_string(),
+            name: name.value.clone(),
+            containers,
+        });
+        TemplateId::from(self.setup.templates.len() - 1)
+    }
+
+    /// Names of all that makes pods, for suggestions: as pods' names begin.
+    pub(super) fn pod_name_prefixes(&self) -> Vec<(String, String)> {
+        let deployments = self.setup.deployments.iter().map(|d| (d.namespace.clone(), d.name.clone()));
+        let replica_sets = self.setup.replica_sets.iter().map(|r| (r.namespace.clone(), r.name.clone()));
+        let pods = &self.setup.pods;
+        let pods = pods.iter().map(|p| (self.setup.templates[p.template.index()].namespace.clone(), p.name.clone()));
+        deployments.chain(replica_sets).chain(pods).collect()
+    }
+}
+
+/// Whether a DaemonSet keeps a pod on this node.
+///
+/// Source: `pkg/controller/daemon/daemon_controller.go` NodeShouldRunDaemonPod, and the tolerations that
+/// `pkg/controller/daemon/util/daemonset_util.go` AddOrUpdateDaemonPodTolerations adds (v1.36): cordoned and unready nodes
+/// keep theirs.
+fn daemon_pod_fits(template: &PodTemplate, node: &Node) -> bool {
+    let placement = &template.placement;
+    let tolerated = |taint: &crate::api::Taint| {
+        taint.effect == TaintEffect::PreferNoSchedule
+            || taint.key == TAINT_UNSCHEDULABLE
+            || taint.key.starts_with("node.kubernetes.io/")
+            || placement.tolerations.iter().any(|t| t.tolerates(taint))
+    };
+    placement.node_selector.matches(&node.labels)
+        && (placement.required_node_terms.is_empty()
+            || placement.required_node_terms.iter().any(|term| term.matches(&node.labels)))
+        && node.taints.iter().all(tolerated)
+}

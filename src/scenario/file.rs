@@ -1,0 +1,357 @@
+//! The scenario document, as it is written: `apiVersion: drainsim/v1alpha1`, `kind: Scenario`.
+//!
+//! The comments on the fields are what the JSON Schema, and so an editor, shows.
+
+use crate::api::Version;
+use crate::api::pod::Signal;
+use crate::engine::{Distribution, Duration};
+use crate::scenario::diagnostic::{Diagnostic, Diagnostics};
+use crate::scenario::read::{MapOf, Read, record};
+use crate::scenario::source::Spanned;
+use crate::scenario::tree::{Entry, Node, Value};
+use crate::scenario::values::{
+    ConnectionsEntry, HookSteps, KeepAliveTimeout, NodeRef, ProfileName, Quantity, Rate, ReactionEntry, Seconds,
+    SelectorText, Sources, TaintEntry,
+};
+use crate::simulation::setup::Arrivals;
+
+/// `apiVersion` of the scenario document.
+pub const API_VERSION: &str = "drainsim/v1alpha1";
+/// `kind` of the scenario document.
+pub const KIND: &str = "Scenario";
+
+record! {
+    /// A scenario: a cluster, its traffic, what is done to it, and what is expected of it. The workloads are real
+    /// Kubernetes manifests, in the same file after `---` or in files that `spec.manifests` names.
+    pub struct ScenarioFile is "a scenario" {
+        /// The version of this format.
+        #[schemars(extend("const" = API_VERSION))]
+        pub api_version: String,
+        /// The kind of this document.
+        #[schemars(extend("const" = KIND))]
+        pub kind: String,
+        /// Name, description and labels.
+        pub metadata: Metadata,
+        /// The scenario itself.
+        pub spec: Spec,
+    }
+}
+
+record! {
+    /// Name, description and labels of the scenario.
+    pub struct Metadata is "metadata" {
+        /// A name, unique among the scenarios that are run together.
+        pub name: String,
+        /// What the scenario shows, in a sentence or two.
+        pub description: Option<String>,
+        /// Labels to select scenarios by.
+        pub labels: MapOf<String>,
+    }
+}
+
+record! {
+    /// The cluster, the traffic, the actions and the expectations.
+    pub struct Spec is "spec" {
+        /// The Kubernetes version of all components; the newest that is well tested if left out.
+        pub kubernetes: Option<Version>,
+        /// How long the run lasts.
+        pub duration: Spanned<Duration>,
+        /// The seed of all randomness; `--seed` overrides it.
+        pub seed: Option<u64>,
+        /// The nodes. Nodes may also be given as manifests of `kind: Node`.
+        #[schemars(default)]
+        pub nodes: Vec<NodeEntry>,
+        /// Files or directories with Kubernetes manifests, relative to this file.
+        #[schemars(default)]
+        pub manifests: Vec<Spanned<String>>,
+        /// How the applications in the pods behave. For each container the first entry that fits counts.
+        #[schemars(default)]
+        pub apps: Vec<AppEntry>,
+        /// Where the pods of a Deployment or ReplicaSet are at the start: its name, and nodes for its first pods in
+        /// order. The others are placed as the scheduler would.
+        #[schemars(default)]
+        pub placement: MapOf<Vec<Spanned<String>>>,
+        /// The clients.
+        #[schemars(default)]
+        pub traffic: Vec<TrafficEntry>,
+        /// What is done to the cluster.
+        #[schemars(default)]
+        pub actions: Vec<ActionEntry>,
+        /// How long things take, by the name of the hop; each has a default.
+        #[schemars(default)]
+        pub latencies: MapOf<Distribution>,
+        /// Settings of kube-proxy.
+        pub kube_proxy: Option<KubeProxyEntry>,
+        /// What must be true of the outcome.
+        #[schemars(default)]
+        pub expect: Vec<Spanned<String>>,
+    }
+}
+
+record! {
+    /// A node.
+    pub struct NodeEntry is "a node" {
+        /// The name.
+        pub name: Spanned<String>,
+        /// So many nodes like this one, named NAME-1, NAME-2, ….
+        pub count: Option<Spanned<u32>>,
+        /// The node joins the cluster and is Ready at this time; it has been there for long if left out.
+        pub ready: Option<Duration>,
+        /// Labels.
+        #[schemars(default)]
+        pub labels: MapOf<String>,
+        /// Taints.
+        #[schemars(default)]
+        pub taints: Vec<TaintEntry>,
+        /// What it has to give; 4 CPUs, 16Gi and 110 pods if left out.
+        pub capacity: Option<Capacity>,
+        /// Whether it is cordoned.
+        pub unschedulable: Option<bool>,
+    }
+}
+
+record! {
+    /// What a node has to give to pods.
+    pub struct Capacity is "`capacity`" {
+        /// CPUs.
+        pub cpu: Option<Quantity>,
+        /// Memory.
+        pub memory: Option<Quantity>,
+        /// The number of pods.
+        pub pods: Option<u32>,
+    }
+}
+
+/// The keys of `signals` are signals.
+fn check_app(node: &Node, problems: &mut Diagnostics) -> bool {
+    let before = problems.list.len();
+    for entry in node.get("signals").map(Node::entries).unwrap_or_default() {
+        let name = Node { value: Value::String(entry.key.clone()), span: entry.key_span.clone() };
+        Signal::read(&name, problems);
+    }
+    problems.list.len() == before
+}
+
+record! {
+    /// How the process in a container starts, serves and ends: a profile, and what differs from it.
+    pub struct AppEntry is "an entry of `apps`", checked by check_app {
+        /// For pods with these labels.
+        pub selector: Option<Spanned<MapOf<String>>>,
+        /// For pods of this Deployment: its name, or namespace/name.
+        pub deployment: Option<Spanned<String>>,
+        /// For the container of this name only.
+        pub container: Option<Spanned<String>>,
+        /// A named way to behave; the fields below override it.
+        pub profile: Option<ProfileName>,
+        /// From the start of the process to its listening socket.
+        pub startup: Option<Distribution>,
+        /// How long a request is worked on.
+        pub service_time: Option<Distribution>,
+        /// From a signal's arrival to what the process does about it.
+        pub reaction: Option<Distribution>,
+        /// The signal that stops the container: the image's STOPSIGNAL.
+        pub stop_signal: Option<Signal>,
+        /// What each signal makes it do. PID 1 does not get a signal that is not listed.
+        #[schemars(default)]
+        pub signals: MapOf<ReactionEntry>,
+        /// How long the server keeps an idle connection open.
+        pub keep_alive_timeout: Option<KeepAliveTimeout>,
+        /// What the container's preStop hook does, where its httpGet or its command does not tell.
+        pub pre_stop: Option<Spanned<HookSteps>>,
+    }
+}
+
+record! {
+    /// A stream of requests to one Service.
+    pub struct TrafficEntry is "an entry of `traffic`" {
+        /// A name for reports; the Service's if left out.
+        pub name: Option<Spanned<String>>,
+        /// The Service: its name, or namespace/name.
+        pub service: Spanned<String>,
+        /// How many requests, all clients together.
+        pub rate: Rate,
+        /// How requests are spaced; `poisson` if left out.
+        pub arrivals: Option<Arrivals>,
+        /// Where the clients sit; `nodes` if left out.
+        pub from: Option<Sources>,
+        /// What the clients do about connections; `new` if left out.
+        pub connections: Option<ConnectionsEntry>,
+        /// A request without answer after this time has failed; 10s if left out.
+        pub timeout: Option<Spanned<Duration>>,
+        /// When the requests begin; at 0s if left out.
+        pub start: Option<Spanned<Duration>>,
+        /// When they stop; at the end of the run if left out.
+        pub stop: Option<Spanned<Duration>>,
+    }
+}
+
+record! {
+    /// Settings of kube-proxy, the same on every node.
+    pub struct KubeProxyEntry is "`kubeProxy`" {
+        /// `iptables.minSyncPeriod`; 1s if left out.
+        pub min_sync_period: Option<Duration>,
+    }
+}
+
+record! {
+    /// Something that is done to the cluster: when (`at` or `after`), and one thing.
+    #[schemars(transform = exactly_one_thing)]
+    pub struct ActionEntry is "an action", checked by check_action {
+        /// A name, for `after` and for expectations.
+        pub name: Option<Spanned<String>>,
+        /// When: this long after the start.
+        pub at: Option<Spanned<Duration>>,
+        /// When: after the action of this name is done.
+        pub after: Option<Spanned<String>>,
+        /// With `after`: so long after it.
+        pub wait: Option<Duration>,
+        /// `kubectl drain`.
+        pub drain: Option<DrainAction>,
+        /// `kubectl cordon`.
+        pub cordon: Option<NodeRef>,
+        /// `kubectl uncordon`.
+        pub uncordon: Option<NodeRef>,
+        /// `kubectl delete pod`.
+        pub delete_pod: Option<DeletePodAction>,
+        /// `kubectl scale deployment`.
+        pub scale: Option<ScaleAction>,
+        /// `kubectl rollout restart deployment`.
+        pub rollout_restart: Option<RestartAction>,
+        /// A node joins: it registers now and is Ready after `ready` (30s if left out).
+        pub add_node: Option<NodeEntry>,
+        /// A machine loses power.
+        pub shut_off: Option<NodeRef>,
+        /// `kubectl delete node`.
+        pub delete_node: Option<NodeRef>,
+    }
+}
+
+/// The keys of an action that say what is done.
+pub const ACTIONS: [&str; 9] =
+    ["drain", "cordon", "uncordon", "deletePod", "scale", "rolloutRestart", "addNode", "shutOff", "deleteNode"];
+
+/// One time and one thing.
+fn check_action(node: &Node, problems: &mut Diagnostics) -> bool {
+    let keys = node.entries();
+    let things: Vec<&Entry> = keys.iter().filter(|e| ACTIONS.contains(&e.key.as_str())).collect();
+    let unknown = keys.iter().any(|e| !ACTIONS.contains(&e.key.as_str()) && !TIMES.contains(&e.key.as_str()));
+    let before = problems.list.len();
+    match things[..] {
+        [one] if one.node.value == Value::Null => problems
+            .push(Diagnostic::error(format!("`{}` is empty", one.key)).at(&one.key_span, "what follows is missing")),
+        [_] => {}
+        // An unknown field is probably the misspelt action, and has been told of.
+        [] if unknown => return false,
+        [] => problems.push(
+            Diagnostic::error("this action does nothing")
+                .at(&node.span, "the action begins here")
+                .help(format!("add one of: {}", ACTIONS.join(", "))),
+        ),
+        [first, second, ..] => problems.push(
+            Diagnostic::error("an action does one thing")
+                .at(&second.key_span, "the second one")
+                .and_at(&first.key_span, "the first one")
+                .help("make two entries of the list; they may have the same time"),
+        ),
+    }
+    match (node.entry("at"), node.entry("after"), node.entry("wait")) {
+        (Some(at), Some(after), _) => problems.push(
+            Diagnostic::error("an action has either `at` or `after`, not both")
+                .at(&after.key_span, "the second time")
+                .and_at(&at.key_span, "the first time"),
+        ),
+        (None, None, _) if !unknown => problems.push(
+            Diagnostic::error("this action does not say when it happens")
+                .at(&node.span, "the action begins here")
+                .help("add `at: 10s`, or `after: NAME` of another action"),
+        ),
+        (Some(_), None, Some(wait)) => problems.push(
+            Diagnostic::error("`wait` goes with `after`, not with `at`")
+                .at(&wait.key_span, "")
+                .help("write the sum of both as `at`"),
+        ),
+        _ => {}
+    }
+    problems.list.len() == before
+}
+
+/// The keys of an action that do not.
+const TIMES: [&str; 4] = ["name", "at", "after", "wait"];
+
+fn exactly_one_thing(schema: &mut schemars::Schema) {
+    let one_of: Vec<_> = ACTIONS.iter().map(|action| serde_json::json!({"required": [action]})).collect();
+    schema.insert("oneOf".into(), one_of.into());
+    let one_time: Vec<_> = ["at", "after"].iter().map(|key| serde_json::json!({"required": [key]})).collect();
+    schema.insert("anyOf".into(), one_time.into());
+}
+
+/// At least one node.
+fn check_drain(node: &Node, problems: &mut Diagnostics) -> bool {
+    let nodes = node.get("nodes").map(Node::items).unwrap_or_default();
+    if node.get("node").is_none() && nodes.is_empty() {
+        problems.push(
+            Diagnostic::error("`drain` does not say which node")
+                .at(&node.span, "in this drain")
+                .help("write `drain: {node: NAME}`, or `nodes: [A, B]` for several with one command"),
+        );
+        return false;
+    }
+    true
+}
+
+record! {
+    /// `kubectl drain`: one process, with kubectl's flags.
+    pub struct DrainAction is "`drain`", checked by check_drain {
+        /// The node.
+        pub node: Option<Spanned<String>>,
+        /// Several nodes, one after the other as kubectl does.
+        #[schemars(default)]
+        pub nodes: Vec<Spanned<String>>,
+        /// `--force`.
+        pub force: Option<bool>,
+        /// `--ignore-daemonsets`.
+        pub ignore_daemonsets: Option<bool>,
+        /// `--delete-emptydir-data`.
+        pub delete_emptydir_data: Option<bool>,
+        /// `--disable-eviction`.
+        pub disable_eviction: Option<bool>,
+        /// `--grace-period`, in seconds; negative: the pod's own.
+        pub grace_period: Option<Seconds>,
+        /// `--timeout`; 0s: none.
+        pub timeout: Option<Duration>,
+        /// `--pod-selector`.
+        pub pod_selector: Option<SelectorText>,
+        /// `--skip-wait-for-delete-timeout`, in seconds; 0: off.
+        pub skip_wait_for_delete_timeout: Option<Spanned<Seconds>>,
+    }
+}
+
+record! {
+    /// `kubectl delete pod`.
+    pub struct DeletePodAction is "`deletePod`" {
+        /// The name, or its beginning: the oldest living pod that has it.
+        pub name: Spanned<String>,
+        /// The namespace; `default` if left out.
+        pub namespace: Option<Spanned<String>>,
+        /// `--grace-period`, in seconds; the pod's own if left out.
+        pub grace_period: Option<Seconds>,
+    }
+}
+
+record! {
+    /// `kubectl scale deployment`.
+    pub struct ScaleAction is "`scale`" {
+        /// The Deployment: its name, or namespace/name.
+        pub deployment: Spanned<String>,
+        /// `--replicas`.
+        pub replicas: u32,
+    }
+}
+
+record! {
+    /// `kubectl rollout restart deployment`.
+    pub struct RestartAction is "`rolloutRestart`" {
+        /// The Deployment: its name, or namespace/name.
+        pub deployment: Spanned<String>,
+    }
+}

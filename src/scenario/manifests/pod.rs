@@ -1,0 +1,312 @@
+//! Pod templates: the spec of pods, wherever it stands.
+
+use crate::api::pod::{Hook, HookStep, Probe, Signal};
+use crate::api::quantity::Resources;
+use crate::api::{Container, Labels, PodTemplate};
+use crate::engine::Duration;
+use crate::scenario::diagnostic::Diagnostic;
+use crate::scenario::hook_command::{self, signal_by_name};
+use crate::scenario::manifests::{Cx, affinity};
+use crate::scenario::source::Span;
+use crate::scenario::tree::{Node, Value};
+use crate::scenario::values::Quantity;
+
+/// A template, and what is still needed to say how its containers behave.
+#[derive(Clone, PartialEq, Debug)]
+pub struct TemplateManifest {
+    /// The template. `app` of its containers is not set yet.
+    pub template: PodTemplate,
+    /// The containers in the same order.
+    pub containers: Vec<ContainerManifest>,
+    /// Where the pod spec stands.
+    pub span: Span,
+}
+
+/// A container of a template.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ContainerManifest {
+    /// Where its name stands.
+    pub span: Span,
+    /// `lifecycle.stopSignal`, where the version has it.
+    pub stop_signal: Option<Signal>,
+    /// What its preStop hook is.
+    pub hook: HookManifest,
+}
+
+/// A preStop hook, as to what is known of it.
+#[derive(Clone, PartialEq, Debug)]
+pub enum HookManifest {
+    /// There is none.
+    None,
+    /// The kubelet sleeps.
+    Sleep(Span),
+    /// A command that was understood.
+    Known(Span),
+    /// A command with parts that were not understood.
+    Unknown(Span, Vec<String>),
+    /// An HTTP request to the container.
+    HttpGet(Span),
+}
+
+/// Kubernetes' default (`pkg/apis/core/v1/defaults.go`, v1.36).
+const GRACE_SECONDS_DEFAULT: u64 = 30;
+
+/// Reads a pod spec. `labels` are those of the pods.
+pub(super) fn read(spec: &Node, namespace: &str, labels: Labels, cx: &mut Cx<'_>) -> Option<TemplateManifest> {
+    tell_unmodelled(spec, cx);
+    let grace = read_grace(spec, cx);
+    let mut init_containers = Vec::new();
+    let mut largest_init = Resources::default();
+    let mut requests = Resources::default();
+    for node in spec.get("initContainers").map(Node::items).unwrap_or_default() {
+        let Some((container, resources, _)) = read_container(node, grace, cx) else { continue };
+        if let Some(policy) = node.get("restartPolicy").filter(|p| p.as_str() == Some("Always")) {
+            cx.unmodelled.field(
+                "initContainers[].restartPolicy: Always (sidecar)",
+                &policy.span,
+                "the sidecar is left out; only its resource requests count",
+            );
+            requests += resources;
+            continue;
+        }
+        largest_init = largest_init.at_least(resources);
+        init_containers.push(container);
+    }
+    let (mut containers, mut manifests) = (Vec::new(), Vec::new());
+    for node in spec.get("containers").map(Node::items).unwrap_or_default() {
+        let Some((container, resources, manifest)) = read_container(node, grace, cx) else { continue };
+        requests += resources;
+        containers.push(container);
+        manifests.push(manifest);
+    }
+    if containers.is_empty() {
+        if spec.get("containers").map(Node::items).unwrap_or_default().is_empty() {
+            cx.push(Diagnostic::error("a pod needs at least one container").at(&spec.span, "no `containers` here"));
+        }
+        return None;
+    }
+    if let Some(overhead) = spec.get("overhead") {
+        requests += read_resources(overhead, cx);
+    }
+    let volumes = spec.get("volumes").map(Node::items).unwrap_or_default();
+    let template = PodTemplate {
+        namespace: namespace.to_string(),
+        labels,
+        termination_grace_period_seconds: grace,
+        init_containers,
+        containers,
+        requests: requests.at_least(largest_init),
+        placement: affinity::read(spec, cx),
+        has_empty_dir: volumes.iter().any(|v| v.entry("emptyDir").is_some()),
+    };
+    Some(TemplateManifest { template, containers: manifests, span: spec.span.clone() })
+}
+
+/// `terminationGracePeriodSeconds`. What is negative is taken as 1, as the apiserver does on deletion
+/// (`pkg/registry/core/pod/strategy.go` CheckGracefulDelete, v1.36).
+fn read_grace(spec: &Node, cx: &mut Cx<'_>) -> u64 {
+    let seconds: Option<i64> = cx.field(spec, "terminationGracePeriodSeconds");
+    match seconds.map(u64::try_from) {
+        None => GRACE_SECONDS_DEFAULT,
+        Some(Ok(seconds)) => seconds,
+        Some(Err(_)) => {
+            let span = spec.get("terminationGracePeriodSeconds").map_or(&spec.span, |n| &n.span);
+            cx.push(
+                Diagnostic::warning("a negative terminationGracePeriodSeconds counts as 1")
+                    .at(span, "taken as 1 second"),
+            );
+            1
+        }
+    }
+}
+
+fn tell_unmodelled(spec: &Node, cx: &mut Cx<'_>) {
+    for (key, field, instead) in [
+        ("priorityClassName", "priorityClassName", "no pod preempts another"),
+        ("schedulingGates", "schedulingGates", "the pods are scheduled at once"),
+        ("readinessGates", "readinessGates", "the pods are Ready when their containers are"),
+        ("activeDeadlineSeconds", "activeDeadlineSeconds", "the pods run for ever"),
+        ("resourceClaims", "resourceClaims", "any node has the devices"),
+    ] {
+        if let Some(node) = spec.get(key) {
+            // Every static pod and add-on has one of these two: they protect the node itself.
+            if node.as_str().is_some_and(|class| class.starts_with("system-")) {
+                continue;
+            }
+            cx.unmodelled.field(field, &node.span, instead);
+        }
+    }
+    if let Some(scheduler) = spec.get("schedulerName").filter(|n| n.as_str() != Some("default-scheduler")) {
+        cx.unmodelled.field("schedulerName", &scheduler.span, "the default scheduler places the pods");
+    }
+    for volume in spec.get("volumes").map(Node::items).unwrap_or_default() {
+        for key in ["persistentVolumeClaim", "ephemeral"] {
+            if let Some(claim) = volume.get(key) {
+                cx.unmodelled.field(
+                    "volumes[].persistentVolumeClaim",
+                    &claim.span,
+                    "the volume is there on every node, at once",
+                );
+            }
+        }
+    }
+}
+
+/// A container, what it requests, and what is to be known about its process.
+fn read_container(node: &Node, grace: u64, cx: &mut Cx<'_>) -> Option<(Container, Resources, ContainerManifest)> {
+    let Some(name_node) = node.get("name") else {
+        cx.push(Diagnostic::error("a container needs a name").at(&node.span, "no `name` here"));
+        return None;
+    };
+    let name: String = cx.field(node, "name")?;
+    for port in node.get("ports").map(Node::items).unwrap_or_default() {
+        if let Some(host_port) = port.get("hostPort").filter(|p| p.value != Value::Number("0".into())) {
+            cx.unmodelled.field("hostPort", &host_port.span, "any number of these pods fits on a node");
+        }
+    }
+    if let Some(probe) = node.get("livenessProbe") {
+        cx.unmodelled.field("livenessProbe", &probe.span, "it never fails");
+    }
+    if let Some(hook) = node.at(&["lifecycle", "postStart"]) {
+        cx.unmodelled.field("lifecycle.postStart", &hook.span, "it takes no time");
+    }
+    let (pre_stop, hook) = match node.at(&["lifecycle", "preStop"]) {
+        Some(hook) => read_hook(hook, grace, cx),
+        None => (None, HookManifest::None),
+    };
+    let container = Container {
+        name,
+        image: cx.field(node, "image").unwrap_or_default(),
+        pre_stop,
+        readiness: node.get("readinessProbe").map(|probe| read_probe(probe, cx)),
+        startup: node.get("startupProbe").map(|probe| read_probe(probe, cx)),
+        app: 0,
+    };
+    let resources = node.at(&["resources", "requests"]).or_else(|| node.at(&["resources", "limits"]));
+    let requests = resources.map(|r| read_resources(r, cx)).unwrap_or_default();
+    let manifest = ContainerManifest { span: name_node.span.clone(), stop_signal: read_stop_signal(node, cx), hook };
+    Some((container, requests, manifest))
+}
+
+/// `cpu` and `memory` of a resource list.
+fn read_resources(node: &Node, cx: &mut Cx<'_>) -> Resources {
+    let cpu: Option<Quantity> = cx.field(node, "cpu");
+    let memory: Option<Quantity> = cx.field(node, "memory");
+    Resources { cpu_millis: cpu.map_or(0, |q| q.0), memory_bytes: memory.map_or(0, |q| q.0.div_ceil(1000)) }
+}
+
+/// Source: the defaults of `pkg/apis/core/v1/defaults.go` SetDefaults_Probe (v1.36): a zero means the default, too.
+fn read_probe(node: &Node, cx: &mut Cx<'_>) -> Probe {
+    let default = Probe::default();
+    let mut seconds = |key: &str| cx.field::<u64>(node, key).filter(|&s| s > 0).map(Duration::from_secs);
+    let (initial_delay, period) = (seconds("initialDelaySeconds"), seconds("periodSeconds"));
+    let mut count = |key: &str| cx.field::<u32>(node, key).filter(|&n| n > 0);
+    let (success, failure) = (count("successThreshold"), count("failureThreshold"));
+    Probe {
+        initial_delay: initial_delay.unwrap_or(default.initial_delay),
+        period: period.unwrap_or(default.period),
+        success_threshold: success.unwrap_or(default.success_threshold),
+        failure_threshold: failure.unwrap_or(default.failure_threshold),
+    }
+}
+
+/// `lifecycle.stopSignal`: the gate ContainerStopSignals is off before 1.37, and the apiserver then drops the field.
+fn read_stop_signal(node: &Node, cx: &mut Cx<'_>) -> Option<Signal> {
+    let field = node.at(&["lifecycle", "stopSignal"])?;
+    let name = field.as_str().unwrap_or_default();
+    if cx.version < crate::api::Version::NEWEST {
+        cx.push(
+            Diagnostic::warning(format!("`lifecycle.stopSignal` has no effect in Kubernetes {}", cx.version))
+                .at(&field.span, "the apiserver drops it: the gate ContainerStopSignals is off")
+                .help("the image's STOPSIGNAL counts; say what it is with `apps[].stopSignal`"),
+        );
+        return None;
+    }
+    let signal = signal_by_name(name);
+    if signal.is_none() {
+        cx.push(Diagnostic::warning(format!("the stop signal `{name}` is not modelled")).at(&field.span, "left out"));
+    }
+    signal
+}
+
+fn read_hook(node: &Node, grace: u64, cx: &mut Cx<'_>) -> (Option<Hook>, HookManifest) {
+    if let Some(sleep) = node.get("sleep") {
+        return (read_sleep(sleep, grace, cx).map(Hook::Sleep), HookManifest::Sleep(node.span.clone()));
+    }
+    if let Some(exec) = node.get("exec") {
+        let argv: Vec<String> = cx.field(exec, "command").unwrap_or_default();
+        let span = exec.get("command").map_or(&exec.span, |n| &n.span).clone();
+        let command = hook_command::read(&argv);
+        warn_if_longer_than_grace(&command.steps, grace, &span, cx);
+        let hook = if command.unknown.is_empty() {
+            HookManifest::Known(span)
+        } else {
+            HookManifest::Unknown(span, command.unknown)
+        };
+        return (Some(Hook::Exec(command.steps)), hook);
+    }
+    if node.get("httpGet").is_some() {
+        return (Some(Hook::HttpGet(Vec::new())), HookManifest::HttpGet(node.span.clone()));
+    }
+    let found = node.entries().first().map_or("nothing".to_string(), |e| format!("`{}`", e.key));
+    cx.push(
+        Diagnostic::error(format!("a preStop hook is `exec`, `httpGet` or `sleep`, not {found}")).at(&node.span, ""),
+    );
+    (None, HookManifest::None)
+}
+
+/// Source: `pkg/apis/core/validation/validation.go` validateSleepAction (v1.36).
+fn read_sleep(node: &Node, grace: u64, cx: &mut Cx<'_>) -> Option<Duration> {
+    let span = node.get("seconds").map_or(&node.span, |n| &n.span).clone();
+    let seconds: u64 = cx.field(node, "seconds").unwrap_or(0);
+    let version = cx.version;
+    if !version.has_sleep_action() {
+        cx.push(
+            Diagnostic::error(format!("Kubernetes {version} has no `preStop.sleep`"))
+                .at(&node.span, "the gate PodLifecycleSleepAction is off before 1.30")
+                .help(format!(
+                    "write `exec: {{command: [sleep, \"{seconds}\"]}}`, or set spec.kubernetes to \"1.30\" or later"
+                )),
+        );
+        return None;
+    }
+    if seconds == 0 && !version.allows_zero_sleep() {
+        cx.push(
+            Diagnostic::error(format!("Kubernetes {version} refuses a preStop sleep of 0 seconds"))
+                .at(&span, "allowed from 1.33 on")
+                .help("leave the hook out"),
+        );
+        return None;
+    }
+    if seconds > grace {
+        cx.push(
+            Diagnostic::error(format!("the preStop sleep of {seconds} s is longer than the grace period of {grace} s"))
+                .at(&span, "the apiserver refuses this pod")
+                .help(format!(
+                    "set terminationGracePeriodSeconds to {seconds} plus what the application needs to stop"
+                )),
+        );
+        return None;
+    }
+    warn_if_longer_than_grace(&[HookStep::Wait(Duration::from_secs(seconds))], grace, &span, cx);
+    Some(Duration::from_secs(seconds))
+}
+
+/// The hook's waiting uses up the grace period: SIGKILL comes 2 s after the stop signal
+/// (`pkg/kubelet/kuberuntime/kuberuntime_manager.go` minimumGracePeriodInSeconds, v1.36).
+pub(crate) fn hook_longer_than_grace(steps: &[HookStep], grace: u64, span: &Span) -> Option<Diagnostic> {
+    let waits: Duration = steps.iter().map(|s| if let HookStep::Wait(span) = s { *span } else { Duration::ZERO }).sum();
+    (waits >= Duration::from_secs(grace) && !waits.is_zero()).then(|| {
+        let compared = if waits == Duration::from_secs(grace) { "as long as" } else { "longer than" };
+        Diagnostic::warning(format!("the preStop hook takes {waits}, {compared} the grace period of {grace}s"))
+            .at(span, "preStop counts against terminationGracePeriodSeconds")
+            .note("the kubelet then sends the stop signal, and SIGKILL 2 s later")
+            .help("set terminationGracePeriodSeconds to the hook's time plus what the application needs to stop")
+    })
+}
+
+fn warn_if_longer_than_grace(steps: &[HookStep], grace: u64, span: &Span, cx: &mut Cx<'_>) {
+    if let Some(warning) = hook_longer_than_grace(steps, grace, span) {
+        cx.push(warning);
+    }
+}
