@@ -20,6 +20,8 @@ mod kube_proxy;
 mod ledger;
 mod rules;
 mod sockets;
+#[cfg(test)]
+mod tests;
 
 use crate::api::{Endpoints, NodeId, PodId, ServiceId};
 use crate::engine::{Random, Time};

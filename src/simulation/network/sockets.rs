@@ -298,7 +298,7 @@ pub(super) struct AppTimes<'a> {
 }
 
 impl<'a> AppTimes<'a> {
-    fn new(app: &'a App) -> Self {
+    pub fn new(app: &'a App) -> Self {
         let longest = std::array::from_fn(|j| app.service_time.quantile(1.0 - 1.0 / (1u64 << j) as f64));
         Self { keep_alive_timeout: app.keep_alive_timeout, service_time: &app.service_time, longest }
     }
