@@ -213,10 +213,10 @@ impl Stretch<'_> {
             Route::Drop => (FailureKind::ConnectTimeout, None, self.route_cause),
             Route::Pods(pods) => {
                 let pod = pick(pods, draw.choice);
-                let kind = match sockets.end(pod).state {
-                    Listener::Gone => FailureKind::ConnectTimeout,
-                    Listener::Closed | Listener::Open => FailureKind::Refused,
-                };
+                let state = sockets.end(pod).state;
+                debug_assert!(state != Listener::Open, "no refusal by a pod that listens");
+                let silent = state == Listener::Gone;
+                let kind = if silent { FailureKind::ConnectTimeout } else { FailureKind::Refused };
                 (kind, Some(pod), sockets.cause(pod))
             }
         };

@@ -409,6 +409,20 @@ mod tests {
         assert_eq!(spell, Some(Spell { from: Time::ZERO, to: Some(Time::from_secs(5)) }));
     }
 
+    #[test]
+    fn what_is_committed_at_the_same_instant_is_not_missed() {
+        let mut setup = setup(36, ms(1000));
+        setup.latencies.set(Hop::Watch, Distribution::constant(Duration::ZERO));
+        let mut proxies = KubeProxies::new(&setup, Random::new(1));
+        proxies.add_node(Time::ZERO, NODE, "n0");
+        let now = Time::from_secs(5);
+        write(&mut proxies, now, 0, 0);
+        proxies.fold(NODE, now);
+        write(&mut proxies, now, 1, 1);
+        proxies.finish(Time::from_secs(10));
+        assert_eq!(proxies.syncs(NODE).iter().map(|s| s.entries).collect::<Vec<_>>(), [0, 2]);
+    }
+
     /// The loops of the two runners, as Go has them, one wake-up after the other.
     fn plain(runner: Runner, deliveries: &[Time], last: impl Fn(usize) -> Duration) -> Vec<Sync> {
         let mut syncs = Vec::new();
@@ -430,7 +444,7 @@ mod tests {
                     timer = last_end.expect("tokens are used by runs") + runner.min;
                     continue;
                 }
-                tokens = tokens - runner.min;
+                tokens -= runner.min;
             }
             timer = Time::MAX;
             let end = now + last(taken);

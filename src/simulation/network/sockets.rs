@@ -210,6 +210,10 @@ impl<'a> Sockets<'a> {
     /// Puts down a request that a pod is working on at `now`, up to which time is simulated.
     pub fn work_on(&mut self, now: Time, pod: PodId, in_flight: InFlight, ledger: &mut Ledger) {
         debug_assert!(in_flight.ends > now, "it is not done yet");
+        debug_assert!(
+            in_flight.orphan || self.end(pod).state == Listener::Open,
+            "only a pod that listens is given work"
+        );
         let sockets = self.pod_mut(pod);
         if sockets.in_flight.len() >= sockets.settle_at {
             sockets.settle(pod, now, ledger);
