@@ -8,6 +8,7 @@ use crate::engine::{Distribution, Duration};
 use crate::scenario::diagnostic::{Diagnostic, Diagnostics};
 use crate::scenario::read::{MapOf, Read, record};
 use crate::scenario::source::Spanned;
+use crate::scenario::suggest::nearest;
 use crate::scenario::tree::{Entry, Node, Value};
 use crate::scenario::values::{
     ConnectionsEntry, HookSteps, KeepAliveTimeout, NodeRef, ProfileName, Quantity, Rate, ReactionEntry, Seconds,
@@ -33,7 +34,7 @@ record! {
         /// Name, description and labels.
         pub metadata: Metadata,
         /// The scenario itself.
-        pub spec: Spec,
+        pub spec: Spanned<Spec>,
     }
 }
 
@@ -288,7 +289,8 @@ fn exactly_one_thing(schema: &mut schemars::Schema) {
 /// At least one node.
 fn check_drain(node: &Node, problems: &mut Diagnostics) -> bool {
     let nodes = node.get("nodes").map(Node::items).unwrap_or_default();
-    if node.get("node").is_none() && nodes.is_empty() {
+    let misspelt = node.entries().iter().any(|e| e.key != "node" && nearest(&e.key, ["node", "nodes"]).is_some());
+    if node.get("node").is_none() && nodes.is_empty() && !misspelt {
         problems.push(
             Diagnostic::error("`drain` does not say which node")
                 .at(&node.span, "in this drain")

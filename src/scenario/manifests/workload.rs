@@ -122,9 +122,11 @@ fn read_common<'a>(document: &'a Document, cx: &mut Cx<'_>) -> Option<(Meta, &'a
         cx.push(Diagnostic::error(format!("this {} has no `spec.template`", document.kind)).at(&spec.span, ""));
         return None;
     };
-    let labels = template.get("metadata").map(|m| read_labels(m, cx)).unwrap_or_default();
+    let mut labels = match template.get("metadata") {
+        Some(metadata) => read_labels(metadata, cx)?,
+        None => Labels::new(),
+    };
     check_selector(document, spec, &labels, cx);
-    let mut labels = labels;
     labels.remove(TEMPLATE_HASH);
     let Some(pod_spec) = template.get("spec") else {
         cx.push(Diagnostic::error("this pod template has no `spec`").at(&template.span, ""));
