@@ -286,6 +286,25 @@ fn the_inputs_add_up_wherever_they_come_from() {
     assert_eq!(Scenario::load(&inputs, &[]).unwrap().setup.nodes.len(), 1);
 }
 
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(400))]
+
+    /// Whatever is cut out, doubled or put in, loading ends, tells something that can be shown, and never panics.
+    #[test]
+    fn no_input_makes_it_panic(from in 0usize..3500, length in 0usize..40, put in "[-:\\[\\]{}&*!|>'\"%@,#? \\nа-я0-9a-z]{0,6}") {
+        let mut text: Vec<char> = EVERYTHING.chars().collect();
+        let from = from.min(text.len());
+        let end = (from + length).min(text.len());
+        text.splice(from..end, put.chars());
+        let text: String = text.into_iter().collect();
+        let files = Memory(BTreeMap::from([(PathBuf::from("s.yaml"), text.into_bytes())]));
+        if let Err(problems) = Scenario::load_from(&files, &[Input::Path("s.yaml".into())], &[]) {
+            assert!(problems.has_errors());
+            assert!(!problems.render(true).is_empty());
+        }
+    }
+}
+
 #[test]
 fn the_schema_accepts_what_loads_and_refuses_typing_errors() {
     let schema = schema();

@@ -152,7 +152,8 @@ record! {
         pub reaction: Option<Distribution>,
         /// The signal that stops the container: the image's STOPSIGNAL.
         pub stop_signal: Option<Signal>,
-        /// What each signal makes it do. PID 1 does not get a signal that is not listed.
+        /// What each signal makes it do, besides what the profile says. A signal of which nothing is said has no handler:
+        /// as PID 1 the process does not get it.
         #[schemars(default)]
         pub signals: MapOf<ReactionEntry>,
         /// How long the server keeps an idle connection open.

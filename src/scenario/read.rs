@@ -252,7 +252,7 @@ impl Read for Version {
     }
 }
 
-/// A map that is read field by field; created by [`record!`].
+/// A map that is read field by field, as the types of `record!` are.
 pub struct Record<'a> {
     node: &'a Node,
     what: &'static str,

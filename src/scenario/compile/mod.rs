@@ -30,7 +30,7 @@ pub(super) fn compile(documents: &[Document], problems: &mut Diagnostics) -> Opt
     let document = the_scenario(documents, problems);
     let file = document.and_then(|d| ScenarioFile::read(&d.node, problems));
     // The version is needed to read manifests, also when something else is wrong with the scenario.
-    let version = document.and_then(|d| d.node.at(&["spec", "kubernetes"])).map(|n| version_of(n));
+    let version = document.and_then(|d| d.node.at(&["spec", "kubernetes"])).map(version_of);
     let version = version.flatten().unwrap_or_default();
     let manifests = manifests::read(documents, version, problems);
     if problems.has_errors() {
