@@ -1,2 +1,5 @@
-//! The `drainsim` command.
-fn main() {}
+//! The command line of drainsim.
+
+fn main() -> std::process::ExitCode {
+    drainsim::cli::main()
+}

@@ -89,8 +89,10 @@ pub struct Node {
     pub unschedulable: bool,
     /// `spec.taints`.
     pub taints: Vec<Taint>,
-    /// The Ready condition.
+    /// The Ready condition is True.
     pub ready: bool,
+    /// The Ready condition is Unknown: nothing has been heard of the kubelet for the monitor grace period.
+    pub unreachable: bool,
     /// `status.allocatable`.
     pub allocatable: Resources,
     /// `status.allocatable.pods`; 110 unless given (kubelet `maxPods`).

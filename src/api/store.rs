@@ -107,6 +107,12 @@ impl<T> Table<T> {
         self.objects.get(index).map_or(0, |v| v.len() as u64)
     }
 
+    /// The revision of the newest version, and how many versions there are.
+    #[must_use]
+    pub fn newest(&self, index: usize) -> (Revision, u64) {
+        (self.head_revision(index), self.version_count(index))
+    }
+
     /// All versions of an object, oldest first.
     #[must_use]
     pub fn history(&self, index: usize) -> &[Stored<T>] {

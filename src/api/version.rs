@@ -56,8 +56,8 @@ impl Version {
         self.minor >= 35
     }
 
-    /// `kubectl drain` fetches the pod anew after an accepted eviction, so that it waits for the pod that was evicted
-    /// rather than for the one that it listed.
+    /// `kubectl drain` fetches the pod anew before it tries again after a refused eviction, so that it waits for the pod
+    /// that it has evicted in the end rather than for the one of the same name that it listed.
     ///
     /// Source: `k8s.io/kubectl/pkg/drain/drain.go` evictPods (v1.35 against v1.34).
     #[must_use]
@@ -67,10 +67,43 @@ impl Version {
 
     /// The text about pods without a controller begins with an extra "cannot delete ".
     ///
-    /// Source: `k8s.io/kubectl/pkg/drain/filters.go` (v1.35 against v1.36).
+    /// Source: `k8s.io/kubectl/pkg/drain/filters.go` (v1.29 against v1.30, v1.35 against v1.36).
     #[must_use]
     pub const fn drain_says_cannot_delete_twice(self) -> bool {
-        self.minor <= 35
+        self.minor >= 30 && self.minor <= 35
+    }
+
+    /// The text about pods without a controller has no "that" yet.
+    ///
+    /// Source: `k8s.io/kubectl/pkg/drain/filters.go` (v1.29 against v1.30).
+    #[must_use]
+    pub const fn drain_says_pods_declare(self) -> bool {
+        self.minor <= 29
+    }
+
+    /// There is a space between "due to error:" and the error.
+    ///
+    /// Source: `k8s.io/kubectl/pkg/cmd/drain/drain.go` RunDrain (v1.30 against v1.31).
+    #[must_use]
+    pub const fn drain_spaces_its_error(self) -> bool {
+        self.minor >= 31
+    }
+
+    /// `kubectl drain` stops waiting for a pod's end at the very deadline; before, it looked at the deadline only after
+    /// each poll, and said so in other words.
+    ///
+    /// Source: `k8s.io/kubectl/pkg/drain/drain.go` waitForDelete (v1.31 against v1.32).
+    #[must_use]
+    pub const fn drain_wait_ends_at_deadline(self) -> bool {
+        self.minor >= 32
+    }
+
+    /// `kubectl delete` names the namespace.
+    ///
+    /// Source: `k8s.io/kubectl/pkg/cmd/delete/delete.go` PrintObj (v1.33 against v1.34).
+    #[must_use]
+    pub const fn delete_tells_namespace(self) -> bool {
+        self.minor >= 34
     }
 
     /// `lifecycle.preStop.sleep` is on by default (PodLifecycleSleepAction: alpha 1.29, beta 1.30, GA 1.34).
@@ -93,6 +126,48 @@ impl Version {
     /// Source: `pkg/features/kube_features.go`, `pkg/kubelet/pleg/generic.go` relistPod (v1.36).
     #[must_use]
     pub const fn pleg_relists_on_demand(self) -> bool {
+        self.minor >= 36
+    }
+
+    /// A scheduler that has nothing else to do takes pods out of their back-off early (SchedulerPopFromBackoffQ, beta and on
+    /// since it came with 1.33).
+    ///
+    /// Source: `pkg/features/kube_features.go`, `pkg/scheduler/backend/queue/active_queue.go` (v1.36).
+    #[must_use]
+    pub const fn scheduler_pops_from_back_off(self) -> bool {
+        self.minor >= 33
+    }
+
+    /// The event FailedScheduling no longer names the taint that is not tolerated.
+    ///
+    /// Source: `pkg/scheduler/framework/plugins/tainttoleration/taint_toleration.go` (v1.34 against v1.33).
+    #[must_use]
+    pub const fn scheduler_hides_taint(self) -> bool {
+        self.minor >= 34
+    }
+
+    /// The plugin DynamicResources is on (DynamicResourceAllocation: GA 1.34) and adds its word to FailedScheduling.
+    ///
+    /// Source: `pkg/features/kube_features.go`, `pkg/scheduler/framework/plugins/dynamicresources/dynamicresources.go`
+    /// (v1.34).
+    #[must_use]
+    pub const fn scheduler_looks_at_claims(self) -> bool {
+        self.minor >= 34
+    }
+
+    /// The scheduler does not balance CPU against memory for pods that ask for neither.
+    ///
+    /// Source: `pkg/scheduler/framework/plugins/noderesources/balanced_allocation.go` (v1.33 against v1.32).
+    #[must_use]
+    pub const fn balanced_allocation_skips_best_effort(self) -> bool {
+        self.minor >= 33
+    }
+
+    /// The scheduler scores how a pod changes the balance of CPU and memory, not the balance that results.
+    ///
+    /// Source: `pkg/scheduler/framework/plugins/noderesources/balanced_allocation.go` (v1.36 against v1.35).
+    #[must_use]
+    pub const fn balanced_allocation_compares(self) -> bool {
         self.minor >= 36
     }
 

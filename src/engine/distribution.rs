@@ -11,6 +11,9 @@ mod error;
 mod histogram;
 mod log_normal;
 mod mixture;
+mod sampler;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
@@ -18,11 +21,14 @@ use super::time::Duration;
 pub use error::DistributionError;
 pub use histogram::Histogram;
 pub use log_normal::LogNormal;
+pub use sampler::Sampler;
 
 /// A distribution of spans of time.
 ///
 /// The constructors refuse what makes no sense. A variant that is built directly is not checked; ask
 /// [`validate`](Distribution::validate). One that fails there gives meaningless spans, but never panics.
+///
+/// Where millions of samples are drawn from one distribution, put it into a [`Sampler`].
 ///
 /// ```
 /// use drainsim::engine::{Distribution, Duration};

@@ -141,3 +141,48 @@ impl Line {
         if right.1 < left.1 { right } else { left }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn four_keys_are_a_cache_line() {
+        assert_eq!((size_of::<Line>(), align_of::<Line>()), (64, 64));
+    }
+
+    #[test]
+    fn the_last_instant_is_not_taken_for_an_empty_place() {
+        let mut heap = Heap::with_capacity(0);
+        let last = Key::new(Time::MAX, u64::MAX - 1);
+        heap.push(last);
+        heap.push(Key::new(Time::MAX, 0));
+        assert_eq!(heap.pop(), Some(Key::new(Time::MAX, 0)));
+        assert_eq!(heap.pop(), Some(last));
+        assert_eq!(heap.pop(), None);
+        assert_eq!(heap.peek(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn pops_in_order_while_it_grows_and_shrinks(rounds in prop::collection::vec((0..40u64, 0..40usize), 0..40)) {
+            let (mut heap, mut model, mut tie) = (Heap::with_capacity(0), Vec::new(), 0);
+            for (pushes, pops) in rounds {
+                for i in 0..pushes {
+                    tie += 1;
+                    // A few times only, in no order, so that ties are common.
+                    let key = Key::new(Time::from_nanos(i * 7919 % 13), tie);
+                    heap.push(key);
+                    model.push(key);
+                }
+                model.sort_by_key(|&key| std::cmp::Reverse(key));
+                for _ in 0..pops {
+                    prop_assert_eq!(heap.peek(), model.last().copied());
+                    prop_assert_eq!(heap.pop(), model.pop());
+                }
+                prop_assert_eq!(heap.len(), model.len());
+            }
+        }
+    }
+}

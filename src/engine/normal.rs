@@ -12,7 +12,7 @@ pub(super) fn cdf(z: f64) -> f64 {
 ///
 /// PPND16 of Wichura, "Algorithm AS 241: The percentage points of the normal distribution", Applied Statistics 37
 /// (1988) 477–484: three rational functions, relative error about 10⁻¹⁶.
-pub(super) fn quantile(p: f64) -> f64 {
+pub(crate) fn quantile(p: f64) -> f64 {
     let q = p - 0.5;
     if q.abs() <= 0.425 {
         let r = 0.180625 - q * q;
@@ -99,3 +99,48 @@ const F: [f64; 8] = [
     1.42151175831644588870e-7,
     2.04426310338993978564e-15,
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use statrs::distribution::{ContinuousCDF, Normal};
+
+    /// The test values that the paper gives, and common ones.
+    #[test]
+    fn agrees_with_the_published_values() {
+        let cases = [
+            (0.25, -0.674_489_750_196_081_7),
+            (0.001, -3.090_232_306_167_813_5),
+            (1e-20, -9.262_340_089_798_408),
+            (0.5, 0.0),
+            (0.975, 1.959_963_984_540_054),
+            (0.99, 2.326_347_874_040_841),
+        ];
+        for (p, z) in cases {
+            let error = (quantile(p) - z).abs();
+            assert!(error <= 1e-15 * z.abs(), "p = {p}: {} is not {z}", quantile(p));
+        }
+    }
+
+    #[test]
+    fn agrees_with_statrs() {
+        let normal = Normal::standard();
+        for i in 1..10_000 {
+            let p = f64::from(i) / 10_000.0;
+            assert!((quantile(p) - normal.inverse_cdf(p)).abs() < 1e-10, "{p}");
+            let z = quantile(p) * 1.7;
+            assert!((cdf(z) - normal.cdf(z)).abs() < 1e-10, "{z}");
+        }
+    }
+
+    #[test]
+    fn each_undoes_the_other_in_both_tails() {
+        let mut p = 0.5;
+        while p > 1e-300 {
+            assert!((cdf(quantile(p)) / p - 1.0).abs() < 1e-12, "{p}");
+            let upper = 1.0 - p;
+            assert!(upper == 1.0 || (cdf(quantile(upper)) - upper).abs() < 1e-15, "{upper}");
+            p *= 0.83;
+        }
+    }
+}

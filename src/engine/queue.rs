@@ -214,3 +214,143 @@ impl Timer {
 fn slot_of(tie: u64) -> usize {
     tie as usize % SLOTS
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::time::Duration;
+    use proptest::prelude::*;
+
+    #[test]
+    fn ties_run_in_the_order_of_scheduling() {
+        let mut queue = EventQueue::new();
+        for event in 0..100 {
+            queue.schedule(Time::from_secs(1), event);
+        }
+        let popped: Vec<_> = std::iter::from_fn(|| queue.pop()).map(|(_, event)| event).collect();
+        assert_eq!(popped, (0..100).collect::<Vec<_>>());
+        assert_eq!(queue.now(), Time::from_secs(1));
+    }
+
+    #[test]
+    fn an_outdated_timer_does_not_touch_the_next_tenant_of_its_slot() {
+        let mut queue = EventQueue::new();
+        let first = queue.schedule(Time::from_secs(1), 'a');
+        assert!(queue.is_pending(first));
+        queue.pop();
+        let second = queue.schedule(Time::from_secs(2), 'b');
+        assert_eq!(first.slot(), second.slot());
+        assert!(!queue.is_pending(first));
+        assert!(!queue.cancel(first));
+        assert!(queue.cancel(second));
+        assert!(!queue.cancel(second));
+        assert!(queue.is_empty());
+        assert_eq!(queue.pop(), None);
+        assert_eq!(queue.now(), Time::from_secs(1), "a cancelled event does not move the present");
+    }
+
+    #[test]
+    fn a_timer_is_a_word_even_if_there_may_be_none() {
+        assert_eq!(size_of::<Option<Timer>>(), 8);
+    }
+
+    #[test]
+    fn a_slot_is_used_again() {
+        let mut queue = EventQueue::new();
+        for round in 0..1000 {
+            let timer = queue.schedule(Time::from_nanos(round), ());
+            if round % 3 == 0 {
+                queue.cancel(timer);
+                assert_eq!(queue.peek_time(), None);
+            } else {
+                queue.pop();
+            }
+        }
+        assert_eq!(queue.slab.len(), 1);
+    }
+
+    #[test]
+    #[cfg_attr(debug_assertions, should_panic(expected = "before now"))]
+    fn the_past_is_a_mistake() {
+        let mut queue = EventQueue::new();
+        queue.schedule(Time::from_secs(5), ());
+        queue.pop();
+        queue.schedule(Time::from_secs(4), ());
+        assert_eq!(queue.pop(), Some((Time::from_secs(5), ())), "without debug assertions it is taken as now");
+    }
+
+    #[test]
+    #[should_panic(expected = "more than 2^40 events")]
+    fn the_sequence_does_not_wrap() {
+        let mut queue = EventQueue::new();
+        queue.sequence = SEQUENCE_END - 1;
+        queue.schedule(Time::MAX, ());
+        queue.schedule(Time::MAX, ());
+    }
+
+    #[test]
+    #[should_panic(expected = "more than 2^24 events")]
+    fn the_slots_do_not_wrap() {
+        let mut queue = EventQueue::with_capacity(SLOTS);
+        for _ in 0..=SLOTS {
+            queue.schedule(Time::ZERO, ());
+        }
+    }
+
+    /// What a test does to a queue.
+    #[derive(Clone, Debug)]
+    enum Step {
+        /// Schedule so many nanoseconds from now; few, so that ties are common.
+        Schedule(u64),
+        /// Cancel one of all the timers there ever were.
+        Cancel(prop::sample::Index),
+        Pop,
+        Peek,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => (0..8u64).prop_map(Step::Schedule),
+            2 => any::<prop::sample::Index>().prop_map(Step::Cancel),
+            3 => Just(Step::Pop),
+            1 => Just(Step::Peek),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn behaves_as_a_sorted_list(steps in prop::collection::vec(step(), 0..400)) {
+            let mut queue = EventQueue::new();
+            // The pending events, sorted by time and number; an event is its number.
+            let mut model: Vec<(Time, usize)> = Vec::new();
+            let mut timers = Vec::new();
+            let mut now = Time::ZERO;
+            for step in steps {
+                match step {
+                    Step::Schedule(nanos) => {
+                        let entry = (now + Duration::from_nanos(nanos), timers.len());
+                        timers.push(queue.schedule(entry.0, entry.1));
+                        model.insert(model.partition_point(|other| *other < entry), entry);
+                    }
+                    Step::Cancel(index) if !timers.is_empty() => {
+                        let event = index.index(timers.len());
+                        let pending = model.iter().position(|entry| entry.1 == event);
+                        prop_assert_eq!(queue.is_pending(timers[event]), pending.is_some());
+                        prop_assert_eq!(queue.cancel(timers[event]), pending.is_some());
+                        pending.map(|at| model.remove(at));
+                    }
+                    Step::Cancel(_) => {}
+                    Step::Pop => {
+                        let next = (!model.is_empty()).then(|| model.remove(0));
+                        now = next.map_or(now, |entry| entry.0);
+                        prop_assert_eq!(queue.pop(), next);
+                    }
+                    Step::Peek => prop_assert_eq!(queue.peek_time(), model.first().map(|entry| entry.0)),
+                }
+                prop_assert_eq!(queue.len(), model.len());
+                prop_assert_eq!(queue.is_empty(), model.is_empty());
+                prop_assert_eq!(queue.now(), now);
+            }
+        }
+    }
+}

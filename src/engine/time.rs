@@ -161,8 +161,10 @@ impl Duration {
     ///
     /// [`from_secs_f64`]: Duration::from_secs_f64
     pub const fn from_nanos_f64(nanos: f64) -> Duration {
-        // `round` is exact on every platform, and `as` saturates and takes NaN to zero.
-        Duration(nanos.round() as u64)
+        // `as` truncates, saturates, and takes NaN and negative numbers to zero; the difference is exact.
+        let whole = nanos as u64;
+        let round_up = nanos - whole as f64 >= 0.5;
+        Duration(whole.saturating_add(round_up as u64))
     }
 
     /// The span in nanoseconds.

@@ -79,6 +79,18 @@ impl Diagnostic {
         self
     }
 
+    /// The message with its place, on one line: for the warnings of a report.
+    #[must_use]
+    pub fn one_line(&self) -> String {
+        match &self.place {
+            Some((span, _)) => {
+                let (line, column) = span.line_column();
+                format!("{}:{line}:{column}: {}", span.file.name, self.message)
+            }
+            None => self.message.clone(),
+        }
+    }
+
     /// The message with its source lines, as rustc prints it; `colour` adds ANSI escapes. Ends without a newline.
     #[must_use]
     pub fn render(&self, colour: bool) -> String {

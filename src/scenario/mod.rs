@@ -10,6 +10,8 @@
 mod compile;
 pub mod diagnostic;
 mod document;
+pub mod expectation;
+mod expectations;
 mod file;
 pub mod hook_command;
 mod latency;
@@ -25,6 +27,7 @@ mod tree;
 mod values;
 
 use crate::api::Labels;
+use crate::scenario::expectation::Expectation;
 use crate::simulation::setup::Setup;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
@@ -57,8 +60,8 @@ pub struct Scenario {
 /// An expectation, and where it is written.
 #[derive(Clone, PartialEq, Debug)]
 pub struct SourcedExpectation {
-    /// The text.
-    pub text: String,
+    /// What must hold.
+    pub expectation: Expectation,
     /// The place.
     pub span: Span,
 }

@@ -133,47 +133,30 @@ impl<'a> Context<'a> {
 
     /// Lets every watcher of this kind of object learn of its newest version.
     pub fn publish(&mut self, kind: Kind, index: u32) {
+        let at = index as usize;
         let (revision, versions) = match kind {
-            Kind::Pod => (self.store.pods.head_revision(index as usize), self.store.pods.version_count(index as usize)),
-            Kind::Node => {
-                (self.store.nodes.head_revision(index as usize), self.store.nodes.version_count(index as usize))
-            }
-            Kind::Pdb => (self.store.pdbs.head_revision(index as usize), self.store.pdbs.version_count(index as usize)),
-            Kind::Endpoints => {
-                (self.store.endpoints.head_revision(index as usize), self.store.endpoints.version_count(index as usize))
-            }
-            Kind::ReplicaSet => (
-                self.store.replica_sets.head_revision(index as usize),
-                self.store.replica_sets.version_count(index as usize),
-            ),
-            Kind::Deployment => (
-                self.store.deployments.head_revision(index as usize),
-                self.store.deployments.version_count(index as usize),
-            ),
+            Kind::Pod => self.store.pods.newest(at),
+            Kind::Node => self.store.nodes.newest(at),
+            Kind::Pdb => self.store.pdbs.newest(at),
+            Kind::Endpoints => self.store.endpoints.newest(at),
+            Kind::ReplicaSet => self.store.replica_sets.newest(at),
+            Kind::Deployment => self.store.deployments.newest(at),
         };
+        // the node whose kubelet watches this pod, even if the newest version is its removal
+        let node = (kind == Kind::Pod)
+            .then(|| self.store.pods.history(at).iter().rev().find_map(|v| v.value.as_ref()).and_then(|p| p.node))
+            .flatten();
+        let watched_by_scheduler = matches!(kind, Kind::Pod | Kind::Node);
+        let watchers = [
+            Some((Watches::CONTROLLER_MANAGER, "controllers")),
+            watched_by_scheduler.then_some((Watches::SCHEDULER, "scheduler")),
+            node.map(|node| (Watches::kubelet(node), "kubelet")),
+        ];
         let luck = self.luck_of(kind, index);
-        let mut tell = |watch: WatchId| {
-            let delay =
-                self.latency(Hop::Watch, Key::new("watch").number(u64::from(watch.0)).number(luck).bits(), versions);
-            let at = self.watches.next_delivery(watch, kind, self.now() + delay);
-            self.schedule_at(at, Event::Deliver(watch, kind, index, revision.0));
-        };
-        tell(Watches::CONTROLLER_MANAGER);
-        match kind {
-            Kind::Pod => {
-                tell(Watches::SCHEDULER);
-                let pod = PodId(index);
-                let stored = self.store.pods.history(pod.index());
-                let node = stored.iter().rev().find_map(|v| v.value.as_ref()).and_then(|p| p.node);
-                if let Some(node) = node {
-                    let watch = Watches::kubelet(node);
-                    let delay = self.latency(Hop::Watch, Key::new("kubelet").number(luck).bits(), versions);
-                    let at = self.watches.next_delivery(watch, kind, self.now() + delay);
-                    self.schedule_at(at, Event::Deliver(watch, kind, index, revision.0));
-                }
-            }
-            Kind::Node => tell(Watches::SCHEDULER),
-            _ => {}
+        for (watch, name) in watchers.into_iter().flatten() {
+            let delay = self.latency(Hop::Watch, Key::new(name).number(luck).bits(), versions);
+            let time = self.watches.next_delivery(watch, kind, self.now() + delay);
+            self.schedule_at(time, Event::Deliver(watch, kind, index, revision.0));
         }
     }
 

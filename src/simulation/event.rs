@@ -24,6 +24,8 @@ pub enum Event {
     Schedule,
     /// Pods in the scheduler's back-off or unschedulable queue are due.
     ScheduleRetry(PodId),
+    /// The controllers that deal with lost nodes take their next step.
+    NodeLoss(NodeLossStep),
     /// A kubelet does the next thing for a pod.
     Kubelet(PodId, KubeletStep),
     /// The process in a container does something.
@@ -51,10 +53,23 @@ pub enum Controller {
     NodeLifecycle,
 }
 
+/// What the controllers do about a lost node.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum NodeLossStep {
+    /// The monitor pass at which a silent node's grace period is over.
+    Silent(NodeId),
+    /// The toleration of a pod for its node's NoExecute taint has run out.
+    TaintEviction(PodId),
+    /// The pass of the pod garbage collector at which the quarantine of a deleted node is over.
+    Orphans(NodeId),
+}
+
 /// What a kubelet does next for a pod.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum KubeletStep {
-    /// The pod's worker begins the sync that it was asked for.
+    /// Something asks for a sync of the pod.
+    Update,
+    /// The pod's worker begins the sync that it has taken.
     Sync,
     /// The sandbox is there.
     SandboxReady,
@@ -78,6 +93,8 @@ pub enum KubeletStep {
     ContainerStopped(u8),
     /// The pod's network is taken down.
     SandboxStopped,
+    /// The runtime has been looked at once more: the last status is known.
+    TerminalStatus,
     /// The status writer takes up this pod.
     PatchStatus,
     /// Volumes and cgroups are gone: the object may be deleted.
@@ -102,17 +119,27 @@ pub enum AppStep {
 pub enum KubectlStep {
     /// Begins.
     Start,
-    /// The cordon (or other single write) of the n-th node is to be sent.
+    /// The answer to the look-up of the n-th node of the command line (or of the one other object) has come.
+    Found(u32),
+    /// The cordon (or other single write) of the n-th node has been answered.
     Cordon(u32),
-    /// The pods of the n-th node are to be listed and filtered.
+    /// The pods of the n-th node have been listed.
     List(u32),
-    /// The n-th pod of the current node is to be evicted (or deleted).
+    /// The pods of the n-th node have been filtered.
+    Filtered(u32),
+    /// The evictions of the n-th node begin.
+    Begin(u32),
+    /// The n-th pod of the current node is to be evicted.
     Evict(u32),
-    /// An answer to the n-th pod's eviction has come.
+    /// The eviction of the n-th pod may leave: the client's rate limit allows it.
+    Send(u32),
+    /// The n-th pod has been refused; it is fetched anew before the next attempt.
+    Refresh(u32),
+    /// The answer to the deletion of the n-th pod has come.
     Answer(u32),
-    /// The n-th pod is to be looked at again.
+    /// The pods of the n-th wait are to be looked at again.
     Poll(u32),
-    /// The answer to a look at the n-th pod has come.
+    /// The answer to a look at a pod of the n-th wait has come.
     Looked(u32),
 }
 

@@ -59,8 +59,11 @@ fn constant(millis: u64) -> Distribution {
 
 hops! {
     ApiRequest "apiRequest" ms(2, 20),
-        "A request's way to the apiserver and through it (network, authorization, admission), without the commit.",
+        "A request's way to the apiserver and through it (network, authorization, admission), without reads and commits.",
         "assumption; the SLO for mutating calls is p99 <= 1 s (kubernetes/community sig-scalability/slos/slos.md)";
+    ApiRead "apiRead" ms(2, 20),
+        "One read by the apiserver: a GET or LIST of a client, or of the eviction handler.",
+        "assumption for a healthy cluster";
     ApiWrite "apiWrite" ms(8, 60),
         "The commit of one write to etcd.",
         "assumption for a healthy cluster";
@@ -115,6 +118,9 @@ hops! {
     HookCommand "hookCommand" ms(10, 100),
         "One command of an exec hook that is neither a sleep nor waits: `nginx -s quit`.",
         "assumption";
+    HookReturn "hookReturn" ms(5, 50),
+        "From the end of a hook's last command to the kubelet's going on.",
+        "assumption";
     HookHttp "hookHttp" ms(3, 50),
         "An httpGet hook, until its answer.",
         "assumption";
@@ -130,8 +136,11 @@ hops! {
     SandboxStop "sandboxStop" ms(100, 1000),
         "From the end of a pod's last container to the end of its network (CNI DEL).",
         "assumption";
+    TerminalStatus "terminalStatus" ms(20, 200),
+        "Kubelet: from the end of a pod's network to its final status, after one more look at the runtime.",
+        "shape: pkg/kubelet/kubelet.go SyncTerminatingPod; numbers: assumption";
     PodCleanup "podCleanup" ms(300, 3000),
-        "Kubelet: unmounting volumes and removing cgroups, between the terminal status and the final delete.",
+        "Kubelet: unmounting a pod's volumes, from its final status on; looked at after a relist, then every 300 ms.",
         "shape: pkg/kubelet/kubelet.go SyncTerminatedPod, volume_manager.go; numbers: assumption";
     KubeProxySync "kubeProxySync" ms(30, 150),
         "kube-proxy: one (partial) sync of the rules.",
@@ -157,6 +166,52 @@ impl Default for Latencies {
 }
 
 impl Latencies {
+    /// An idle control plane on one machine with its nodes beside it, images pulled: fitted on recordings of a v1.36.2
+    /// cluster (kube-apiserver, controller manager, scheduler, etcd, kubelets with containerd 1.6 on 2 cores; see
+    /// `docs/validation.md`). Right for a cluster on a laptop, a lower bound for any other.
+    #[must_use]
+    pub fn idle_lab() -> Self {
+        let micros = |p50: u64, p99: u64| {
+            Distribution::log_normal(Duration::from_micros(p50), Duration::from_micros(p99)).expect("p50 < p99")
+        };
+        let mut lab = Self::default();
+        for (hop, distribution) in [
+            (Hop::ApiRequest, micros(300, 1_000)),
+            (Hop::ApiRead, micros(1_200, 4_500)),
+            (Hop::ApiWrite, micros(2_100, 7_000)),
+            (Hop::Watch, micros(700, 3_000)),
+            (Hop::DisruptionSync, micros(2_400, 12_000)),
+            (Hop::EndpointSliceSync, micros(2_600, 14_000)),
+            (Hop::DeploymentSync, micros(3_000, 10_000)),
+            (Hop::ReplicaSetSync, micros(3_000, 10_000)),
+            (Hop::Schedule, micros(1_800, 18_000)),
+            (Hop::NodeLifecycleSync, micros(3_000, 12_000)),
+            (Hop::KubeletSync, micros(5_000, 9_000)),
+            (Hop::PlegRelist, Distribution::Constant(Duration::from_micros(2_500))),
+            (Hop::StatusPatch, micros(1_500, 5_000)),
+            (Hop::SandboxStart, micros(376_000, 400_000)),
+            (Hop::ImagePull, constant(0)),
+            (Hop::ContainerStart, micros(52_000, 80_000)),
+            (Hop::ProbeLatency, micros(5_000, 20_000)),
+            (Hop::HookExec, micros(24_000, 36_000)),
+            (Hop::HookCommand, micros(2_000, 10_000)),
+            (Hop::HookReturn, micros(3_500, 6_000)),
+            (Hop::HookHttp, micros(3_000, 10_000)),
+            (Hop::StopContainer, micros(3_300, 9_000)),
+            (Hop::Kill, micros(7_000, 14_000)),
+            (Hop::ContainerExit, micros(12_000, 25_000)),
+            (Hop::SandboxStop, micros(36_000, 55_000)),
+            (Hop::TerminalStatus, micros(14_000, 50_000)),
+            (Hop::PodCleanup, Distribution::Uniform { min: Duration::ZERO, max: Duration::from_millis(200) }),
+            (Hop::KubeProxySync, micros(28_000, 50_000)),
+            (Hop::KubectlStart, constant(45)),
+            (Hop::NetworkRtt, micros(150, 500)),
+        ] {
+            lab.set(hop, distribution);
+        }
+        lab
+    }
+
     /// The distribution of a hop.
     #[must_use]
     pub fn get(&self, hop: Hop) -> &Distribution {

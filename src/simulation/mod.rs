@@ -1,8 +1,10 @@
 //! The simulation: one [`Setup`] in, one [`Outcome`] out. No input or output, no clock, no threads.
 
+pub mod apiserver;
 pub mod context;
 pub mod control_plane;
 pub mod event;
+pub mod eviction;
 pub mod latency;
 pub mod network;
 pub mod node;
@@ -10,7 +12,11 @@ pub mod observe;
 pub mod operator;
 pub mod outcome;
 pub mod setup;
+mod start;
+mod summary;
+mod world;
 pub mod write;
 
 pub use outcome::Outcome;
 pub use setup::Setup;
+pub use world::run;

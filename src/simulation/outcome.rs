@@ -31,6 +31,8 @@ pub struct Outcome {
     pub failures: Vec<Failure>,
     /// Names of nodes, by [`NodeId`].
     pub node_names: Vec<String>,
+    /// Names of ReplicaSets, by [`ReplicaSetId`](crate::api::ReplicaSetId).
+    pub replica_set_names: Vec<String>,
     /// Names of clients' traffic streams, by index.
     pub traffic_names: Vec<String>,
     /// The causal trace; empty if it was off.
@@ -185,6 +187,8 @@ pub struct PodOutcome {
     pub node: Option<String>,
     /// Its Services.
     pub services: Vec<ServiceId>,
+    /// The names of its containers, in the order of the notes' numbers.
+    pub containers: Vec<String>,
     /// When it was created; pods of the steady state at 0.
     pub created_at: Time,
     /// The instants.

@@ -312,6 +312,7 @@ pub fn plain_node(name: &str) -> Node {
         unschedulable: false,
         taints: Vec::<Taint>::new(),
         ready: true,
+        unreachable: false,
         allocatable: Resources { cpu_millis: 4000, memory_bytes: 16 << 30 },
         pods_max: 110,
     }

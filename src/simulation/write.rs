@@ -65,6 +65,16 @@ pub enum Write {
         /// What it says.
         status: PodStatusPatch,
     },
+    /// The node lifecycle controller says that a pod on a silent node is not ready.
+    MarkPodNotReady {
+        /// Which.
+        pod: PodId,
+    },
+    /// The node lifecycle controller says that nothing is heard of a node.
+    MarkNodeUnreachable {
+        /// Which.
+        node: NodeId,
+    },
     /// A DELETE of a pod.
     DeletePod {
         /// Which.
@@ -172,4 +182,12 @@ pub struct PodStatusPatch {
     pub ready_since: Time,
     /// Whether the pod has an address.
     pub has_ip: bool,
+}
+
+impl PodStatusPatch {
+    /// What the stored pod says.
+    #[must_use]
+    pub const fn of(pod: &crate::api::Pod) -> Self {
+        Self { phase: pod.phase, ready: pod.ready, ready_since: pod.ready_since, has_ip: pod.has_ip }
+    }
 }

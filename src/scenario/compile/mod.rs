@@ -18,7 +18,7 @@ use crate::scenario::read::Read;
 use crate::scenario::source::{Span, Spanned};
 use crate::scenario::suggest;
 use crate::scenario::tree::Node;
-use crate::scenario::{Scenario, SourcedExpectation};
+use crate::scenario::{Scenario, expectations};
 use crate::simulation::latency::Hop;
 use crate::simulation::setup::{KubeProxySetup, Setup};
 
@@ -47,20 +47,15 @@ pub(super) fn compile(documents: &[Document], problems: &mut Diagnostics) -> Opt
         setup: Setup { version, duration: file.spec.value.duration.value, ..Setup::default() },
     };
     compiler.run();
-    let Compiler { setup, assumptions, .. } = compiler;
+    let Compiler { setup, assumptions, problems, .. } = compiler;
+    let expectations = expectations::read(&file.spec.value.expect, &setup, problems);
     Some(Scenario {
         name: file.metadata.name,
         description: file.metadata.description.unwrap_or_default(),
         labels: file.metadata.labels.0.into_iter().map(|(key, value)| (key.value, value)).collect(),
         seed: file.spec.value.seed,
         setup,
-        expectations: file
-            .spec
-            .value
-            .expect
-            .into_iter()
-            .map(|Spanned { value: text, span }| SourcedExpectation { text, span })
-            .collect(),
+        expectations,
         warnings: Vec::new(),
         assumptions,
     })

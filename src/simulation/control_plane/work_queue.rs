@@ -59,15 +59,15 @@ impl WorkQueue {
         &mut self.keys[index]
     }
 
-    /// Adds a key because of `cause`; of several adds before a sync the first one's cause stands. The caller then calls
-    /// [`pump`](Self::pump).
+    /// Adds a key because of `cause`; of several adds before a sync the last one's cause stands, for the sync sees what it
+    /// has done. The caller then calls [`pump`](Self::pump).
     pub fn add(&mut self, key: u32, cause: CauseId) {
         let state = self.key(key);
+        state.cause = cause;
         if state.queued {
             return;
         }
         state.queued = true;
-        state.cause = cause;
         if !state.processing {
             self.ready.push_back(key);
         }
@@ -102,6 +102,13 @@ impl WorkQueue {
             ctx.schedule(delay, Event::Sync(controller, key));
             ctx.cause = outer;
         }
+    }
+
+    /// The sync of a key begins to read: what was added since it was taken is covered by it. Sets the cause.
+    pub fn begin(&mut self, ctx: &mut Context<'_>, key: u32) {
+        let state = self.key(key);
+        state.queued = false;
+        ctx.cause = state.cause;
     }
 
     /// Adds a key after `delay` (by an [`Event::Requeue`], on which the controller calls [`due`](Self::due) and

@@ -1,1 +1,304 @@
 //! The data plane: kube-proxy's rules on every node, the pods' sockets, the clients, and the ledger of requests.
+//!
+//! Requests do not change the control plane, with one exception: an application that winds down exits when its last
+//! request is done. So they are not events. [`Network`] is told of each change that matters to a request (endpoints were
+//! written, a pod listens, closes, exits, vanishes), and simulates the requests of a traffic stream up to a change just
+//! before one of its pods changes. It is a machine of its own: changes go in, in order of time, and at the end a
+//! [`NetworkOutcome`] comes out.
+//!
+//! What is simulated when does not show: the outcome depends on the seed and on the changes only.
+//!
+//! - [`rules`]: what the EndpointSlices of each Service said, version by version.
+//! - [`kube_proxy`]: which of these versions was in force on which node, when.
+//! - [`sockets`]: what a connection to a pod meets.
+//! - [`clients`], [`keep_alive`]: who sends what when, on new connections or kept ones.
+//! - [`ledger`]: how every request ended.
+
+mod clients;
+mod keep_alive;
+mod kube_proxy;
+mod ledger;
+mod rules;
+mod sockets;
+
+use crate::api::{Endpoints, NodeId, PodId, ServiceId};
+use crate::engine::{Random, Time};
+use crate::simulation::observe::CauseId;
+use crate::simulation::outcome::{Failure, FailureKind, PodActivity, Requests};
+use crate::simulation::setup::Setup;
+
+use clients::{Plane, TrafficStream};
+use keep_alive::RoundTrips;
+use kube_proxy::KubeProxies;
+use ledger::{Failed, Ledger, Seen};
+use sockets::{Listener, Sockets};
+
+/// The data plane of one run. All times that it is told must not fall.
+#[derive(Clone, Debug)]
+pub struct Network<'a> {
+    proxies: KubeProxies<'a>,
+    sockets: Sockets<'a>,
+    streams: Vec<TrafficStream<'a>>,
+    ledger: Ledger,
+    round_trips: RoundTrips<'a>,
+    services: usize,
+}
+
+/// What has become of the requests of a run.
+#[derive(Clone, PartialEq, Debug)]
+pub struct NetworkOutcome {
+    /// All of them.
+    pub requests: Requests,
+    /// By Service, in the order of the Setup.
+    pub services: Vec<Requests>,
+    /// By traffic stream, in the order of the Setup.
+    pub traffic: Vec<Requests>,
+    /// Failed requests in order of the time when they were sent, then traffic stream, client's node and number; at most
+    /// [`FAILURES_KEPT`](crate::simulation::outcome::FAILURES_KEPT) of them, the first ones.
+    pub failures: Vec<Failure>,
+    /// By [`PodId`].
+    pub pods: Vec<PodTraffic>,
+}
+
+/// What the data plane has to tell of a pod.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct PodTraffic {
+    /// How many requests failed that had been sent to it.
+    pub failed: u64,
+    /// When the last node stopped sending new connections there, and which that was (the one of the lowest number, if
+    /// several did at once); `None`: none ever sent any, or one does so to the end.
+    pub last_route_clean: Option<(Time, NodeId)>,
+}
+
+impl<'a> Network<'a> {
+    /// A data plane without nodes, pods and endpoints.
+    #[must_use]
+    pub fn new(setup: &'a Setup, random: Random) -> Self {
+        let stream = |(index, traffic)| {
+            TrafficStream::new(u32::try_from(index).expect("fewer than 2^32 traffic streams"), traffic, random)
+        };
+        Self {
+            proxies: KubeProxies::new(setup, random),
+            sockets: Sockets::new(setup),
+            streams: setup.traffic.iter().enumerate().map(stream).collect(),
+            ledger: Ledger::new(&setup.traffic),
+            round_trips: RoundTrips::new(setup, random),
+            services: setup.services.len(),
+        }
+    }
+
+    /// The kube-proxy of this node starts at `now`, with everything that has been written in its rules, and so do the
+    /// clients of all traffic streams that name the node.
+    pub fn add_node(&mut self, now: Time, node: NodeId, name: &str) {
+        self.proxies.add_node(now, node, name);
+        for stream in &mut self.streams {
+            stream.add_node(now, node, name);
+        }
+    }
+
+    /// The node loses power: its kube-proxy and clients stop. Requests that its clients are waiting for stay unfinished,
+    /// for there is nobody left who could find that they failed. The pods on it are told by [`vanish`](Self::vanish).
+    pub fn node_off(&mut self, now: Time, node: NodeId) {
+        let (streams, mut plane) = self.split();
+        for stream in streams {
+            stream.client_off(now, node, &mut plane);
+        }
+        self.sockets.client_off(now, node, &mut self.ledger);
+        self.ledger.client_off(now, node);
+        self.proxies.node_off(now, node);
+    }
+
+    /// The EndpointSlices of a Service were committed at `now`: one more version that every kube-proxy will see. Pods that
+    /// it lists must have been [created](Self::pod_created) here if the Service's `internalTrafficPolicy` is `Local`.
+    pub fn endpoints_written(&mut self, now: Time, service: ServiceId, endpoints: &Endpoints, cause: CauseId) {
+        for endpoint in &endpoints.list {
+            self.sockets.know(endpoint.pod);
+            self.sockets.serves(endpoint.pod, service);
+        }
+        let Self { proxies, sockets, .. } = self;
+        proxies.endpoints_written(now, service, endpoints, |pod| sockets.node_of(pod), cause);
+    }
+
+    /// The network of a pod is there; nothing listens yet. `app` is an index into `Setup::apps`.
+    pub fn pod_created(&mut self, pod: PodId, app: u32, services: &[ServiceId], node: NodeId) {
+        self.sockets.know(pod);
+        self.sockets.create(pod, app, services, node);
+    }
+
+    /// The pod accepts connections from now on.
+    pub fn listen(&mut self, now: Time, pod: PodId, cause: CauseId) {
+        self.advance_to_change(now, pod);
+        self.sockets.listen(now, pod, cause);
+    }
+
+    /// What the pod is doing, for the explanation of failures: a preStop hook, say. Opening and closing sockets sets it
+    /// too.
+    pub fn set_activity(&mut self, now: Time, pod: PodId, activity: PodActivity, _cause: CauseId) {
+        self.sockets.know(pod);
+        self.sockets.set_activity(now, pod, activity);
+    }
+
+    /// The pod closes its listener and its idle connections; requests in flight go on.
+    pub fn close_listener(&mut self, now: Time, pod: PodId, cause: CauseId) {
+        self.sockets.know(pod);
+        if self.sockets.end(pod).state == Listener::Open {
+            self.advance_to_change(now, pod);
+            self.sockets.close_listener(now, pod, cause);
+        }
+    }
+
+    /// The process has ended. Requests in flight are reset, except those that end at this very instant; new connections are
+    /// refused.
+    pub fn cut(&mut self, now: Time, pod: PodId, cause: CauseId) {
+        self.sockets.know(pod);
+        // Without a listener nobody sees a difference but who is in flight.
+        if self.sockets.end(pod).state == Listener::Open {
+            self.advance_to_change(now, pod);
+        }
+        self.sockets.cut(now, pod, cause, &mut self.ledger);
+        for stream in streams_to(&mut self.streams, &self.sockets, pod) {
+            for pool in stream.pools() {
+                pool.cut(now, pod, cause, &mut self.ledger);
+            }
+        }
+    }
+
+    /// The pod's network is gone: connections to it are neither accepted nor refused, and nobody is told about those that
+    /// were open. This is final.
+    pub fn vanish(&mut self, now: Time, pod: PodId, cause: CauseId) {
+        self.advance_to_change(now, pod);
+        self.sockets.vanish(now, pod, cause, &mut self.ledger);
+        for stream in streams_to(&mut self.streams, &self.sockets, pod) {
+            for pool in stream.pools() {
+                pool.vanish(now, pod, cause, &mut self.ledger);
+            }
+        }
+    }
+
+    /// When the last request that this pod is working on at `now` will be done; `None` if there is none. Requests sent at
+    /// `now` or later do not count: a pod that does not listen gets none.
+    pub fn in_flight_until(&mut self, now: Time, pod: PodId) -> Option<Time> {
+        self.sockets.know(pod);
+        if self.sockets.end(pod).state == Listener::Open {
+            self.advance_to_change(now, pod);
+        }
+        let mut until = self.sockets.in_flight_until(now, pod, &mut self.ledger);
+        for stream in streams_to(&mut self.streams, &self.sockets, pod) {
+            until = until.max(stream.pools().filter_map(|pool| pool.in_flight_until(now, pod)).max());
+        }
+        until
+    }
+
+    /// Simulates the requests that are left, up to `end`, and closes the books.
+    ///
+    /// # Panics
+    ///
+    /// If the books do not balance: an error in this program.
+    #[must_use]
+    pub fn finish(mut self, end: Time) -> NetworkOutcome {
+        let (streams, mut plane) = self.split();
+        for stream in streams {
+            stream.advance(end, &mut plane);
+            for pool in stream.pools() {
+                pool.finish(plane.ledger);
+            }
+        }
+        self.proxies.finish(end);
+        self.sockets.finish(end, &mut self.ledger);
+        self.ledger.finish(end);
+
+        let mut services = vec![Requests::default(); self.services];
+        let mut requests = Requests::default();
+        let traffic: Vec<_> = (0u32..).zip(&self.streams).map(|(index, _)| self.ledger.requests(index)).collect();
+        for (stream, own) in self.streams.iter().zip(&traffic) {
+            services[stream.service().index()].add(own);
+            requests.add(own);
+        }
+        let pods = (0..self.sockets.len()).map(|pod| self.pod_traffic(PodId::from(pod))).collect();
+        let failed: Vec<_> = self.ledger.take_failures().collect();
+        let failures = failed.iter().map(|failed| self.explain(failed)).collect();
+        NetworkOutcome { requests, services, traffic, failures, pods }
+    }
+
+    /// Brings the traffic that can reach this pod up to `now`, before the pod changes.
+    fn advance_to_change(&mut self, now: Time, pod: PodId) {
+        self.sockets.know(pod);
+        let (streams, mut plane) = self.split();
+        for stream in streams {
+            if plane.sockets.services_of(pod).contains(&stream.service()) {
+                stream.advance(now, &mut plane);
+            }
+        }
+    }
+
+    fn split(&mut self) -> (&mut [TrafficStream<'a>], Plane<'_, 'a>) {
+        let Self { proxies, sockets, streams, ledger, round_trips, .. } = self;
+        (streams, Plane { proxies, sockets, ledger, round_trips: *round_trips })
+    }
+
+    fn pod_traffic(&self, pod: PodId) -> PodTraffic {
+        let services = self.sockets.services_of(pod);
+        PodTraffic {
+            failed: self.ledger.failed_by_pod(pod),
+            last_route_clean: self.proxies.last_route_clean(pod, self.sockets.node_of(pod), services),
+        }
+    }
+
+    /// Adds to a failure what the whole history tells about it.
+    fn explain(&self, failed: &Failed) -> Failure {
+        let Failed { request, failed_at, kind, pod, cause, seen } = *failed;
+        let service = self.streams[request.traffic as usize].service();
+        let spell = pod.and_then(|pod| {
+            self.proxies.last_spell(service, (pod, self.sockets.node_of(pod)), request.client, request.sent)
+        });
+        // On a kept connection a request may be sent long after the rules have changed: then no router is to blame.
+        let routed =
+            kind != FailureKind::ResetIdle && spell.is_some_and(|spell| spell.to.is_none_or(|to| request.sent < to));
+        Failure {
+            sent_at: request.sent,
+            failed_at,
+            kind,
+            traffic: request.traffic,
+            client_node: request.client,
+            number: request.number,
+            service,
+            pod,
+            pod_phase: pod.map_or(PodActivity::NoPod, |pod| self.activity(pod, seen)),
+            endpoint_not_ready_at: pod
+                .filter(|_| routed)
+                .and_then(|pod| self.proxies.not_ready_since(service, pod, request.sent)),
+            route_clean_at: spell.and_then(|spell| spell.to),
+            cause,
+        }
+    }
+
+    fn activity(&self, pod: PodId, seen: Seen) -> PodActivity {
+        let activity = self.sockets.activity(pod, seen);
+        let node_off = self.sockets.node_of(pod).and_then(|node| self.proxies.off_since(node));
+        let took_network = node_off.is_some_and(|off| self.sockets.vanished_at(pod).is_some_and(|at| at >= off));
+        if activity == PodActivity::NetworkGone && took_network { PodActivity::NodeOff } else { activity }
+    }
+}
+
+/// The traffic streams that can reach a pod.
+fn streams_to<'s, 'a>(
+    streams: &'s mut [TrafficStream<'a>],
+    sockets: &'s Sockets<'_>,
+    pod: PodId,
+) -> impl Iterator<Item = &'s mut TrafficStream<'a>> {
+    streams.iter_mut().filter(move |stream| sockets.services_of(pod).contains(&stream.service()))
+}
+
+#[cfg(test)]
+fn test_app(service_time: crate::engine::Distribution) -> crate::simulation::setup::App {
+    use crate::engine::{Distribution, Duration};
+    crate::simulation::setup::App {
+        profile: "test".into(),
+        startup: Distribution::constant(Duration::ZERO),
+        service_time,
+        reaction: Distribution::constant(Duration::ZERO),
+        stop_signal: crate::api::pod::Signal::Term,
+        reactions: std::collections::BTreeMap::new(),
+        keep_alive_timeout: None,
+    }
+}

@@ -72,6 +72,8 @@ whats! {
     NodeReady(node: NodeId);
     /// A node lost power.
     NodeOff(node: NodeId);
+    /// The node lifecycle controller gave a silent node up: its Ready condition became Unknown.
+    NodeUnreachable(node: NodeId);
     /// A Node object was deleted.
     NodeDeleted(node: NodeId);
     /// An eviction was asked for.

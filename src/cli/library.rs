@@ -1,0 +1,96 @@
+//! The built-in scenarios: the files of `scenarios/`, inside the program.
+
+use serde::Deserialize;
+
+/// One built-in scenario.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Builtin {
+    /// Its name: the file's, without `.yaml`.
+    pub name: &'static str,
+    /// The whole file.
+    pub text: &'static str,
+}
+
+macro_rules! library {
+    ($($name:literal),* $(,)?) => {
+        /// All of them, by name.
+        pub const LIBRARY: &[Builtin] = &[
+            $(Builtin { name: $name, text: include_str!(concat!("../../scenarios/", $name, ".yaml")) },)*
+        ];
+    };
+}
+
+library! {
+    "large-rolling-drain",
+    "m01-naive-upgrade",
+    "m02-drain",
+    "m03-ignored-sigterm",
+    "m04-grace-clock",
+    "m05-prestop-nginx-quit",
+    "m06-the-race",
+    "m07-prestop-sleep",
+    "m07-prestop-sleep-too-short",
+    "m08-one-late-proxy",
+    "m09-replacement-at-deletion",
+    "m10-all-nodes-at-once",
+    "m11-two-drains-one-budget",
+}
+
+/// The part of a scenario that says what it is.
+#[derive(Deserialize)]
+struct Header {
+    metadata: Metadata,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    #[serde(default)]
+    description: String,
+}
+
+impl Builtin {
+    /// `metadata.description` of the file's first document; empty if it has none.
+    #[must_use]
+    pub fn description(&self) -> String {
+        let first = self.text.split("\n---").next().unwrap_or_default();
+        let header = serde_saphyr::from_str::<Header>(first);
+        header.map(|h| h.metadata.description.trim().to_string()).unwrap_or_default()
+    }
+}
+
+/// The scenario of this name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Builtin> {
+    LIBRARY.iter().find(|b| b.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_in_scenarios_is_built_in() {
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios");
+        let entries = std::fs::read_dir(directory).into_iter().flatten();
+        let mut files: Vec<String> =
+            entries.filter_map(|e| Some(e.ok()?.file_name().to_str()?.strip_suffix(".yaml")?.to_string())).collect();
+        files.sort();
+        assert_eq!(LIBRARY.iter().map(|b| b.name).collect::<Vec<_>>(), files, "the list in library.rs, sorted by name");
+    }
+
+    #[test]
+    fn every_built_in_scenario_says_what_it_shows() {
+        for builtin in LIBRARY {
+            assert!(!builtin.description().is_empty(), "{} has no description", builtin.name);
+            assert_eq!(find(builtin.name), Some(builtin));
+        }
+    }
+
+    #[test]
+    fn a_description_is_read_from_the_first_document() {
+        let text = "apiVersion: drainsim/v1alpha1\nkind: Scenario\nmetadata:\n  name: x\n  description: >-\n    Two\n    \
+                    lines.\nspec: {}\n---\nkind: Service\nmetadata: {name: a, description: no}\n";
+        assert_eq!(Builtin { name: "x", text }.description(), "Two lines.");
+        assert_eq!(Builtin { name: "x", text: ": [" }.description(), "");
+    }
+}

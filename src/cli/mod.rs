@@ -1,0 +1,154 @@
+//! The command line: one file per subcommand; parses, calls, prints; no logic of its own.
+//!
+//! Results go to stdout, everything else to stderr. Exit codes: 0 fine, 1 an expectation failed, 2 wrong usage or bad
+//! input, in which case nothing is written to stdout.
+
+mod backend;
+mod completions;
+mod explain;
+pub mod library;
+mod output;
+mod run;
+mod scenarios;
+mod schema;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use backend::{Input, Scenario};
+use output::Failure;
+
+/// What happens to client requests when Kubernetes takes pods away.
+#[derive(Parser, Debug)]
+#[command(
+    name = "drainsim",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    long_about = "drainsim simulates node drains, evictions, rolling restarts and node loss for your own manifests, and \
+                  tells which requests fail, whose fault each one is, and what would have prevented it.",
+    after_help = "Examples:
+  drainsim scenarios list                       what is built in
+  drainsim scenarios run m02-drain              run a built-in scenario
+  drainsim run drain.yaml                       run your own, with the seed 1
+  drainsim run drain.yaml --runs 1000           run it with 1,000 seeds
+  drainsim explain drain.yaml --request 1       why the first failed request failed
+  kubectl get deploy,svc,pdb -o yaml | drainsim run scenario.yaml -
+
+Exit codes: 0 fine, 1 an expectation failed, 2 wrong usage or bad input."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Run a scenario, with one seed or with many
+    Run(run::RunArgs),
+    /// Tell why a request failed, or how a pod went away, step by step
+    Explain(explain::ExplainArgs),
+    /// List, show and run the built-in scenarios
+    #[command(subcommand)]
+    Scenarios(scenarios::ScenariosCommand),
+    /// Print the schema of scenarios or results, or the reference of expectations
+    Schema(schema::SchemaArgs),
+    /// Print a completion script for a shell
+    Completions(completions::CompletionsArgs),
+}
+
+/// Where a scenario comes from.
+#[derive(Args, Debug)]
+struct Files {
+    /// Scenario and manifests, YAML or JSON; `-` is standard input
+    #[arg(value_name = "FILE", required_unless_present = "filename")]
+    files: Vec<String>,
+
+    /// Another file, as with kubectl
+    #[arg(short = 'f', long, value_name = "FILE")]
+    filename: Vec<String>,
+}
+
+/// What is changed about it.
+#[derive(Args, Debug)]
+struct Changes {
+    /// Set a field of the scenario, such as spec.duration=5m; can be repeated, the last one wins
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    sets: Vec<String>,
+
+    /// The seed: same scenario, seed and version, same result. With --runs the first of them [default: the scenario's
+    /// `spec.seed`, or 1]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+}
+
+impl Files {
+    fn inputs(&self) -> Result<Vec<Input>, Failure> {
+        let mut stdin_taken = false;
+        let mut inputs = Vec::new();
+        for name in self.files.iter().chain(&self.filename) {
+            inputs.push(match name.as_str() {
+                "-" if stdin_taken => return Err(Failure::usage("standard input (`-`) can be read only once")),
+                "-" => {
+                    stdin_taken = true;
+                    Input::Stdin(output::read_stdin()?)
+                }
+                path => Input::Path(path.into()),
+            });
+        }
+        Ok(inputs)
+    }
+
+    /// The words of a command line that names the same files.
+    fn words(&self) -> Vec<String> {
+        self.files.iter().chain(&self.filename).cloned().collect()
+    }
+}
+
+impl Changes {
+    /// The seed of the command line, else the scenario's, else 1.
+    fn seed(&self, scenario: &Scenario) -> u64 {
+        self.seed.or(scenario.seed).unwrap_or(1)
+    }
+
+    fn load(&self, inputs: &[Input]) -> Result<Scenario, Failure> {
+        backend::load(inputs, &self.sets)
+            .map_err(|problems| Failure::Rendered(problems.render(output::colour_errors())))
+    }
+}
+
+/// Runs the program with the arguments of the process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way too. A closed pipe is no reason to complain.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let result = match cli.command {
+        Command::Run(args) => run::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Scenarios(command) => scenarios::run(&command),
+        Command::Schema(args) => schema::run(&args),
+        Command::Completions(args) => completions::run(&args),
+    };
+    match result {
+        Ok(code) => code,
+        Err(failure) => failure.report(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,134 @@
+//! Writing: whole texts at once, colours only where they are wanted, and no complaint about a closed pipe.
+
+use std::io::{ErrorKind, IsTerminal, Read, Write};
+use std::process::ExitCode;
+
+use anstream::{AutoStream, ColorChoice};
+use anstyle::{AnsiColor, Style};
+use serde::Serialize;
+
+/// How results are printed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub(super) enum Format {
+    /// For people
+    Text,
+    /// One JSON object
+    Json,
+    /// One YAML document
+    Yaml,
+}
+
+/// Why a command ended without a result.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// One sentence.
+    Usage(String),
+    /// Diagnostics that are rendered already.
+    Rendered(String),
+    /// Writing failed.
+    Write(std::io::Error),
+}
+
+impl Failure {
+    pub(super) fn usage(text: impl Into<String>) -> Self {
+        Self::Usage(text.into())
+    }
+
+    /// Tells it on stderr; the exit code that belongs to it.
+    pub(super) fn report(&self) -> ExitCode {
+        let label = |text: &str| {
+            let red: Style = AnsiColor::Red.on_default().bold();
+            format!("{red}error:{red:#} {text}")
+        };
+        let text = match self {
+            // Whoever reads has enough, as with `| head`.
+            Self::Write(error) if error.kind() == ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
+            Self::Write(error) => label(&format!("the result cannot be written: {error}")),
+            Self::Usage(text) => label(text),
+            Self::Rendered(text) => text.trim_end().to_string(),
+        };
+        let _ = writeln!(anstream::stderr(), "{text}");
+        ExitCode::from(2)
+    }
+}
+
+/// Prints a text for people: escapes are stripped where NO_COLOR is set or stdout is no terminal.
+pub(super) fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = anstream::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(Failure::Write)
+}
+
+/// Prints data.
+pub(super) fn print_data(format: Format, data: &impl Serialize) -> Result<(), Failure> {
+    let text = match format {
+        Format::Yaml => serde_saphyr::to_string(data).map_err(|error| error.to_string()),
+        Format::Json | Format::Text => serde_json::to_string_pretty(data).map_err(|error| error.to_string()),
+    };
+    let mut text = text.map_err(|error| Failure::usage(format!("the result cannot be written: {error}")))?;
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(Failure::Write)
+}
+
+/// Whether diagnostics may be coloured.
+pub(super) fn colour_errors() -> bool {
+    AutoStream::choice(&std::io::stderr()) != ColorChoice::Never
+}
+
+/// All of standard input.
+pub(super) fn read_stdin() -> Result<String, Failure> {
+    let mut text = String::new();
+    let read = std::io::stdin().lock().read_to_string(&mut text);
+    read.map_err(|error| Failure::usage(format!("standard input cannot be read: {error}")))?;
+    Ok(text)
+}
+
+/// Tells on stderr how far many runs have come, if somebody watches.
+pub(super) struct Progress {
+    total: u64,
+    step: u64,
+    shown: bool,
+}
+
+impl Progress {
+    pub(super) fn new(total: u64) -> Self {
+        Self { total, step: (total / 200).max(1), shown: total > 1 && std::io::stderr().is_terminal() }
+    }
+
+    pub(super) fn tell(&self, done: u64) {
+        if self.shown && done.is_multiple_of(self.step) {
+            let _ = write!(std::io::stderr().lock(), "\r{done} of {} runs", self.total);
+        }
+    }
+
+    /// Wipes the line.
+    pub(super) fn end(&self) {
+        if self.shown {
+            let _ = write!(std::io::stderr().lock(), "\r\x1b[K");
+        }
+    }
+}
+
+/// A word of a command line, quoted for a POSIX shell if it must be.
+pub(super) fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_string()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_survive_a_shell() {
+        assert_eq!(shell_word("spec.duration=5m"), "spec.duration=5m");
+        assert_eq!(shell_word("my file's.yaml"), r"'my file'\''s.yaml'");
+        assert_eq!(shell_word(""), "''");
+    }
+}

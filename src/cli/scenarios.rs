@@ -1,0 +1,77 @@
+//! `drainsim scenarios`.
+
+use std::process::ExitCode;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Subcommand};
+
+use super::backend::Input;
+use super::library::{Builtin, LIBRARY, find};
+use super::output::{Failure, print};
+use super::{explain, run};
+use crate::report::listing;
+
+/// `drainsim scenarios …`
+#[derive(Subcommand, Debug)]
+pub(super) enum ScenariosCommand {
+    /// List the built-in scenarios
+    List,
+    /// Print the file of a built-in scenario
+    Show(Name),
+    /// Run a built-in scenario
+    Run(NamedRun),
+    /// Explain a failed request or a pod of a built-in scenario
+    Explain(NamedExplain),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Name {
+    /// The scenario: see `drainsim scenarios list`
+    #[arg(value_name = "NAME", value_parser = PossibleValuesParser::new(LIBRARY.iter().map(|b| b.name)), hide_possible_values = true)]
+    name: String,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct NamedRun {
+    #[command(flatten)]
+    name: Name,
+
+    #[command(flatten)]
+    options: run::RunOptions,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct NamedExplain {
+    #[command(flatten)]
+    name: Name,
+
+    #[command(flatten)]
+    question: explain::QuestionArgs,
+}
+
+impl Name {
+    fn find(&self) -> Result<&'static Builtin, Failure> {
+        find(&self.name).ok_or_else(|| Failure::usage(format!("there is no built-in scenario `{}`", self.name)))
+    }
+
+    fn input(&self) -> Result<Input, Failure> {
+        let builtin = self.find()?;
+        Ok(Input::Builtin { name: builtin.name.to_string(), text: builtin.text.to_string() })
+    }
+}
+
+pub(super) fn run(command: &ScenariosCommand) -> Result<ExitCode, Failure> {
+    match command {
+        ScenariosCommand::List => {
+            let rows: Vec<_> = LIBRARY.iter().map(|b| (b.name, b.description())).collect();
+            print(&listing(&rows))?;
+        }
+        ScenariosCommand::Show(name) => print(name.find()?.text)?,
+        ScenariosCommand::Run(args) => {
+            let words = ["drainsim", "scenarios", "run", &args.name.name].map(str::to_string);
+            return run::run_inputs(&[args.name.input()?], &args.options, &words);
+        }
+        ScenariosCommand::Explain(args) => return explain::run_inputs(&[args.name.input()?], &args.question),
+    }
+    Ok(ExitCode::SUCCESS)
+}

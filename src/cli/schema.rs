@@ -1,0 +1,44 @@
+//! `drainsim schema`.
+
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+
+use super::backend;
+use super::output::{Failure, Format, print, print_data};
+use crate::report::json::{ResultSet, RunResult};
+use crate::report::metrics;
+
+/// `drainsim schema [WHAT]`
+#[derive(Args, Debug)]
+#[command(after_help = "An editor with a YAML language server checks and completes a scenario that begins with
+  # yaml-language-server: $schema=./scenario.schema.json
+after
+  drainsim schema > scenario.schema.json")]
+pub(super) struct SchemaArgs {
+    /// What to describe
+    #[arg(value_enum, value_name = "WHAT", default_value = "scenario")]
+    what: Subject,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Subject {
+    /// The JSON Schema of the scenario file
+    Scenario,
+    /// The JSON Schema of the result of one run
+    Result,
+    /// The JSON Schema of the result of many runs
+    ResultSet,
+    /// The metrics that expectations may use, as text
+    Expectations,
+}
+
+pub(super) fn run(args: &SchemaArgs) -> Result<ExitCode, Failure> {
+    match args.what {
+        Subject::Scenario => print_data(Format::Json, &backend::scenario_schema())?,
+        Subject::Result => print_data(Format::Json, &schemars::schema_for!(RunResult))?,
+        Subject::ResultSet => print_data(Format::Json, &schemars::schema_for!(ResultSet))?,
+        Subject::Expectations => print(&metrics::render())?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

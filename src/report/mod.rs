@@ -1,0 +1,65 @@
+//! What a finished run looks like: on a terminal, as data, and as an explanation. Renderers only: nothing here decides
+//! what happened.
+
+pub mod explain;
+pub mod json;
+pub mod metrics;
+pub mod summary;
+pub mod text;
+
+mod names;
+mod race;
+mod style;
+mod table;
+mod verdict;
+mod what;
+
+#[cfg(test)]
+pub(crate) mod fixture;
+
+pub use explain::{Question, explain};
+pub use names::Names;
+pub use what::{Sentence, sentence};
+
+use crate::scenario::expectation::Checked;
+use crate::simulation::{Outcome, Setup};
+
+/// Everything that a report of one run may tell.
+#[derive(Clone, Copy, Debug)]
+pub struct Report<'a> {
+    /// The scenario's name.
+    pub scenario: &'a str,
+    /// What the run started from.
+    pub setup: &'a Setup,
+    /// What came out.
+    pub outcome: &'a Outcome,
+    /// What became of the expectations.
+    pub expectations: &'a [Checked],
+    /// What the reader of the manifests warned of.
+    pub warnings: &'a [String],
+    /// What was taken for granted because no manifest can tell it.
+    pub assumptions: &'a [String],
+}
+
+impl<'a> Report<'a> {
+    /// The names of things, for sentences.
+    #[must_use]
+    pub fn names(&self) -> Names<'a> {
+        Names::new(self.setup, self.outcome)
+    }
+}
+
+/// Names and what they stand for, as a list of paragraphs.
+#[must_use]
+pub fn listing(rows: &[(&str, String)]) -> String {
+    let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0) + 3;
+    rows.iter().fold(String::new(), |mut out, (name, text)| {
+        for (number, line) in style::wrap(text, style::WIDTH.saturating_sub(width).max(40)).iter().enumerate() {
+            let name = if number == 0 { *name } else { "" };
+            let gap = " ".repeat(width - name.chars().count());
+            out.push_str(format!("{}{gap}{line}", style::paint(style::BOLD, name)).trim_end());
+            out.push('\n');
+        }
+        out
+    })
+}

@@ -1,0 +1,147 @@
+//! What things are called in sentences.
+
+use crate::api::{DeploymentId, NodeId, PdbId, PodId, ReplicaSetId, ServiceId};
+use crate::simulation::outcome::PodOutcome;
+use crate::simulation::setup::{ActionKind, DrainOptions};
+use crate::simulation::{Outcome, Setup};
+
+/// Looks names up. An identity that nothing is known of gets a number for a name: a report must not fail.
+#[derive(Clone, Copy, Debug)]
+pub struct Names<'a> {
+    setup: &'a Setup,
+    outcome: &'a Outcome,
+    focus: Option<PodId>,
+}
+
+impl<'a> Names<'a> {
+    /// The names of one run.
+    #[must_use]
+    pub const fn new(setup: &'a Setup, outcome: &'a Outcome) -> Self {
+        Self { setup, outcome, focus: None }
+    }
+
+    /// The same names, but this pod is "the pod".
+    #[must_use]
+    pub const fn about(self, pod: Option<PodId>) -> Self {
+        Self { focus: pod, ..self }
+    }
+
+    /// The pod of this identity.
+    #[must_use]
+    pub fn outcome_of(&self, pod: PodId) -> Option<&'a PodOutcome> {
+        let by_index = self.outcome.pods.get(pod.index()).filter(|p| p.id == pod);
+        by_index.or_else(|| self.outcome.pods.iter().find(|p| p.id == pod))
+    }
+
+    /// `nginx-66b6c48dd5-abcde`.
+    #[must_use]
+    pub fn pod(&self, pod: PodId) -> String {
+        self.outcome_of(pod).map_or_else(|| format!("#{}", pod.0), |p| p.name.clone())
+    }
+
+    /// `the pod`, or `pod nginx-66b6c48dd5-abcde`.
+    #[must_use]
+    pub fn the_pod(&self, pod: PodId) -> String {
+        if self.focus == Some(pod) { "the pod".to_string() } else { format!("pod {}", self.pod(pod)) }
+    }
+
+    /// ` node-1`, with the space before it, or nothing if the pod has no node: what follows `kubelet`.
+    #[must_use]
+    pub fn of_node(&self, pod: PodId) -> String {
+        self.outcome_of(pod).and_then(|p| p.node.as_ref()).map_or_else(String::new, |node| format!(" {node}"))
+    }
+
+    /// `container nginx`, of a pod.
+    #[must_use]
+    pub fn container(&self, pod: PodId, container: u32) -> String {
+        let name = self.outcome_of(pod).and_then(|p| p.containers.get(container as usize));
+        name.map_or_else(|| format!("container {}", container + 1), |name| format!("container {name}"))
+    }
+
+    /// `node-1`.
+    #[must_use]
+    pub fn node(&self, node: NodeId) -> String {
+        self.outcome.node_names.get(node.index()).cloned().unwrap_or_else(|| format!("node #{}", node.0))
+    }
+
+    /// `default/nginx`.
+    #[must_use]
+    pub fn service(&self, service: ServiceId) -> String {
+        let found = self.outcome.services.iter().find(|s| s.id == service);
+        found.map_or_else(|| format!("Service #{}", service.0), |s| s.name.clone())
+    }
+
+    /// `default/nginx`.
+    #[must_use]
+    pub fn pdb(&self, pdb: PdbId) -> String {
+        self.outcome.pdbs.get(pdb.index()).map_or_else(|| format!("#{}", pdb.0), |p| p.name.clone())
+    }
+
+    /// `ReplicaSet nginx-66b6c48dd5`.
+    #[must_use]
+    pub fn replica_set(&self, id: ReplicaSetId) -> String {
+        let name = self.outcome.replica_set_names.get(id.index());
+        name.map_or_else(|| format!("ReplicaSet #{}", id.0), |name| format!("ReplicaSet {name}"))
+    }
+
+    /// `Deployment default/nginx`.
+    #[must_use]
+    pub fn deployment(&self, id: DeploymentId) -> String {
+        let found = self.setup.deployments.get(id.index());
+        found.map_or_else(|| format!("Deployment #{}", id.0), |d| format!("Deployment {}/{}", d.namespace, d.name))
+    }
+
+    /// A stream of traffic: the name that the scenario gave it.
+    #[must_use]
+    pub fn traffic(&self, traffic: u32) -> String {
+        let name = self.outcome.traffic_names.get(traffic as usize);
+        name.cloned().unwrap_or_else(|| format!("#{traffic}"))
+    }
+
+    /// An action as one would type it: `kubectl drain node-1`.
+    #[must_use]
+    pub fn action(&self, action: u32) -> String {
+        let Some(action) = self.setup.actions.get(action as usize) else { return format!("action #{action}") };
+        let deployment = |index: usize| {
+            let found = self.setup.deployments.get(index);
+            found.map_or_else(|| format!("#{index}"), |d| format!("{} -n {}", d.name, d.namespace))
+        };
+        match &action.what {
+            ActionKind::Drain(options) => drain(options),
+            ActionKind::Cordon(node) => format!("kubectl cordon {node}"),
+            ActionKind::Uncordon(node) => format!("kubectl uncordon {node}"),
+            ActionKind::DeletePod { namespace, name, .. } => format!("kubectl delete pod {name} -n {namespace}"),
+            ActionKind::Scale { deployment: index, replicas } => {
+                format!("kubectl scale deployment {} --replicas={replicas}", deployment(*index))
+            }
+            ActionKind::RolloutRestart { deployment: index } => {
+                format!("kubectl rollout restart deployment {}", deployment(*index))
+            }
+            ActionKind::AddNode { node, .. } => format!("machine {} joins", node.name),
+            ActionKind::ShutOff(node) => format!("{node} loses power"),
+            ActionKind::DeleteNode(node) => format!("kubectl delete node {node}"),
+        }
+    }
+}
+
+/// `kubectl drain` with the flags that are not at their defaults.
+fn drain(options: &DrainOptions) -> String {
+    let mut line = format!("kubectl drain {}", options.nodes.join(" "));
+    let flags = [
+        (options.force, "--force"),
+        (options.ignore_daemonsets, "--ignore-daemonsets"),
+        (options.delete_emptydir_data, "--delete-emptydir-data"),
+        (options.disable_eviction, "--disable-eviction"),
+    ];
+    for (_, flag) in flags.into_iter().filter(|(set, _)| *set) {
+        line.push(' ');
+        line.push_str(flag);
+    }
+    if options.grace_period >= 0 {
+        line.push_str(&format!(" --grace-period={}", options.grace_period));
+    }
+    if !options.timeout.is_zero() {
+        line.push_str(&format!(" --timeout={}", options.timeout));
+    }
+    line
+}

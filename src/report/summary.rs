@@ -1,0 +1,194 @@
+//! The report of many runs for a terminal.
+
+use std::fmt::Write as _;
+
+use super::style::{BAD, BOLD, DIM, GOOD, PLAIN, WIDTH, paint, percent, plural, share, shorten, thousands, wrap};
+use super::table::{Align, Cell, Table};
+use super::text::{requests, section};
+use crate::analysis::runs::{CONFIDENCE, ExpectationSummary, Percentile, Run, Spread, Summary};
+use crate::analysis::statistics::Interval;
+
+use super::json::Context;
+
+/// The report, with escapes for colours.
+#[must_use]
+pub fn render(context: &Context<'_>, summary: &Summary, runs: &[Run]) -> String {
+    let mut out = String::new();
+    head(&mut out, summary);
+    section(&mut out, "Requests of all runs", &requests(&summary.requests));
+    section(&mut out, "Per run", &spreads(summary));
+    section(&mut out, "Expectations", &expectations(&summary.expectations, summary.runs));
+    let worst = summary.worst;
+    if worst.failed > 0 || worst.least_slack.is_some_and(|slack| slack < 0) {
+        let what = format!("  seed {}: {} failed\n  {}\n", worst.seed, plural(worst.failed, "request"), context.replay);
+        section(&mut out, "Worst run", &what);
+    }
+    for (title, lines) in [("Warnings", context.warnings), ("Assumptions", context.assumptions)] {
+        let lines = lines.iter().flat_map(|l| wrap(&format!("- {l}"), WIDTH - 2)).map(|l| format!("  {l}\n"));
+        section(&mut out, title, &lines.collect::<String>());
+    }
+    let (first, last) = (runs.first().map_or(0, |r| r.seed), runs.last().map_or(0, |r| r.seed));
+    let foot = format!("{} · seeds {first} to {last} · intervals at {:.0} %", context.scenario, CONFIDENCE * 100.0);
+    let _ = writeln!(out, "\n{}", paint(DIM, &foot));
+    out
+}
+
+fn head(out: &mut String, summary: &Summary) {
+    let runs = plural(summary.runs, "run");
+    let bound = |interval: Interval| format!("{} to {}", percent(interval.low), percent(interval.high));
+    match summary.failure_fraction {
+        None => {
+            let _ = writeln!(out, "– no request was sent in {runs}");
+        }
+        Some(_) if summary.runs_with_failures == 0 => {
+            let _ = writeln!(out, "{} {}", paint(GOOD, "✓"), paint(BOLD, &format!("no request failed in {runs}")));
+            let high = percent(summary.runs_with_failures_interval.high);
+            let _ = writeln!(out, "  so, at 95 %, fewer than {high} of all runs have any failure (rule of three)");
+        }
+        Some((fraction, interval)) => {
+            let failed = thousands(summary.requests.failed());
+            let title = format!(
+                "{failed} of {} requests failed in {runs}: {}",
+                thousands(summary.requests.sent),
+                percent(fraction)
+            );
+            let _ = writeln!(out, "{} {}", paint(BAD, "✗"), paint(BOLD, &title));
+            if let Some(interval) = interval {
+                let _ = writeln!(
+                    out,
+                    "  {} at 95 %, taken over runs: requests of one run share its weather",
+                    bound(interval)
+                );
+            }
+            let with = share(summary.runs_with_failures, summary.runs);
+            let count = thousands(summary.runs_with_failures);
+            let line =
+                format!("{count} of {runs} had a failure: {with} ({})", bound(summary.runs_with_failures_interval));
+            let _ = writeln!(out, "  {line}");
+            if summary.runs_with_failures < 10 && summary.runs > 1 {
+                let _ = writeln!(
+                    out,
+                    "  {}",
+                    paint(DIM, "so few runs with failures make the first interval rough; more runs sharpen it")
+                );
+            }
+        }
+    }
+    let all = summary.expectations.len() as u64;
+    let failed = summary.expectations.iter().filter(|e| e.passed < summary.runs).count();
+    let _ = match (all, failed) {
+        (0, _) => Ok(()),
+        (_, 0) => writeln!(out, "{} {} hold in every run", paint(GOOD, "✓"), plural(all, "expectation")),
+        (_, _) => writeln!(out, "{} {failed} of {} failed in some run", paint(BAD, "✗"), plural(all, "expectation")),
+    };
+}
+
+/// One line for each number that a run has.
+fn spreads(summary: &Summary) -> String {
+    let mut table = Table::new(
+        2,
+        2,
+        &[
+            (Align::Left, ""),
+            (Align::Right, "MEAN"),
+            (Align::Left, "(95 %)"),
+            (Align::Right, "MIN"),
+            (Align::Right, "P50"),
+            (Align::Right, "P90"),
+            (Align::Right, "P99"),
+            (Align::Right, "MAX"),
+        ],
+    );
+    let row = |name: &str, spread: &Spread, unit: &dyn Fn(f64) -> String| {
+        let ends = spread.mean_interval.map_or_else(String::new, |i| format!("{} – {}", unit(i.low), unit(i.high)));
+        let [p50, p90, p99] = spread.percentiles.map(|p: Percentile| unit(p.value));
+        [name.to_string(), unit(spread.mean), ends, unit(spread.min), p50, p90, p99, unit(spread.max)].map(Cell::from)
+    };
+    table.row(row("failed requests", &summary.failed, &tidy));
+    if let Some(slack) = &summary.least_slack {
+        table.row(row("least slack", slack, &|v| format!("{v:+.3}s")));
+    }
+    let mut notes = String::new();
+    for drain in &summary.drains {
+        if let Some(duration) = &drain.duration {
+            let name = format!("drain of {}", shorten(&drain.node, 14));
+            table.row(row(&name, duration, &|v| format!("{v:.3}s")));
+        }
+        let open = drain.started - drain.completed;
+        if open > 0 {
+            let drains = plural(drain.started, "drain");
+            let _ = writeln!(notes, "  ✗ {} of {drains} of {} not completed", thousands(open), drain.node);
+        }
+    }
+    table.render() + &notes
+}
+
+/// A count that may be a mean: at most two decimals.
+fn tidy(value: f64) -> String {
+    if value.fract() == 0.0 && (0.0..1e15).contains(&value) { thousands(value as u64) } else { format!("{value:.2}") }
+}
+
+fn expectations(expectations: &[ExpectationSummary], runs: u64) -> String {
+    let mut table = Table::new(2, 1, &[(Align::Left, ""), (Align::Left, ""), (Align::Left, ""), (Align::Left, "")]);
+    for expectation in expectations {
+        let held = expectation.passed == runs;
+        let (mark, style) = if held { ("✓", GOOD) } else { ("✗", BAD) };
+        let passed = format!("  {} of {}", thousands(expectation.passed), plural(runs, "run"));
+        let first = expectation.first_failed.as_ref();
+        let first = first.map_or_else(String::new, |(seed, actual)| format!("  first not with seed {seed}: {actual}"));
+        let cells =
+            [Cell::styled(style, mark), expectation.text.as_str().into(), passed.into(), Cell::styled(PLAIN, first)];
+        table.row(cells);
+    }
+    if table.is_empty() { String::new() } else { table.render() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+    use crate::scenario::expectation::Expectation;
+    use crate::simulation::Outcome;
+
+    fn text(outcomes: impl IntoIterator<Item = Outcome>) -> String {
+        let expectations = ["failedRequests == 0", "drains.node-1.completed"].map(|e| Expectation::parse(e).unwrap());
+        let runs: Vec<Run> = (7..)
+            .zip(outcomes)
+            .map(|(seed, mut outcome)| {
+                outcome.seed = seed;
+                Run::new(&outcome, &expectations)
+            })
+            .collect();
+        let assumptions = ["nginx stops at once on SIGTERM".to_string()];
+        let replay = "drainsim run naive-drain.yaml --seed 7";
+        let context = Context { scenario: "naive-drain", warnings: &[], assumptions: &assumptions, replay };
+        let text = anstream::adapter::strip_str(&render(&context, &Summary::new(&runs).unwrap(), &runs)).to_string();
+        for line in text.lines() {
+            assert!(line.chars().count() <= WIDTH && line == line.trim_end(), "{line:?}");
+        }
+        text
+    }
+
+    #[test]
+    fn some_runs_with_failures() {
+        let outcomes = (0..40).map(|n| if n % 8 == 0 { fixture::outcome() } else { fixture::calm_outcome() });
+        insta::assert_snapshot!(text(outcomes));
+    }
+
+    #[test]
+    fn no_run_with_failures() {
+        let text = text(std::iter::repeat_with(fixture::calm_outcome).take(100));
+        assert!(text.starts_with("✓ no request failed in 100 runs\n"), "{text}");
+        assert!(text.contains("fewer than 2.951 % of all runs"), "{text}");
+        assert!(!text.contains("Worst run"), "{text}");
+    }
+
+    #[test]
+    fn a_drain_that_never_ended_has_no_numbers() {
+        let mut outcome = fixture::calm_outcome();
+        outcome.drains[1].completed_at = None;
+        let text = text([outcome.clone(), outcome]);
+        assert!(text.contains("  ✗ 2 of 2 drains of node-2 not completed\n"), "{text}");
+        assert!(!text.contains("drain of node-2"), "{text}");
+    }
+}

@@ -1,0 +1,345 @@
+//! The first lines of a report: did requests fail, and the one sentence of why.
+
+use std::collections::BTreeMap;
+
+use super::Report;
+use super::style::{and, between, plural, seconds, share, thousands};
+use crate::api::PodId;
+use crate::engine::Time;
+use crate::simulation::Outcome;
+use crate::simulation::outcome::{Failure, FailureKind, PodActivity, PodOutcome, Requests};
+use crate::simulation::setup::ActionKind;
+
+/// How a run went.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Verdict {
+    /// Whether no request failed; `None` if none was sent.
+    pub good: Option<bool>,
+    /// `37 of 24,000 requests failed (0.154 %) while node-1 was drained`.
+    pub headline: String,
+    /// The one sentence of cause, if there is something to say.
+    pub cause: Option<String>,
+}
+
+pub(super) fn verdict(report: &Report<'_>) -> Verdict {
+    let requests = &report.outcome.requests;
+    let failed = requests.failed();
+    if failed > 0 {
+        let (sent, rate) = (thousands(requests.sent), share(failed, requests.sent));
+        let headline = format!("{} of {sent} requests failed ({rate}){}", thousands(failed), meanwhile(report));
+        return Verdict { good: Some(false), headline, cause: cause(report) };
+    }
+    let race = tightest(report.outcome);
+    if requests.sent == 0 {
+        return Verdict { good: None, headline: "no request was sent".to_string(), cause: race };
+    }
+    let headline = format!("no request failed of {}{}", thousands(requests.sent), meanwhile(report));
+    Verdict { good: Some(true), headline, cause: race }
+}
+
+/// The closest race of a run without a failed request.
+fn tightest(outcome: &Outcome) -> Option<String> {
+    let (slack, pod) = outcome.pods.iter().filter_map(|p| Some((p.slack_nanos?, p))).min_by_key(|(slack, _)| *slack)?;
+    let by = seconds(slack);
+    Some(match slack {
+        0.. => format!("the tightest race was won by {by} (pod {})", pod.name),
+        _ => {
+            format!("one race was lost by {by} (pod {}), but no request met the closed listener in that time", pod.name)
+        }
+    })
+}
+
+/// ` while node-1 was drained`, or what else was done; nothing if nothing was.
+fn meanwhile(report: &Report<'_>) -> String {
+    let mut nodes: Vec<String> = Vec::new();
+    for drain in &report.outcome.drains {
+        if !nodes.contains(&drain.node) {
+            nodes.push(drain.node.clone());
+        }
+    }
+    match nodes.as_slice() {
+        [] => {}
+        [node] => return format!(" while {node} was drained"),
+        some if some.len() <= 4 => return format!(" while {} were drained", and(some)),
+        many => return format!(" while {} nodes were drained", many.len()),
+    }
+    let of = |kind: fn(&ActionKind) -> bool| report.setup.actions.iter().any(|a| kind(&a.what));
+    if of(|a| matches!(a, ActionKind::ShutOff(_))) {
+        " while nodes lost power".to_string()
+    } else if of(|a| matches!(a, ActionKind::RolloutRestart { .. })) {
+        " while a Deployment was rolled out".to_string()
+    } else if of(|a| matches!(a, ActionKind::DeletePod { .. })) {
+        " while pods were deleted".to_string()
+    } else {
+        String::new()
+    }
+}
+
+/// The sentence of the commonest failure, and how much it explains if not everything.
+fn cause(report: &Report<'_>) -> Option<String> {
+    let mut groups: BTreeMap<(FailureKind, PodActivity), Vec<&Failure>> = BTreeMap::new();
+    for failure in &report.outcome.failures {
+        groups.entry((failure.kind, failure.pod_phase)).or_default().push(failure);
+    }
+    let (_, group) = groups.iter().max_by_key(|(key, group)| (group.len(), std::cmp::Reverse(**key)))?;
+    // Of these the one whose router was latest, then the first.
+    let example = group.iter().copied().min_by_key(|f| (std::cmp::Reverse(f.route_clean_at), f.sent_at))?;
+    let pods = {
+        let mut pods: Vec<PodId> = group.iter().filter_map(|f| f.pod).collect();
+        pods.sort_unstable();
+        pods.dedup();
+        pods
+    };
+    let mut text = failure_sentence(report, example);
+    if let Some(advice) = advice(report, example, &pods) {
+        text.push_str("; ");
+        text.push_str(&advice);
+    }
+    let kept = report.outcome.failures.len();
+    if group.len() < kept {
+        text.push_str(&format!(" (this kind: {} of {})", thousands(group.len() as u64), thousands(kept as u64)));
+    } else if pods.len() > 1 {
+        text.push_str(&format!(" (likewise {})", plural(pods.len() as u64 - 1, "other pod")));
+    }
+    Some(text)
+}
+
+/// Why one request failed.
+pub(super) fn failure_sentence(report: &Report<'_>, failure: &Failure) -> String {
+    let names = report.names();
+    let pod = failure.pod.and_then(|pod| names.outcome_of(pod));
+    let name = pod.map_or("a pod", |p| p.name.as_str());
+    let router = format!("the kube-proxy on {}", names.node(failure.client_node));
+    let deadline = |pod: Option<&PodOutcome>, at: fn(&PodOutcome) -> Option<Time>| pod.and_then(at);
+    match failure.kind {
+        FailureKind::Refused if failure.pod_phase == PodActivity::Starting => {
+            format!(
+                "refused by {name}: it was counted as Ready before it listened; a readiness probe would have kept it out"
+            )
+        }
+        FailureKind::Refused => match deadline(pod, |p| p.times.listener_closed_at) {
+            Some(closed) => {
+                format!(
+                    "refused by {name}: it closed its listener at {closed}, {}",
+                    still_routed(&router, failure, closed)
+                )
+            }
+            None => format!("refused by {name}: it does not listen"),
+        },
+        FailureKind::ConnectTimeout => match failure.pod_phase {
+            PodActivity::NodeOff => {
+                let node = pod.and_then(|p| p.node.as_deref()).unwrap_or("its node");
+                format!("no answer from {name}: {node} is off, and {router} {}", routed_until(failure))
+            }
+            _ => match deadline(pod, |p| p.times.network_gone_at) {
+                Some(gone) => {
+                    format!(
+                        "no answer from {name}: its network was gone at {gone}, {}",
+                        still_routed(&router, failure, gone)
+                    )
+                }
+                None => format!("{name} could not be reached within the client's timeout"),
+            },
+        },
+        FailureKind::ResetInFlight => reset(pod, name, failure),
+        FailureKind::ResetIdle => {
+            format!("reset by {name}: the request was sent on an idle connection just as the server closed it")
+        }
+        FailureKind::NoEndpoints => no_endpoints(report, failure),
+        FailureKind::RequestTimeout => {
+            format!("{name} accepted the request, but did not answer within the client's timeout")
+        }
+        FailureKind::Http502 => {
+            format!("502: the proxy on {} got no proper answer from {name}", names.node(failure.client_node))
+        }
+        FailureKind::Http503 => format!("503: the proxy had no endpoint of {} to ask", names.service(failure.service)),
+        FailureKind::Http504 => format!("504: {name} did not answer the proxy in time"),
+    }
+}
+
+fn still_routed(router: &str, failure: &Failure, since: Time) -> String {
+    match failure.route_clean_at {
+        Some(clean) if clean > since => {
+            format!("{router} still routed there until {clean} ({} late)", seconds(between(since, clean)))
+        }
+        Some(clean) => format!("{router} stopped routing there at {clean}, with this request on its way"),
+        None => format!("{router} still routed there when the run ended"),
+    }
+}
+
+fn routed_until(failure: &Failure) -> String {
+    failure
+        .route_clean_at
+        .map_or("still routed there when the run ended".to_string(), |at| format!("routed there until {at}"))
+}
+
+fn reset(pod: Option<&PodOutcome>, name: &str, failure: &Failure) -> String {
+    let times = pod.map(|p| p.times);
+    let killed = times.and_then(|t| t.sigkill_at).filter(|at| *at <= failure.failed_at);
+    if let Some(killed) = killed {
+        return format!(
+            "cut by {name}: it was killed with SIGKILL at {killed}, its grace period over, with the request unfinished"
+        );
+    }
+    if failure.pod_phase == PodActivity::NodeOff {
+        return format!(
+            "cut at {}: the machine under {name} lost power with the request unfinished",
+            failure.failed_at
+        );
+    }
+    match (times.and_then(|t| t.exited_at), times.and_then(|t| t.sigterm_at)) {
+        (Some(exited), Some(signal)) => {
+            let after = seconds(between(signal, exited));
+            format!(
+                "cut by {name}: its process ended at {exited}, {after} after its stop signal, with the request unfinished"
+            )
+        }
+        _ => format!("cut by {name} at {} with the request unfinished", failure.failed_at),
+    }
+}
+
+/// For how long the Service had nobody, around the time of the request.
+fn no_endpoints(report: &Report<'_>, failure: &Failure) -> String {
+    let Some(service) = report.outcome.services.iter().find(|s| s.id == failure.service) else {
+        return "the Service had no endpoint".to_string();
+    };
+    // The client's router learns late: what it acted on is the last change to nothing before the request.
+    let empty_at = service.ready_endpoints.iter().rposition(|(at, ready)| *ready == 0 && *at <= failure.sent_at);
+    let Some(empty_at) = empty_at else { return format!("{} had no ready endpoint", service.name) };
+    let since = service.ready_endpoints[empty_at].0;
+    let until = service.ready_endpoints[empty_at..].iter().find(|(_, ready)| *ready > 0);
+    let span = match until {
+        Some((until, _)) => format!("from {since} to {until}"),
+        None => format!("from {since} to the end of the run"),
+    };
+    let unbounded = report.outcome.pdbs.is_empty() && !report.outcome.drains.is_empty();
+    let advice = if unbounded { "; no PodDisruptionBudget made the drain wait for replacements" } else { "" };
+    format!("{} had no ready endpoint {span}{advice}", service.name)
+}
+
+/// What would have covered the lateness of all routers to these pods.
+fn advice(report: &Report<'_>, failure: &Failure, pods: &[PodId]) -> Option<String> {
+    let raced = matches!(failure.pod_phase, PodActivity::PreStop | PodActivity::Draining | PodActivity::Exited);
+    if !raced || !matches!(failure.kind, FailureKind::Refused | FailureKind::ConnectTimeout) {
+        return None;
+    }
+    let pods: Vec<&PodOutcome> = pods.iter().filter_map(|p| report.names().outcome_of(*p)).collect();
+    let late = pods.iter().filter_map(|p| p.slack_nanos).min().filter(|slack| *slack < 0)?;
+    let whole = late.unsigned_abs().div_ceil(1_000_000_000);
+    let has_hook = pods.iter().any(|p| p.times.pre_stop_at.is_some());
+    let what = if has_hook {
+        format!("a preStop sleep longer by {whole} s")
+    } else {
+        format!("a preStop sleep of at least {whole} s")
+    };
+    Some(format!("{what} would have covered it"))
+}
+
+/// The names and counts of what failed: `refused 37, noEndpoints 2`.
+pub(super) fn failed_by(requests: &Requests) -> String {
+    let of = |kind: &FailureKind| requests.failed_by.get(kind).copied().filter(|count| *count > 0);
+    let kinds = FailureKind::ALL.iter().filter_map(|k| Some(format!("{} {}", k.name(), thousands(of(k)?))));
+    kinds.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::ServiceId;
+    use crate::report::fixture;
+    use crate::simulation::Setup;
+
+    fn of(setup: &Setup, outcome: &Outcome) -> Verdict {
+        verdict(&Report { scenario: "test", setup, outcome, expectations: &[], warnings: &[], assumptions: &[] })
+    }
+
+    fn cause_of(outcome: &Outcome) -> String {
+        of(&fixture::setup(), outcome).cause.unwrap()
+    }
+
+    #[test]
+    fn a_lost_race_names_pod_router_lateness_and_cure() {
+        let verdict = of(&fixture::setup(), &fixture::outcome());
+        assert_eq!(verdict.good, Some(false));
+        assert_eq!(verdict.headline, "37 of 24,000 requests failed (0.154 %) while node-1 and node-2 were drained");
+        assert_eq!(
+            verdict.cause.unwrap(),
+            "refused by nginx-66b6c48dd5-abcde: it closed its listener at 10.150s, the kube-proxy on node-2 still routed \
+             there until 11.028s (0.878 s late); a preStop sleep of at least 1 s would have covered it"
+        );
+    }
+
+    #[test]
+    fn a_pod_with_a_hook_needs_a_longer_one() {
+        let mut outcome = fixture::outcome();
+        outcome.pods[0].times.pre_stop_at = Some(Time::from_millis(10_100));
+        outcome.pods[0].slack_nanos = Some(-2_000_000_001);
+        assert!(cause_of(&outcome).ends_with("a preStop sleep longer by 3 s would have covered it"));
+    }
+
+    #[test]
+    fn without_a_failed_request_the_tightest_race_is_told() {
+        let mut outcome = fixture::calm_outcome();
+        let verdict = of(&fixture::setup(), &outcome);
+        assert_eq!(verdict.good, Some(true));
+        assert_eq!(verdict.headline, "no request failed of 24,000 while node-1 and node-2 were drained");
+        assert_eq!(verdict.cause.unwrap(), "the tightest race was won by 0.010 s (pod nginx-66b6c48dd5-abcde)");
+        outcome.pods[0].slack_nanos = Some(-5_000_000);
+        assert!(cause_of(&outcome).starts_with("one race was lost by 0.005 s"));
+        outcome.requests = Requests::default();
+        assert_eq!(of(&fixture::setup(), &outcome).good, None);
+    }
+
+    #[test]
+    fn every_kind_and_phase_has_a_sentence() {
+        use PodActivity::{Draining, Exited, NetworkGone, NoPod, NodeOff, PreStop, Serving, Starting};
+        let mut outcome = fixture::outcome();
+        for kind in FailureKind::ALL {
+            for phase in [NoPod, Starting, Serving, PreStop, Draining, Exited, NetworkGone, NodeOff] {
+                for pod in [None, Some(PodId(0)), Some(PodId(9))] {
+                    for service in [ServiceId(0), ServiceId(9)] {
+                        let first = outcome.failures[0];
+                        outcome.failures[0] = Failure { kind, pod_phase: phase, pod, service, ..first };
+                        outcome.failures.truncate(1);
+                        assert!(cause_of(&outcome).len() > 10, "{kind:?} {phase:?} {pod:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_empty_service_is_named_with_its_span() {
+        let mut outcome = fixture::outcome();
+        outcome.pdbs.clear();
+        outcome.services[0].ready_endpoints = vec![
+            (Time::from_millis(9_000), 0),
+            (Time::from_millis(10_000), 1),
+            (Time::from_millis(10_100), 0),
+            (Time::from_secs(20), 2),
+        ];
+        for failure in &mut outcome.failures {
+            (failure.kind, failure.pod, failure.pod_phase) = (FailureKind::NoEndpoints, None, PodActivity::NoPod);
+        }
+        assert_eq!(
+            cause_of(&outcome),
+            "default/nginx had no ready endpoint from 10.100s to 20.000s; no PodDisruptionBudget made the drain wait for \
+             replacements"
+        );
+    }
+
+    #[test]
+    fn a_cut_request_says_who_cut_it() {
+        let mut outcome = fixture::outcome();
+        for failure in &mut outcome.failures {
+            failure.kind = FailureKind::ResetInFlight;
+        }
+        assert!(
+            cause_of(&outcome).contains("ended at 10.300s, 0.160 s after its stop signal"),
+            "{}",
+            cause_of(&outcome)
+        );
+        outcome.pods[0].times.sigkill_at = Some(Time::from_millis(10_100));
+        assert!(cause_of(&outcome).contains("killed with SIGKILL at 10.100s"));
+    }
+}

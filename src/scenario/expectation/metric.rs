@@ -1,0 +1,349 @@
+//! The table of metrics, and how each is read from an [`Outcome`].
+
+use super::Value;
+use crate::engine::{Duration, Time};
+use crate::simulation::Outcome;
+use crate::simulation::outcome::{DrainOutcome, FailureKind, PdbOutcome, PodOutcome, Requests, ServiceOutcome};
+
+/// What a metric belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Collection {
+    /// The run as a whole.
+    Run,
+    /// One Service, by `name` or `namespace/name`.
+    Services,
+    /// The drains of one node, by its name.
+    Drains,
+    /// One PodDisruptionBudget, by `name` or `namespace/name`.
+    Pdbs,
+    /// Pods, by `name` or `namespace/name`.
+    Pods,
+}
+
+impl Collection {
+    /// The collections with a name of their own.
+    pub const NAMED: [Self; 4] = [Self::Services, Self::Drains, Self::Pdbs, Self::Pods];
+
+    /// The first word of its metrics; empty for the run.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Run => "",
+            Self::Services => "services",
+            Self::Drains => "drains",
+            Self::Pdbs => "pdbs",
+            Self::Pods => "pods",
+        }
+    }
+}
+
+/// What a metric can be compared with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ValueKind {
+    /// A whole number: `== 0`.
+    Count,
+    /// A share: `< 0.1%`, or `< 0.001`.
+    Ratio,
+    /// A span of time, which may be negative: `> 1.5s`. `0` needs no unit.
+    Span,
+    /// Something that happens or not: alone, or `within 60s`.
+    Event,
+}
+
+impl ValueKind {
+    /// What may follow, for messages.
+    #[must_use]
+    pub const fn expected(self) -> &'static str {
+        match self {
+            Self::Count => "a whole number, such as `0`",
+            Self::Ratio => "a percentage or a share of 1, such as `0.1%` or `0.001`",
+            Self::Span => "a duration, such as `500ms` or `1m30s`",
+            Self::Event => "nothing, or `within` and a duration, such as `within 60s`",
+        }
+    }
+}
+
+/// How several selected objects become one number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Aggregate {
+    /// Added up.
+    Sum,
+    /// The least.
+    Least,
+    /// The greatest.
+    Greatest,
+    /// The event must have happened to all, and the last one counts.
+    All,
+}
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    /// What it belongs to.
+    pub collection: Collection,
+    /// Its last word or words: `failedRequests`, `slack.min`.
+    pub key: &'static str,
+    /// What it can be compared with.
+    pub kind: ValueKind,
+    /// How several become one.
+    pub aggregate: Aggregate,
+    /// What it is.
+    pub doc: &'static str,
+    read: Read,
+}
+
+impl PartialEq for Metric {
+    /// Rows are told apart by what names them.
+    fn eq(&self, other: &Self) -> bool {
+        (self.collection, self.key) == (other.collection, other.key)
+    }
+}
+
+/// Where the value of one object comes from.
+#[derive(Clone, Copy, Debug)]
+enum Read {
+    Requests(fn(&Requests) -> u64),
+    FailedBy(FailureKind),
+    FailureRate,
+    LeastSlack,
+    Service(fn(&ServiceOutcome) -> Option<i64>),
+    Drain(fn(&DrainOutcome) -> Option<i64>),
+    Pdb(fn(&PdbOutcome) -> Option<i64>),
+    Pod(fn(&PodOutcome) -> Option<i64>),
+}
+
+/// What was read.
+pub(super) enum Measured {
+    /// Nothing was selected, or it has no such value: why.
+    Nothing(String),
+    /// A number, and how to print it.
+    Number { value: Value, text: String },
+    /// When it happened, in nanoseconds after what it is counted from, if it did; and how to say so.
+    Event { after: Option<i64>, text: String },
+}
+
+macro_rules! table {
+    ($($collection:ident $key:literal $kind:ident $aggregate:ident $read:expr, $doc:literal;)*) => {
+        /// All metrics, by collection, in the order of documentation. `failedRequests.KIND` and
+        /// `services.NAME.failedRequests.KIND` are one row for each kind of failure.
+        #[must_use]
+        pub fn metrics() -> &'static [Metric] {
+            static METRICS: &[Metric] = &[$(Metric {
+                collection: Collection::$collection,
+                key: $key,
+                kind: ValueKind::$kind,
+                aggregate: Aggregate::$aggregate,
+                doc: $doc,
+                read: $read,
+            },)*];
+            METRICS
+        }
+    };
+}
+
+table! {
+    Run "failedRequests" Count Sum Read::Requests(Requests::failed), "requests that failed, all Services together";
+    Run "failedRequests.refused" Count Sum Read::FailedBy(FailureKind::Refused), "… connection refused";
+    Run "failedRequests.resetInFlight" Count Sum Read::FailedBy(FailureKind::ResetInFlight), "… cut while worked on";
+    Run "failedRequests.resetIdle" Count Sum Read::FailedBy(FailureKind::ResetIdle), "… sent on a connection just closed";
+    Run "failedRequests.noEndpoints" Count Sum Read::FailedBy(FailureKind::NoEndpoints), "… the Service had no endpoint";
+    Run "failedRequests.connectTimeout" Count Sum Read::FailedBy(FailureKind::ConnectTimeout), "… no connection in time";
+    Run "failedRequests.requestTimeout" Count Sum Read::FailedBy(FailureKind::RequestTimeout), "… no answer in time";
+    Run "failedRequests.http502" Count Sum Read::FailedBy(FailureKind::Http502), "… 502 from a proxy";
+    Run "failedRequests.http503" Count Sum Read::FailedBy(FailureKind::Http503), "… 503 from a proxy";
+    Run "failedRequests.http504" Count Sum Read::FailedBy(FailureKind::Http504), "… 504 from a proxy";
+    Run "failureRate" Ratio Greatest Read::FailureRate, "failed requests as a share of those sent";
+    Run "sentRequests" Count Sum Read::Requests(|r| r.sent), "requests that were sent";
+    Run "retriedRequests" Count Sum Read::Requests(|r| r.ok_after_retry), "requests answered only after a retry";
+    Run "unfinishedRequests" Count Sum Read::Requests(|r| r.unfinished), "requests still open when the run ended";
+    Run "slack.min" Span Least Read::LeastSlack,
+        "the least slack of all pods that went away: listener closed minus last route clean; negative: too late";
+
+    Services "failedRequests" Count Sum Read::Requests(Requests::failed), "requests to the Service that failed";
+    Services "failedRequests.refused" Count Sum Read::FailedBy(FailureKind::Refused), "… connection refused";
+    Services "failedRequests.resetInFlight" Count Sum Read::FailedBy(FailureKind::ResetInFlight), "… cut while worked on";
+    Services "failedRequests.resetIdle" Count Sum Read::FailedBy(FailureKind::ResetIdle),
+        "… sent on a connection just closed";
+    Services "failedRequests.noEndpoints" Count Sum Read::FailedBy(FailureKind::NoEndpoints), "… there was no endpoint";
+    Services "failedRequests.connectTimeout" Count Sum Read::FailedBy(FailureKind::ConnectTimeout),
+        "… no connection in time";
+    Services "failedRequests.requestTimeout" Count Sum Read::FailedBy(FailureKind::RequestTimeout), "… no answer in time";
+    Services "failedRequests.http502" Count Sum Read::FailedBy(FailureKind::Http502), "… 502 from a proxy";
+    Services "failedRequests.http503" Count Sum Read::FailedBy(FailureKind::Http503), "… 503 from a proxy";
+    Services "failedRequests.http504" Count Sum Read::FailedBy(FailureKind::Http504), "… 504 from a proxy";
+    Services "failureRate" Ratio Greatest Read::FailureRate, "failed requests as a share of those sent to it";
+    Services "sentRequests" Count Sum Read::Requests(|r| r.sent), "requests sent to it";
+    Services "minReadyEndpoints" Count Least Read::Service(|s| Some(i64::from(s.min_ready_endpoints))),
+        "the fewest ready endpoints that its EndpointSlices ever listed";
+    Services "zeroEndpointSeconds" Span Greatest Read::Service(|s| Some(nanos(s.zero_endpoints))),
+        "how long its EndpointSlices listed no ready endpoint";
+
+    Drains "completed" Event All Read::Drain(|d| d.completed_at.map(|at| nanos(at.since(d.started_at)))),
+        "`kubectl drain` was through with the node; counted from when it came to the node";
+    Drains "duration" Span Greatest Read::Drain(|d| d.completed_at.map(|at| nanos(at.since(d.started_at)))),
+        "how long the completed drain took";
+    Drains "exitCode" Count Greatest Read::Drain(|d| d.exit_code.map(i64::from)), "kubectl's exit code";
+    Drains "evictionsGranted" Count Sum Read::Drain(|d| Some(count(d.evictions_granted))), "evictions that were accepted";
+    Drains "evictionsDenied" Count Sum Read::Drain(|d| Some(count(d.evictions_denied))),
+        "evictions that were refused with 429";
+
+    Pdbs "denials" Count Sum Read::Pdb(|p| Some(count(p.denials))), "evictions that the budget refused";
+    Pdbs "admitted" Count Sum Read::Pdb(|p| Some(count(p.admitted))), "evictions that the budget admitted";
+    Pdbs "minHealthy" Count Least Read::Pdb(|p| Some(i64::from(p.min_current_healthy))),
+        "the fewest healthy pods that its status ever named";
+
+    Pods "count" Count Sum Read::Pod(|_| Some(1)), "how many such pods there ever were";
+    Pods "unscheduled" Count Sum Read::Pod(|p| Some(i64::from(p.node.is_none()))), "pods that never got a node";
+    Pods "sigkills" Count Sum Read::Pod(|p| Some(i64::from(p.times.sigkill_at.is_some()))),
+        "pods of which a container was killed with SIGKILL";
+    Pods "failedRequests" Count Sum Read::Pod(|p| Some(count(p.times.failed_requests))),
+        "requests that failed because of the pod";
+    Pods "slack" Span Least Read::Pod(|p| p.slack_nanos), "listener closed minus last route clean; negative: too late";
+    Pods "ready" Event All Read::Pod(|p| p.times.ready_at.map(|at| nanos(at.since(p.created_at)))),
+        "it became Ready; counted from its creation";
+    Pods "deleted" Event All Read::Pod(|p| p.times.deleted_at.map(|at| nanos(at.since(Time::ZERO)))),
+        "it got its deletionTimestamp; counted from the start of the run";
+    Pods "exited" Event All Read::Pod(|p| since_deletion(p, p.times.exited_at)),
+        "its process ended; counted from the deletion";
+    Pods "removed" Event All Read::Pod(|p| since_deletion(p, p.times.removed_at)),
+        "its object was gone; counted from the deletion";
+}
+
+fn nanos(span: Duration) -> i64 {
+    i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)
+}
+
+fn count(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn since_deletion(pod: &PodOutcome, at: Option<Time>) -> Option<i64> {
+    Some(nanos(at?.since(pod.times.deleted_at.unwrap_or(pod.created_at))))
+}
+
+/// Reads a metric of what `name` selects.
+pub(super) fn measure(metric: &Metric, name: &str, outcome: &Outcome) -> Measured {
+    match metric.collection {
+        Collection::Run => of_run(metric, outcome),
+        Collection::Services => {
+            let services: Vec<_> = outcome.services.iter().filter(|s| selects(name, &s.name)).collect();
+            match metric.read {
+                Read::Requests(_) | Read::FailedBy(_) | Read::FailureRate if !services.is_empty() => {
+                    let mut requests = Requests::default();
+                    services.iter().for_each(|s| requests.add(&s.requests));
+                    of_requests(metric.read, &requests)
+                }
+                Read::Service(read) => together(metric, &services, read, &format!("no Service {name}"), ""),
+                _ => Measured::Nothing(format!("no Service {name}")),
+            }
+        }
+        Collection::Drains => {
+            let drains: Vec<_> = outcome.drains.iter().filter(|d| matches(name, &d.node)).collect();
+            let Read::Drain(read) = metric.read else { return Measured::Nothing(String::new()) };
+            let lacking = match metric.key {
+                "exitCode" => "kubectl is still running",
+                _ => "not completed",
+            };
+            together(metric, &drains, read, &format!("no drain of {name}"), lacking)
+        }
+        Collection::Pdbs => {
+            let pdbs: Vec<_> = outcome.pdbs.iter().filter(|p| selects(name, &p.name)).collect();
+            let Read::Pdb(read) = metric.read else { return Measured::Nothing(String::new()) };
+            together(metric, &pdbs, read, &format!("no PodDisruptionBudget {name}"), "")
+        }
+        Collection::Pods => {
+            let of_name = |p: &&PodOutcome| selects(name, &format!("{}/{}", p.namespace, p.name));
+            let mut pods: Vec<_> = outcome.pods.iter().filter(of_name).collect();
+            let Read::Pod(read) = metric.read else { return Measured::Nothing(String::new()) };
+            if !pods.is_empty() && metric.kind == ValueKind::Span {
+                // Pods that stayed have no slack; they say nothing against those that went.
+                pods.retain(|p| p.slack_nanos.is_some());
+                return together(metric, &pods, read, &format!("no pod {name} lost its routes and its listener"), "");
+            }
+            together(metric, &pods, read, &format!("no pod {name}"), &format!("not {}", metric.key))
+        }
+    }
+}
+
+fn of_run(metric: &Metric, outcome: &Outcome) -> Measured {
+    match metric.read {
+        Read::LeastSlack => match outcome.pods.iter().filter_map(|p| p.slack_nanos).min() {
+            Some(least) => number(Value::Span(least)),
+            None => Measured::Nothing("no pod lost its routes and its listener".to_string()),
+        },
+        read => of_requests(read, &outcome.requests),
+    }
+}
+
+fn of_requests(read: Read, requests: &Requests) -> Measured {
+    match read {
+        Read::Requests(read) => number(Value::Count(count(read(requests)))),
+        Read::FailedBy(kind) => number(Value::Count(count(requests.failed_by.get(&kind).copied().unwrap_or(0)))),
+        _ if requests.sent == 0 => Measured::Nothing("no request was sent".to_string()),
+        _ => number(Value::Ratio(requests.failed() as f64 / requests.sent as f64)),
+    }
+}
+
+/// Takes the values of all selected objects together. `nobody` says that there are none, `lacking` that one has no value.
+fn together<T>(metric: &Metric, objects: &[&T], read: fn(&T) -> Option<i64>, nobody: &str, lacking: &str) -> Measured {
+    if objects.is_empty() {
+        return Measured::Nothing(nobody.to_string());
+    }
+    let values: Option<Vec<i64>> = objects.iter().map(|o| read(o)).collect();
+    let value = values.and_then(|values| match metric.aggregate {
+        Aggregate::Sum => Some(values.iter().fold(0_i64, |sum, v| sum.saturating_add(*v))),
+        Aggregate::Least => values.into_iter().min(),
+        Aggregate::Greatest | Aggregate::All => values.into_iter().max(),
+    });
+    match (metric.kind, value) {
+        (ValueKind::Event, Some(after)) => {
+            Measured::Event { after: Some(after), text: format!("{} after {}", metric.key, span(after)) }
+        }
+        (ValueKind::Event, None) => {
+            let text = match (objects.iter().filter(|o| read(o).is_none()).count(), objects.len()) {
+                (_, 1) => lacking.to_string(),
+                (without, all) => format!("{without} of {all} {lacking}"),
+            };
+            Measured::Event { after: None, text }
+        }
+        (ValueKind::Span, Some(value)) => number(Value::Span(value)),
+        (_, Some(value)) => number(Value::Count(value)),
+        (_, None) => Measured::Nothing(lacking.to_string()),
+    }
+}
+
+fn number(value: Value) -> Measured {
+    let text = match value {
+        Value::Count(count) => count.to_string(),
+        Value::Ratio(ratio) => percent(ratio),
+        Value::Span(nanos) => span(nanos),
+    };
+    Measured::Number { value, text }
+}
+
+/// A share as a percentage with three significant digits at least: `0.154%`, `12.5%`, `0%`.
+fn percent(ratio: f64) -> String {
+    let percent = ratio * 100.0;
+    let text = if percent >= 0.1 || percent == 0.0 { format!("{percent:.3}") } else { format!("{percent:.6}") };
+    format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
+/// A signed span, to the millisecond.
+fn span(nanos: i64) -> String {
+    let sign = if nanos < 0 { "-" } else { "" };
+    format!("{sign}{}", Time::from_nanos(nanos.unsigned_abs()))
+}
+
+/// Whether a pattern selects `namespace/name`; a pattern without a namespace selects in all of them.
+fn selects(pattern: &str, full: &str) -> bool {
+    if pattern.contains('/') {
+        matches(pattern, full)
+    } else {
+        matches(pattern, full.split_once('/').map_or(full, |f| f.1))
+    }
+}
+
+/// Whether a name is the pattern, or begins with it if it ends in `*`.
+fn matches(pattern: &str, name: &str) -> bool {
+    pattern.strip_suffix('*').map_or(pattern == name, |prefix| name.starts_with(prefix))
+}

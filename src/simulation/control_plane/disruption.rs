@@ -1,0 +1,218 @@
+//! The disruption controller: how many pods each PodDisruptionBudget lets go.
+//!
+//! Source: `pkg/controller/disruption/disruption.go` (v1.36): trySync, getExpectedPodCount, countHealthyPods,
+//! buildDisruptedPodMap, updatePdbStatus.
+
+use std::collections::BTreeSet;
+
+use crate::api::pdb::{Budget, DisruptionReason};
+use crate::api::{IntOrPercent, Kind, Owner, PdbId, PdbStatus, Pod, PodId, Revision};
+use crate::engine::{Duration, Time};
+use crate::simulation::context::Context;
+use crate::simulation::control_plane::work_queue::WorkQueue;
+use crate::simulation::event::Controller;
+use crate::simulation::latency::Hop;
+use crate::simulation::write::{Caller, Write, WriteError};
+
+/// How long an admitted eviction counts although its pod has no deletionTimestamp (`DeletionTimeout`).
+const DELETION_TIMEOUT: Duration = Duration::from_secs(120);
+/// The recheck of an expiring entry goes through the rate limiter of the main queue, whose least delay this is. Without it
+/// the exact boundary, at which an entry is kept but no longer counted, would be looked at for ever.
+const RECHECK_DELAY: Duration = Duration::from_millis(5);
+
+/// The controller: one worker, keys are budgets.
+#[derive(Clone, Debug)]
+pub struct DisruptionController {
+    queue: WorkQueue,
+    writes: u64,
+}
+
+impl Default for DisruptionController {
+    fn default() -> Self {
+        Self { queue: WorkQueue::with_default_backoff(1), writes: 0 }
+    }
+}
+
+impl DisruptionController {
+    /// The informer has delivered a version of a pod: its budget (the first, if several select it) is looked at.
+    pub fn on_pod(&mut self, ctx: &mut Context<'_>, old: Option<Pod>, new: Option<Pod>) {
+        for pod in [old, new].into_iter().flatten() {
+            let pdb = ctx.store.label_set(pod.labels).pdbs.first().copied();
+            if let Some(pdb) = pdb {
+                self.queue.add(pdb.0, ctx.cause);
+            }
+        }
+        self.pump(ctx);
+    }
+
+    /// The informer has delivered a version of a budget.
+    pub fn on_pdb(&mut self, ctx: &mut Context<'_>, pdb: PdbId) {
+        self.queue.add(pdb.0, ctx.cause);
+        self.pump(ctx);
+    }
+
+    /// A worker computes a budget's status from what the informers have delivered, and writes it if it differs.
+    pub fn sync(&mut self, ctx: &mut Context<'_>, key: u32) {
+        self.queue.begin(ctx, key);
+        let pdb = PdbId(key);
+        let seen = ctx.controller_view(Kind::Pdb);
+        let Some((base, old)) = ctx
+            .store
+            .pdbs
+            .stored_at(pdb.index(), seen)
+            .and_then(|stored| Some((stored.revision, stored.value.clone()?)))
+        else {
+            return self.finish(ctx, key);
+        };
+        let (mut status, recheck) = compute(ctx, pdb, &old.status, ctx.controller_view(Kind::Pod));
+        status.observed_generation = old.generation;
+        if let Some(at) = recheck {
+            let delay = at.since(ctx.now()) + RECHECK_DELAY;
+            self.queue.add_after(ctx, Controller::Disruption, key, delay);
+        }
+        if status == old.status {
+            self.queue.forget(key);
+            return self.finish(ctx, key);
+        }
+        self.writes += 1;
+        let luck = ctx.luck_of(Kind::Pdb, key);
+        ctx.submit(
+            Write::PdbStatus { pdb, base, status },
+            Caller::Controller(Controller::Disruption, key),
+            luck,
+            self.writes,
+        );
+    }
+
+    /// The status write of a budget has been answered. After a conflict the whole computation is done again.
+    pub fn written(&mut self, ctx: &mut Context<'_>, key: u32, result: Result<(), WriteError>) {
+        match result {
+            Ok(()) => self.queue.forget(key),
+            Err(_) => {
+                let delay = self.queue.fail(key);
+                self.queue.add_after(ctx, Controller::Disruption, key, delay);
+            }
+        }
+        self.finish(ctx, key);
+    }
+
+    /// A delayed key is due.
+    pub fn requeue(&mut self, ctx: &mut Context<'_>, key: u32) {
+        self.queue.due(key, ctx.now(), ctx.cause);
+        self.pump(ctx);
+    }
+
+    fn finish(&mut self, ctx: &mut Context<'_>, key: u32) {
+        self.queue.done(key);
+        self.pump(ctx);
+    }
+
+    fn pump(&mut self, ctx: &mut Context<'_>) {
+        self.queue.pump(ctx, Controller::Disruption, Hop::DisruptionSync, |ctx, key| ctx.luck_of(Kind::Pdb, key));
+    }
+}
+
+/// The status of a budget by the pods as of `seen`, and when an entry of `disruptedPods` runs out.
+#[must_use]
+pub fn compute(ctx: &Context<'_>, pdb: PdbId, old: &PdbStatus, seen: Revision) -> (PdbStatus, Option<Time>) {
+    let spec = &ctx.store.pdb_specs[pdb.index()];
+    let pods: Vec<(PodId, Pod)> = ctx
+        .store
+        .pods_of_pdb(pdb)
+        .into_iter()
+        .filter_map(|id| Some((id, *ctx.store.pods.at(id.index(), seen)?)))
+        .filter(|(_, pod)| ctx.store.label_set(pod.labels).pdbs.contains(&pdb))
+        .collect();
+    let now = ctx.now();
+    let mut disrupted_pods = Vec::new();
+    let mut recheck: Option<Time> = None;
+    for (id, at) in &old.disrupted_pods {
+        let expires = *at + DELETION_TIMEOUT;
+        let waits_for_deletion =
+            pods.binary_search_by_key(id, |(p, _)| *p).is_ok_and(|i| pods[i].1.deletion.is_none()) && expires >= now;
+        if waits_for_deletion {
+            disrupted_pods.push((*id, *at));
+            recheck = Some(recheck.map_or(expires, |r| r.min(expires)));
+        }
+    }
+    let is_disrupted = |id: PodId| {
+        disrupted_pods
+            .binary_search_by_key(&id, |(p, _)| *p)
+            .is_ok_and(|i| disrupted_pods[i].1 + DELETION_TIMEOUT > now)
+    };
+    let healthy = pods.iter().filter(|(id, pod)| pod.ready && pod.deletion.is_none() && !is_disrupted(*id)).count();
+    let current_healthy = u32::try_from(healthy).unwrap_or(u32::MAX);
+    let status = match expected(ctx, spec.budget, &pods) {
+        Ok((expected_pods, desired_healthy)) => {
+            let disruptions_allowed =
+                if expected_pods == 0 { 0 } else { current_healthy.saturating_sub(desired_healthy) };
+            let reason = if disruptions_allowed > 0 {
+                DisruptionReason::SufficientPods
+            } else {
+                DisruptionReason::InsufficientPods
+            };
+            PdbStatus {
+                observed_generation: old.observed_generation,
+                disruptions_allowed,
+                current_healthy,
+                desired_healthy,
+                expected_pods,
+                disrupted_pods,
+                reason,
+            }
+        }
+        // failSafe: the numbers stay, nothing is allowed
+        Err(NoController) => PdbStatus { disruptions_allowed: 0, reason: DisruptionReason::SyncFailed, ..old.clone() },
+    };
+    (status, recheck)
+}
+
+/// A pod's controller has no scale that could be asked: the budget cannot be computed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct NoController;
+
+/// (expectedPods, desiredHealthy). Counts of pods include terminating ones in every phase; with a percentage or with
+/// maxUnavailable it is `spec.replicas` of their controllers that counts.
+fn expected(ctx: &Context<'_>, budget: Budget, pods: &[(PodId, Pod)]) -> Result<(u32, u32), NoController> {
+    match budget {
+        Budget::Nothing => Ok((0, 0)),
+        Budget::MinAvailable(IntOrPercent::Int(n)) => Ok((u32::try_from(pods.len()).unwrap_or(u32::MAX), n)),
+        Budget::MinAvailable(percent @ IntOrPercent::Percent(_)) => {
+            let expected = scale_of_controllers(ctx, pods)?;
+            Ok((expected, percent.scaled_up(expected)))
+        }
+        Budget::MaxUnavailable(unavailable) => {
+            let expected = scale_of_controllers(ctx, pods)?;
+            Ok((expected, expected.saturating_sub(unavailable.scaled_up(expected))))
+        }
+    }
+}
+
+/// The sum of `spec.replicas` over the distinct controllers of the pods: a ReplicaSet's Deployment if it has one, as the
+/// informers know it. A pod without controller adds nothing.
+fn scale_of_controllers(ctx: &Context<'_>, pods: &[(PodId, Pod)]) -> Result<u32, NoController> {
+    let mut controllers = BTreeSet::new();
+    let mut sum = 0;
+    for (id, _) in pods {
+        match &ctx.store.pod_meta[id.index()].owner {
+            Owner::ReplicaSet(rs_id) => {
+                let Some(rs) = ctx.store.replica_sets.at(rs_id.index(), ctx.controller_view(Kind::ReplicaSet)) else {
+                    return Err(NoController);
+                };
+                let deployment = rs.deployment.and_then(|d| {
+                    Some((d, ctx.store.deployments.at(d.index(), ctx.controller_view(Kind::Deployment))?))
+                });
+                if let Some((d, deployment)) = deployment {
+                    if controllers.insert((0, d.0)) {
+                        sum += deployment.replicas;
+                    }
+                } else if controllers.insert((1, rs_id.0)) {
+                    sum += rs.replicas;
+                }
+            }
+            Owner::None | Owner::Mirror => {}
+            Owner::DaemonSet(_) | Owner::Other { .. } => return Err(NoController),
+        }
+    }
+    Ok(sum)
+}

@@ -1,0 +1,534 @@
+//! The ReplicaSet controller: keeps the number of active pods.
+//!
+//! A pod that is being deleted is no longer active, so its replacement is made as soon as the controller sees the
+//! deletionTimestamp, while the old pod still runs. Budgets are not asked when pods are deleted.
+//!
+//! Source: `pkg/controller/replicaset/replica_set.go` (syncReplicaSet, manageReplicas, slowStartBatch),
+//! `replica_set_utils.go` (calculateStatus) and `pkg/controller/controller_utils.go` (ControllerExpectations,
+//! ActivePodsWithRanks), v1.36.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::api::{Kind, NodeId, Owner, Phase, Pod, PodId, ReplicaSet, ReplicaSetId};
+use crate::engine::{Duration, Key, Time};
+use crate::simulation::context::Context;
+use crate::simulation::control_plane::rate_limit::RateLimit;
+use crate::simulation::control_plane::work_queue::WorkQueue;
+use crate::simulation::event::Controller;
+use crate::simulation::latency::Hop;
+use crate::simulation::observe::CauseId;
+use crate::simulation::write::{Caller, Write, WriteError};
+
+/// At most so many pods are created or deleted by one sync (BurstReplicas).
+const BURST_REPLICAS: u32 = 500;
+/// The first batch of creations; each further one is twice as large (SlowStartInitialBatchSize).
+const SLOW_START_INITIAL_BATCH_SIZE: u32 = 1;
+/// After this time creations and deletions that have not been seen are no longer waited for (ExpectationsTimeout).
+const EXPECTATIONS_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+/// `--concurrent-replicaset-syncs` (`pkg/controller/replicaset/config/v1alpha1/defaults.go`).
+const WORKERS: usize = 5;
+
+/// The controller, with its queue and what it remembers of each ReplicaSet.
+///
+/// Not modelled: adoption and release of pods by label (a pod belongs to its owner reference), pod-deletion-cost,
+/// restart counts, and the refusal to sync on a cache that is older than the last own write (1.36), which expectations
+/// cover for pods.
+#[derive(Clone, Debug)]
+pub struct ReplicaSetController {
+    queue: WorkQueue,
+    client: RateLimit,
+    sets: Vec<Tracked>,
+}
+
+/// What the controller remembers of one ReplicaSet.
+#[derive(Clone, Debug, Default)]
+struct Tracked {
+    /// Its pods, those that are being deleted included, as far as the informer has told.
+    pods: BTreeSet<PodId>,
+    next_ordinal: u32,
+    expectations: Expectations,
+    sync: Option<Sync>,
+    status_writes: u64,
+}
+
+/// What must be seen before the number of pods is looked at again: otherwise a stale cache would make the controller
+/// create or delete twice.
+#[derive(Clone, Debug, Default)]
+struct Expectations {
+    creations: u32,
+    deletions: BTreeSet<PodId>,
+    since: Time,
+}
+
+impl Expectations {
+    fn satisfied(&self, now: Time) -> bool {
+        (self.creations == 0 && self.deletions.is_empty()) || now.since(self.since) > EXPECTATIONS_TIMEOUT
+    }
+}
+
+/// A sync that waits for answers.
+#[derive(Clone, Debug)]
+struct Sync {
+    cause: CauseId,
+    step: Step,
+    /// Requests of this step without an answer.
+    outstanding: u32,
+    failed: bool,
+    /// The status to be written at the end, if it has changed.
+    status: Option<Counts>,
+    /// When a pod that is ready will have been so for `minReadySeconds`.
+    recheck: Option<Duration>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Step {
+    /// Pods are created; `left` have not been asked for.
+    Create { batch: u32, left: u32 },
+    /// Pods are deleted.
+    Delete,
+    /// The status is written.
+    Status,
+}
+
+/// The counts of a ReplicaSet's status.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Counts {
+    replicas: u32,
+    ready: u32,
+    available: u32,
+}
+
+impl Default for ReplicaSetController {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ReplicaSetController {
+    /// A controller that has seen nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { queue: WorkQueue::with_default_backoff(WORKERS), client: RateLimit::controller(), sets: Vec::new() }
+    }
+
+    /// The start state: the next pod of this ReplicaSet is its `next`-th, those before exist.
+    pub fn first_ordinal(&mut self, id: ReplicaSetId, next: u32) {
+        self.tracked(id).next_ordinal = next;
+    }
+
+    /// The start state: a pod that the controller has known for long.
+    pub fn start_with(&mut self, ctx: &Context<'_>, pod: PodId) {
+        if let Owner::ReplicaSet(id) = ctx.store.pod_meta[pod.index()].owner {
+            self.tracked(id).pods.insert(pod);
+        }
+    }
+
+    /// The informer delivers a version of a ReplicaSet.
+    pub fn on_replica_set(&mut self, ctx: &mut Context<'_>, id: ReplicaSetId) {
+        self.queue.add(id.0, ctx.cause);
+        self.pump(ctx);
+    }
+
+    /// The informer delivers a version of a pod; `old` is the one delivered before, `new` is `None` if it is gone.
+    pub fn on_pod(&mut self, ctx: &mut Context<'_>, pod: PodId, old: Option<Pod>, new: Option<Pod>) {
+        let Owner::ReplicaSet(id) = ctx.store.pod_meta[pod.index()].owner else { return };
+        let tracked = self.tracked(id);
+        match (old, new) {
+            // addPod, updatePod: the deletionTimestamp is as good as the end
+            (_, Some(new)) if new.deletion.is_some() => {
+                tracked.pods.insert(pod);
+                tracked.expectations.deletions.remove(&pod);
+            }
+            (None, Some(_)) => {
+                tracked.pods.insert(pod);
+                tracked.expectations.creations = tracked.expectations.creations.saturating_sub(1);
+            }
+            (_, None) => {
+                tracked.pods.remove(&pod);
+                tracked.expectations.deletions.remove(&pod);
+            }
+            (Some(old), Some(new)) => {
+                let seen = ctx.controller_view(Kind::ReplicaSet);
+                let min_ready = ctx.store.replica_sets.at(id.index(), seen).map_or(0, |rs| rs.min_ready_seconds);
+                if !old.ready && new.ready && min_ready > 0 {
+                    self.queue.add_after(ctx, Controller::ReplicaSet, id.0, Duration::from_secs(min_ready));
+                }
+            }
+        }
+        self.queue.add(id.0, ctx.cause);
+        self.pump(ctx);
+    }
+
+    /// A delayed key is due.
+    pub fn requeue(&mut self, ctx: &mut Context<'_>, key: u32) {
+        self.queue.due(key, ctx.now(), ctx.cause);
+        self.pump(ctx);
+    }
+
+    /// A worker syncs a ReplicaSet (syncReplicaSet).
+    pub fn sync(&mut self, ctx: &mut Context<'_>, key: u32) {
+        self.queue.begin(ctx, key);
+        let id = ReplicaSetId(key);
+        let seen = ctx.controller_view(Kind::ReplicaSet);
+        let Some(rs) = ctx.store.replica_sets.at(id.index(), seen).cloned() else {
+            self.tracked(id).expectations = Expectations::default();
+            self.queue.forget(key);
+            self.queue.done(key);
+            self.pump(ctx);
+            return;
+        };
+        let now = ctx.now();
+        let active = self.active_pods(ctx, id);
+        let (counts, recheck) = calculate_status(&active, rs.min_ready_seconds, now);
+        let old = Counts { replicas: rs.status_replicas, ready: rs.ready_replicas, available: rs.available_replicas };
+        let sync = Sync {
+            cause: ctx.cause,
+            step: Step::Status,
+            outstanding: 0,
+            failed: false,
+            status: (counts != old).then_some(counts),
+            recheck,
+        };
+        let tracked = self.tracked(id);
+        tracked.sync = Some(sync);
+        if tracked.expectations.satisfied(now) {
+            self.manage_replicas(ctx, id, &rs, &active);
+        }
+        self.advance(ctx, id);
+    }
+
+    /// The answer to one of the controller's writes.
+    pub fn written(&mut self, ctx: &mut Context<'_>, key: u32, result: Result<(), WriteError>) {
+        let id = ReplicaSetId(key);
+        let tracked = self.tracked(id);
+        let Some(sync) = tracked.sync.as_mut() else { return };
+        sync.outstanding -= 1;
+        match (sync.step, result) {
+            // a pod that is gone already is as good as deleted; its removal comes through the informer
+            (_, Ok(())) | (Step::Delete, Err(WriteError::NotFound)) => {}
+            (Step::Create { .. }, Err(_)) => {
+                sync.failed = true;
+                tracked.expectations.creations = tracked.expectations.creations.saturating_sub(1);
+            }
+            (_, Err(_)) => sync.failed = true,
+        }
+        self.advance(ctx, id);
+    }
+
+    fn tracked(&mut self, id: ReplicaSetId) -> &mut Tracked {
+        if self.sets.len() <= id.index() {
+            self.sets.resize_with(id.index() + 1, Tracked::default);
+        }
+        &mut self.sets[id.index()]
+    }
+
+    fn pump(&mut self, ctx: &mut Context<'_>) {
+        self.queue
+            .pump(ctx, Controller::ReplicaSet, Hop::ReplicaSetSync, |ctx, key| ctx.luck_of(Kind::ReplicaSet, key));
+    }
+
+    /// FilterActivePods over the informer's pods of this ReplicaSet, in order of creation.
+    fn active_pods(&self, ctx: &Context<'_>, id: ReplicaSetId) -> Vec<(PodId, Pod)> {
+        let seen = ctx.controller_view(Kind::Pod);
+        let Some(tracked) = self.sets.get(id.index()) else { return Vec::new() };
+        let pods = tracked.pods.iter().filter_map(|p| Some((*p, *ctx.store.pods.at(p.index(), seen)?)));
+        pods.filter(|(_, pod)| pod.is_active()).collect()
+    }
+
+    /// Begins to create or delete what is too few or too many (manageReplicas).
+    fn manage_replicas(&mut self, ctx: &mut Context<'_>, id: ReplicaSetId, rs: &ReplicaSet, active: &[(PodId, Pod)]) {
+        let have = u32::try_from(active.len()).expect("fewer than 2^32 pods");
+        let now = ctx.now();
+        if have < rs.replicas {
+            let missing = (rs.replicas - have).min(BURST_REPLICAS);
+            let tracked = self.tracked(id);
+            tracked.expectations = Expectations { creations: missing, since: now, ..Expectations::default() };
+            if let Some(sync) = &mut tracked.sync {
+                sync.step = Step::Create { batch: SLOW_START_INITIAL_BATCH_SIZE, left: missing };
+            }
+            self.create_batch(ctx, id);
+        } else if have > rs.replicas {
+            let surplus = (have - rs.replicas).min(BURST_REPLICAS);
+            let related = self.active_pods_per_node(ctx, id, rs);
+            let doomed = pods_to_delete(ctx, active, &related, surplus as usize);
+            let tracked = self.tracked(id);
+            let deletions = doomed.iter().copied().collect();
+            tracked.expectations = Expectations { deletions, since: now, ..Expectations::default() };
+            if let Some(sync) = &mut tracked.sync {
+                sync.step = Step::Delete;
+                sync.outstanding = surplus;
+            }
+            for pod in doomed {
+                let luck = Key::new("replicaset delete").number(ctx.pod_luck(pod)).bits();
+                let write = Write::DeletePod { pod, grace_seconds: None, unless_changed_since: None };
+                self.submit(ctx, id, write, luck, 0);
+            }
+        }
+    }
+
+    /// Asks for the next batch of pods, all at once (slowStartBatch).
+    fn create_batch(&mut self, ctx: &mut Context<'_>, id: ReplicaSetId) {
+        let tracked = self.tracked(id);
+        let Some(Sync { step: Step::Create { batch, left }, outstanding, .. }) = &mut tracked.sync else { return };
+        let size = (*batch).min(*left);
+        *left -= size;
+        *batch *= 2;
+        *outstanding = size;
+        let first = tracked.next_ordinal;
+        tracked.next_ordinal += size;
+        let luck = Key::new("replicaset create").number(ctx.luck_of(Kind::ReplicaSet, id.0)).bits();
+        for ordinal in first..first + size {
+            self.submit(ctx, id, Write::CreatePod { replica_set: id, ordinal }, luck, u64::from(ordinal));
+        }
+    }
+
+    fn submit(&mut self, ctx: &mut Context<'_>, id: ReplicaSetId, write: Write, luck: u64, index: u64) {
+        let wait = self.client.reserve(ctx.now());
+        let way = ctx.latency(Hop::ApiRequest, luck, index) + ctx.latency(Hop::ApiWrite, luck, index);
+        ctx.submit_after(wait + way, write, Caller::Controller(Controller::ReplicaSet, id.0));
+    }
+
+    /// Goes on with a sync whose requests have all been answered: next batch, status, end.
+    fn advance(&mut self, ctx: &mut Context<'_>, id: ReplicaSetId) {
+        let tracked = self.tracked(id);
+        let Some(sync) = tracked.sync.as_mut() else { return };
+        if sync.outstanding > 0 {
+            return;
+        }
+        let outer = std::mem::replace(&mut ctx.cause, sync.cause);
+        match sync.step {
+            Step::Create { left, .. } if left > 0 && !sync.failed => self.create_batch(ctx, id),
+            Step::Create { left, .. } => {
+                // what was not even tried will not be seen
+                tracked.expectations.creations = tracked.expectations.creations.saturating_sub(left);
+                self.write_status(ctx, id);
+            }
+            Step::Delete => self.write_status(ctx, id),
+            Step::Status if sync.status.is_some() && !sync.failed => self.write_status(ctx, id),
+            Step::Status => self.finish(ctx, id),
+        }
+        ctx.cause = outer;
+    }
+
+    fn write_status(&mut self, ctx: &mut Context<'_>, id: ReplicaSetId) {
+        let tracked = self.tracked(id);
+        let Some(sync) = tracked.sync.as_mut() else { return };
+        sync.step = Step::Status;
+        let Some(Counts { replicas, ready, available }) = sync.status.take() else { return self.finish(ctx, id) };
+        sync.outstanding = 1;
+        tracked.status_writes += 1;
+        let index = tracked.status_writes;
+        let luck = Key::new("replicaset status").number(ctx.luck_of(Kind::ReplicaSet, id.0)).bits();
+        let write = Write::ReplicaSetStatus { replica_set: id, replicas, ready, available };
+        self.submit(ctx, id, write, luck, index);
+    }
+
+    fn finish(&mut self, ctx: &mut Context<'_>, id: ReplicaSetId) {
+        let Some(sync) = self.tracked(id).sync.take() else { return };
+        if sync.failed {
+            let delay = self.queue.fail(id.0);
+            self.queue.add_after(ctx, Controller::ReplicaSet, id.0, delay);
+        } else {
+            self.queue.forget(id.0);
+            if let Some(delay) = sync.recheck {
+                self.queue.add_after(ctx, Controller::ReplicaSet, id.0, delay);
+            }
+        }
+        self.queue.done(id.0);
+        self.pump(ctx);
+    }
+
+    /// How many active pods of the same Deployment run on each node (getPodsRankedByRelatedPodsOnSameNode).
+    fn active_pods_per_node(&self, ctx: &Context<'_>, id: ReplicaSetId, rs: &ReplicaSet) -> BTreeMap<NodeId, u32> {
+        let seen = ctx.controller_view(Kind::ReplicaSet);
+        let related = (0..ctx.store.replica_sets.len()).map(ReplicaSetId::from).filter(|other| {
+            *other == id
+                || rs.deployment.is_some()
+                    && ctx.store.replica_sets.at(other.index(), seen).is_some_and(|o| o.deployment == rs.deployment)
+        });
+        let mut counts = BTreeMap::new();
+        for (_, pod) in related.flat_map(|other| self.active_pods(ctx, other)) {
+            if let Some(node) = pod.node {
+                *counts.entry(node).or_default() += 1;
+            }
+        }
+        counts
+    }
+}
+
+/// calculateStatus, and FindMinNextPodAvailabilityCheck: when the next pod will have been ready for long enough.
+fn calculate_status(active: &[(PodId, Pod)], min_ready_seconds: u64, now: Time) -> (Counts, Option<Duration>) {
+    let min_ready = Duration::from_secs(min_ready_seconds);
+    let mut counts = Counts::default();
+    let mut recheck: Option<Duration> = None;
+    for (_, pod) in active {
+        counts.replicas += 1;
+        if !pod.ready {
+            continue;
+        }
+        counts.ready += 1;
+        let available_at = pod.ready_since + min_ready;
+        if min_ready.is_zero() || available_at <= now {
+            counts.available += 1;
+        } else {
+            let wait = available_at.since(now);
+            recheck = Some(recheck.map_or(wait, |r| r.min(wait)));
+        }
+    }
+    (counts, recheck)
+}
+
+/// The first `n` pods in the order of deletion (getPodsToDelete).
+fn pods_to_delete(ctx: &Context<'_>, active: &[(PodId, Pod)], related: &BTreeMap<NodeId, u32>, n: usize) -> Vec<PodId> {
+    if n >= active.len() {
+        return active.iter().map(|(id, _)| *id).collect();
+    }
+    let now = ctx.now();
+    let mut ranked: Vec<_> = active
+        .iter()
+        .map(|(id, pod)| {
+            let doubled_up = pod.node.and_then(|node| related.get(&node)).copied().unwrap_or(0);
+            let created_at = ctx.store.pod_meta[id.index()].created_at.truncate_to_second();
+            let uid = ctx.random.draw(Key::new("uid").number(ctx.pod_luck(*id)), 0);
+            (deletion_rank(pod, doubled_up, created_at, now, uid), *id)
+        })
+        .collect();
+    ranked.sort_unstable();
+    ranked.into_iter().take(n).map(|(_, id)| id).collect()
+}
+
+/// The place of a pod in the order of deletion, the smallest first (ActivePodsWithRanks.Less): unassigned, Pending, not
+/// ready, many related pods on its node, not ready for long or (if it is not ready) not created long ago. Ages are
+/// compared by their power of two of nanoseconds only; within one, the UID decides, which is random.
+///
+/// Simplified to be a total order: pods that became ready in the same second are not compared by their creation.
+fn deletion_rank(
+    pod: &Pod,
+    doubled_up: u32,
+    created_at: Time,
+    now: Time,
+    uid: u64,
+) -> (bool, Phase, bool, Reverse<u32>, Option<u32>, u64) {
+    let since = if pod.ready { pod.ready_since } else { created_at };
+    let age = now.since(since).as_nanos().checked_ilog2();
+    (pod.node.is_some(), pod.phase, pod.ready, Reverse(doubled_up), age, uid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{LabelSetId, TemplateId};
+    use crate::simulation::control_plane::harness::{Cluster, START, STOP, living, setup, template};
+    use crate::simulation::setup::{Setup, plain_node};
+
+    fn cluster(setup: &Setup, replicas: u32) -> (Cluster<'_>, ReplicaSetId) {
+        let mut cluster = Cluster::new(setup, ["a", "b", "c"].map(plain_node));
+        let template: TemplateId = cluster.ctx.store.add_template(template("web", 10));
+        let id = cluster.add_replica_set(template, replicas, None);
+        cluster.start();
+        (cluster, id)
+    }
+
+    #[test]
+    fn creations_come_in_batches_that_double() {
+        let setup = setup();
+        let (mut cluster, id) = cluster(&setup, 0);
+        cluster.change_replica_set(id, |rs| rs.replicas = 9);
+        cluster.run_to(60);
+        let mut batches: BTreeMap<Time, Vec<u32>> = BTreeMap::new();
+        for (time, write) in &cluster.commits {
+            if let Write::CreatePod { ordinal, .. } = write {
+                batches.entry(*time).or_default().push(*ordinal);
+            }
+        }
+        let batches: Vec<_> = batches.into_values().collect();
+        assert_eq!(batches, [vec![0], vec![1, 2], vec![3, 4, 5, 6], vec![7, 8]]);
+        let rs = cluster.ctx.store.replica_sets.head(id.index()).unwrap();
+        assert_eq!((rs.status_replicas, rs.ready_replicas, rs.available_replicas), (9, 9, 9));
+    }
+
+    #[test]
+    fn a_stale_view_makes_no_duplicates() {
+        let mut setup = setup();
+        // the watch needs far longer than any sync
+        setup.latencies.set(Hop::Watch, crate::engine::Distribution::Constant(Duration::from_secs(3)));
+        let (mut cluster, id) = cluster(&setup, 2);
+        cluster.change_replica_set(id, |rs| rs.replicas = 4);
+        cluster.run_to(4);
+        cluster.change_replica_set(id, |rs| rs.min_ready_seconds = 1);
+        cluster.run_to(60);
+        assert_eq!(cluster.ctx.store.pods.len(), 4);
+    }
+
+    #[test]
+    fn the_replacement_is_made_at_the_deletion_timestamp() {
+        let setup = setup();
+        let (mut cluster, _) = cluster(&setup, 3);
+        cluster.delete_pod(PodId(1));
+        cluster.run_to(1);
+        let deleted = cluster.ctx.store.pods.head(1).expect("it is still being stopped");
+        assert!(deleted.deletion.is_some());
+        assert_eq!(living(&cluster.ctx).count(), 4, "and its replacement is there");
+        cluster.run_to(60);
+        assert_eq!(living(&cluster.ctx).count(), 3);
+        assert_eq!(cluster.ctx.store.pods.len(), 4, "just one");
+    }
+
+    #[test]
+    fn available_means_ready_for_min_ready_seconds() {
+        let setup = setup();
+        let (mut cluster, id) = cluster(&setup, 0);
+        cluster.change_replica_set(id, |rs| (rs.replicas, rs.min_ready_seconds) = (1, 10));
+        let counts = |cluster: &Cluster<'_>| {
+            let rs = cluster.ctx.store.replica_sets.head(id.index()).unwrap();
+            (rs.ready_replicas, rs.available_replicas)
+        };
+        let ready = START.as_secs();
+        cluster.run_to(ready + 9);
+        assert_eq!(counts(&cluster), (1, 0));
+        cluster.run_to(ready + 11);
+        assert_eq!(counts(&cluster), (1, 1));
+    }
+
+    #[test]
+    fn surplus_pods_are_deleted_and_nothing_else() {
+        let setup = setup();
+        let (mut cluster, id) = cluster(&setup, 7);
+        cluster.change_replica_set(id, |rs| rs.replicas = 4);
+        cluster.run_to(STOP.as_secs() + 2);
+        assert_eq!(living(&cluster.ctx).count(), 4);
+        let deletions = cluster.commits.iter().filter(|(_, w)| matches!(w, Write::DeletePod { .. })).count();
+        assert_eq!((deletions, cluster.ctx.store.pods.len()), (3, 7));
+        let left = cluster.nodes_of(TemplateId(0));
+        let most = (0..3).map(|n| left.iter().filter(|l| **l == Some(n)).count()).max();
+        assert_eq!(most, Some(2), "the three that share a node go first: {left:?}");
+    }
+
+    #[test]
+    fn the_order_of_deletion() {
+        let now = Time::from_secs(1000);
+        let old = Time::from_secs(1);
+        let pod = |node: Option<u32>, phase, ready: bool, ready_since| {
+            let created = Pod::created(LabelSetId(0), node.map(NodeId));
+            Pod { phase, ready, ready_since, ..created }
+        };
+        // from the first to go to the last; with doubled_up, created_at and uid
+        let order = [
+            (pod(None, Phase::Pending, false, old), 0, old, 9),
+            (pod(Some(0), Phase::Pending, false, old), 0, Time::from_secs(999), 9),
+            (pod(Some(0), Phase::Pending, false, old), 0, old, 0),
+            (pod(Some(0), Phase::Running, false, old), 5, old, 9),
+            (pod(Some(0), Phase::Running, false, old), 1, old, 9),
+            (pod(Some(0), Phase::Running, true, old), 3, old, 9),
+            (pod(Some(0), Phase::Running, true, Time::from_secs(999)), 1, old, 9),
+            (pod(Some(0), Phase::Running, true, Time::from_secs(600)), 1, old, 1),
+            (pod(Some(0), Phase::Running, true, Time::from_secs(700)), 1, old, 2),
+            (pod(Some(0), Phase::Running, true, old), 1, old, 0),
+        ];
+        let ranks = order.map(|(pod, doubled_up, created, uid)| deletion_rank(&pod, doubled_up, created, now, uid));
+        for (i, pair) in ranks.windows(2).enumerate() {
+            assert!(pair[0] < pair[1], "{i} goes before {}", i + 1);
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! kube-proxy on every node: when its rules contained which version of which Service's endpoints.
+//!
+//! All writes of EndpointSlices form one log. A proxy reads it through its own watch, in order, and runs now and then;
+//! what one node's rules were at a time depends on the seed, the node and the log, and on nothing else. So it is worked
+//! out when somebody asks, node by node, as far as it is asked for: [`KubeProxies::fold`]. Who asks first, or in which
+//! steps, makes no difference.
+//!
+//! Not modelled: failed syncs, the periodic full sync (it changes nothing if no sync fails), and the difference between
+//! iptables and nftables other than in [`Hop::KubeProxySync`].
+
+use std::collections::VecDeque;
+
+use crate::api::{Endpoints, NodeId, PodId, ServiceId};
+use crate::engine::{Distribution, Duration, Key, Random, Time};
+use crate::simulation::context::node_luck;
+use crate::simulation::latency::Hop;
+use crate::simulation::network::rules::{Route, ServiceRules};
+use crate::simulation::observe::CauseId;
+use crate::simulation::setup::Setup;
+
+/// All proxies, and the log that they read.
+#[derive(Clone, Debug)]
+pub(super) struct KubeProxies<'a> {
+    delays: Delays<'a>,
+    runner: Runner,
+    log: Vec<Entry>,
+    services: Vec<ServiceRules>,
+    proxies: Vec<Option<Proxy>>,
+}
+
+/// One write of a Service's EndpointSlices.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    committed: Time,
+    service_luck: u64,
+    ordinal: u32,
+}
+
+/// The rules have been brought up to date.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Sync {
+    /// Since when they are in force.
+    pub applied: Time,
+    /// They contain so many entries of the log.
+    pub entries: u32,
+}
+
+/// A stretch of time in which a node sent new connections to a pod.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Spell {
+    /// The first instant.
+    pub from: Time,
+    /// The first instant after it; `None`: it was going on at the end.
+    pub to: Option<Time>,
+}
+
+#[derive(Clone, Debug)]
+struct Proxy {
+    luck: u64,
+    off: Option<Time>,
+    /// All runs so far whose effect is known, in order of time; the first one is the state at the start.
+    syncs: Vec<Sync>,
+    /// The first entry of the log that no run has taken.
+    next: usize,
+    /// When the entries from `next` on were delivered, as far as that has been worked out.
+    delivered: VecDeque<Time>,
+    /// The delivery of the last entry for which that has been worked out.
+    last_delivery: Time,
+    /// The end of the last run; `None`: long before the start.
+    last_end: Option<Time>,
+    /// The token bucket of the old runner: how many nanoseconds of `min` were in it, and when.
+    tokens: (Duration, Time),
+}
+
+impl<'a> KubeProxies<'a> {
+    pub fn new(setup: &'a Setup, random: Random) -> Self {
+        Self {
+            delays: Delays {
+                random,
+                watch: setup.latencies.get(Hop::Watch),
+                sync: setup.latencies.get(Hop::KubeProxySync),
+            },
+            runner: Runner {
+                min: setup.kube_proxy.min_sync_period,
+                burst: !setup.version.proxy_runner_without_burst(),
+            },
+            log: Vec::new(),
+            services: setup.services.iter().map(ServiceRules::new).collect(),
+            proxies: Vec::new(),
+        }
+    }
+
+    /// The proxy of a node starts with everything in its rules that has been written. One that starts during the run has
+    /// just done its first sync; those at time zero have been idle for long.
+    pub fn add_node(&mut self, now: Time, node: NodeId, name: &str) {
+        if self.proxies.len() <= node.index() {
+            self.proxies.resize(node.index() + 1, None);
+        }
+        self.proxies[node.index()] = Some(Proxy {
+            luck: node_luck(name),
+            off: None,
+            syncs: vec![Sync { applied: now, entries: entry_number(self.log.len()) }],
+            next: self.log.len(),
+            delivered: VecDeque::new(),
+            last_delivery: now,
+            last_end: (now > Time::ZERO).then_some(now),
+            tokens: (self.runner.min.mul(Runner::BURST), now),
+        });
+    }
+
+    /// The proxy stops: what it has not put into its rules by `now`, it never does.
+    pub fn node_off(&mut self, now: Time, node: NodeId) {
+        self.fold(node, now);
+        if let Some(proxy) = self.proxies.get_mut(node.index()).and_then(Option::as_mut) {
+            proxy.off.get_or_insert(now);
+            proxy.syncs.retain(|s| s.applied < now);
+        }
+    }
+
+    /// When the node lost power.
+    pub fn off_since(&self, node: NodeId) -> Option<Time> {
+        self.proxies.get(node.index())?.as_ref()?.off
+    }
+
+    /// What stands for the node in keyed draws.
+    pub fn luck_of(&self, node: NodeId) -> u64 {
+        self.proxies.get(node.index()).and_then(Option::as_ref).map_or(u64::from(node.0), |p| p.luck)
+    }
+
+    /// EndpointSlices were committed at `now`, not earlier than those before.
+    pub fn endpoints_written(
+        &mut self,
+        now: Time,
+        service: ServiceId,
+        endpoints: &Endpoints,
+        node_of: impl Fn(PodId) -> Option<NodeId>,
+        cause: CauseId,
+    ) {
+        debug_assert!(self.log.last().is_none_or(|e| e.committed <= now), "commits come in order");
+        let rules = &mut self.services[service.index()];
+        if let Some(ordinal) = rules.write(now, entry_number(self.log.len()), endpoints, node_of, cause) {
+            self.log.push(Entry { committed: now, service_luck: rules.luck, ordinal });
+        }
+    }
+
+    /// Works out all runs of a node's proxy that begin before `to`: afterwards [`syncs`](Self::syncs) answers for all
+    /// times before it. Everything that was committed before `to` must have been written to the log.
+    pub fn fold(&mut self, node: NodeId, to: Time) {
+        let Some(proxy) = self.proxies.get_mut(node.index()).and_then(Option::as_mut) else { return };
+        let to = proxy.off.map_or(to, |off| to.min(off));
+        while let Some(start) = self.runner.next_start(proxy, &self.log, &self.delays)
+            && start < to
+        {
+            let first = proxy.next;
+            while let Some(delivered) = proxy.delivery(proxy.next, &self.log, &self.delays)
+                && delivered <= start
+            {
+                proxy.delivered.pop_front();
+                proxy.next += 1;
+            }
+            debug_assert!(proxy.next > first, "a run is asked for by an entry");
+            let end = start + self.delays.sync(proxy.luck, &self.log[first]);
+            self.runner.ran(proxy, start, end);
+            proxy.syncs.push(Sync { applied: end, entries: entry_number(proxy.next) });
+        }
+    }
+
+    /// Works out what happens up to `end`, both included, and forgets what would come after it.
+    pub fn finish(&mut self, end: Time) {
+        for node in 0..self.proxies.len() {
+            self.fold(NodeId::from(node), end);
+        }
+        for proxy in self.proxies.iter_mut().flatten() {
+            proxy.syncs.retain(|s| s.applied <= end);
+        }
+    }
+
+    /// When a node's rules were brought up to date, as far as they have been folded.
+    pub fn syncs(&self, node: NodeId) -> &[Sync] {
+        self.proxies.get(node.index()).and_then(Option::as_ref).map_or(&[], |p| &p.syncs)
+    }
+
+    /// The version of a Service's endpoints that rules with so many entries contain.
+    pub fn version(&self, service: ServiceId, entries: u32) -> Option<u32> {
+        self.services[service.index()].version_within(entries)
+    }
+
+    /// Where a node that has this version in its rules sends new connections, and what made it so.
+    pub fn route(&self, service: ServiceId, version: Option<u32>, node: NodeId) -> (Route<'_>, CauseId) {
+        self.services[service.index()].route(version, node)
+    }
+
+    /// See [`ServiceRules::not_ready_since`].
+    pub fn not_ready_since(&self, service: ServiceId, pod: PodId, at: Time) -> Option<Time> {
+        self.services[service.index()].not_ready_since(pod, at)
+    }
+
+    /// The last stretch of time, begun by `begun`, in which `node` sent new connections for a Service to a pod (which is
+    /// on `pod_node`). A node without power sends nothing.
+    pub fn last_spell(
+        &self,
+        service: ServiceId,
+        (pod, pod_node): (PodId, Option<NodeId>),
+        node: NodeId,
+        begun: Time,
+    ) -> Option<Spell> {
+        let rules = &self.services[service.index()];
+        if rules.is_local() && pod_node != Some(node) {
+            return None;
+        }
+        let proxy = self.proxies.get(node.index())?.as_ref()?;
+        let containing = |entry: u32| proxy.syncs.partition_point(|s| s.entries <= entry);
+        rules.usable_entries(pod).find_map(|(in_by, out_by)| {
+            let (first, after) = (containing(in_by), out_by.map_or(proxy.syncs.len(), containing));
+            // A proxy that took both at once never sent anything there.
+            let from = proxy.syncs.get(first).filter(|s| first < after && s.applied <= begun)?.applied;
+            Some(Spell { from, to: proxy.syncs.get(after).map(|s| s.applied).or(proxy.off) })
+        })
+    }
+
+    /// When the last node stopped sending new connections to this pod, and which that was (the first of them, if several
+    /// did at once); `None` if none ever did or one still does.
+    pub fn last_route_clean(
+        &self,
+        pod: PodId,
+        pod_node: Option<NodeId>,
+        services: &[ServiceId],
+    ) -> Option<(Time, NodeId)> {
+        let mut last: Option<(Time, NodeId)> = None;
+        for node in (0..self.proxies.len()).map(NodeId::from) {
+            for service in services {
+                if let Some(spell) = self.last_spell(*service, (pod, pod_node), node, Time::MAX) {
+                    let to = spell.to?;
+                    if last.is_none_or(|(time, _)| time < to) {
+                        last = Some((to, node));
+                    }
+                }
+            }
+        }
+        last
+    }
+}
+
+impl Proxy {
+    /// When entry number `at`, which no run has taken, comes through the watch; `None` if there is no such entry yet.
+    fn delivery(&mut self, at: usize, log: &[Entry], delays: &Delays) -> Option<Time> {
+        while self.next + self.delivered.len() <= at {
+            let entry = log.get(self.next + self.delivered.len())?;
+            // A watch delivers in order.
+            self.last_delivery = self.last_delivery.max(entry.committed + delays.watch(self.luck, entry));
+            self.delivered.push_back(self.last_delivery);
+        }
+        Some(self.delivered[at - self.next])
+    }
+}
+
+/// The hops of a change into the rules.
+#[derive(Clone, Copy, Debug)]
+struct Delays<'a> {
+    random: Random,
+    watch: &'a Distribution,
+    sync: &'a Distribution,
+}
+
+impl Delays<'_> {
+    const WATCH: Key = Key::new("watch").text("kube-proxy");
+    const SYNC: Key = Key::new("kubeProxySync");
+
+    /// From the commit to the delivery to this proxy.
+    fn watch(&self, proxy: u64, entry: &Entry) -> Duration {
+        let key = Self::WATCH.number(proxy).number(entry.service_luck);
+        self.watch.sample(self.random.unit(key, u64::from(entry.ordinal)))
+    }
+
+    /// How long the run that takes this entry first lasts.
+    fn sync(&self, proxy: u64, first: &Entry) -> Duration {
+        let key = Self::SYNC.number(proxy).number(first.service_luck);
+        self.sync.sample(self.random.unit(key, u64::from(first.ordinal)))
+    }
+}
+
+/// kube-proxy's BoundedFrequencyRunner: at least `min` between the end of a run and the start of the next; requests that
+/// come meanwhile are served by one run. Its other two intervals (retry, maximum) are not modelled.
+///
+/// Source: `pkg/proxy/runner/bounded_frequency_runner.go` Loop (v1.36).
+#[derive(Clone, Copy, Debug)]
+struct Runner {
+    min: Duration,
+    /// The runner before: a token bucket allows some runs sooner.
+    ///
+    /// Source: `pkg/util/async/bounded_frequency_runner.go` tryRun (v1.33).
+    burst: bool,
+}
+
+impl Runner {
+    /// `NewBoundedFrequencyRunner(…, burstSyncs)` in `pkg/proxy/iptables/proxier.go` NewProxier (v1.33).
+    const BURST: u64 = 2;
+
+    /// When the next run begins; `None` if nothing asks for one yet.
+    fn next_start(self, proxy: &mut Proxy, log: &[Entry], delays: &Delays) -> Option<Time> {
+        let asked = proxy.delivery(proxy.next, log, delays)?;
+        let Some(last_end) = proxy.last_end else { return Some(asked) };
+        let rested = last_end + self.min;
+        if !self.burst {
+            return Some(asked.max(rested));
+        }
+        // A request during a run is looked at when the run ends. One for which there is no token sets a timer; but each
+        // further request tries anew, and may find that the bucket has filled meanwhile.
+        let (tokens, since) = proxy.tokens;
+        let token = since + (self.min - tokens);
+        let mut at = proxy.next;
+        while let Some(asked) = proxy.delivery(at, log, delays).map(|asked| asked.max(last_end))
+            && (asked < rested || at == proxy.next)
+        {
+            if asked >= token {
+                return Some(asked);
+            }
+            at += 1;
+        }
+        Some(rested)
+    }
+
+    fn ran(self, proxy: &mut Proxy, start: Time, end: Time) {
+        let (tokens, since) = proxy.tokens;
+        let filled = (tokens + start.since(since)).min(self.min.mul(Self::BURST));
+        proxy.tokens = (filled - self.min, start);
+        proxy.last_end = Some(end);
+    }
+}
+
+/// The place of an entry in the log.
+fn entry_number(index: usize) -> u32 {
+    u32::try_from(index).expect("fewer than 2^32 writes of EndpointSlices")
+}

@@ -1,0 +1,289 @@
+//! What the EndpointSlices of each Service have said, version by version, as rules: where a new connection may go.
+//!
+//! A version's list of pods is made once, when the version is written; all nodes read the same one.
+
+use std::collections::BTreeMap;
+
+use crate::api::{Endpoints, NodeId, PodId, Service};
+use crate::engine::{Key, Time};
+use crate::simulation::observe::CauseId;
+
+/// Where the rules send a new connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Route<'a> {
+    /// To one of these pods, each as likely as the others. Never empty.
+    Pods(&'a [PodId]),
+    /// Nowhere: rejected, the client knows at once.
+    Reject,
+    /// Nowhere: dropped without a word, the client waits in vain.
+    Drop,
+}
+
+/// All versions of one Service's endpoints.
+#[derive(Clone, Debug)]
+pub(super) struct ServiceRules {
+    /// Stands for the Service in keyed draws; the same number as
+    /// [`Context::luck_of`](crate::simulation::context::Context::luck_of) gives its EndpointSlices.
+    pub luck: u64,
+    /// `internalTrafficPolicy: Local`.
+    local: bool,
+    /// How often the EndpointSlices were written, whether that changed anything for a proxy or not.
+    writes: u32,
+    endpoints: Endpoints,
+    versions: Vec<RulesVersion>,
+    lists: Vec<UsableList>,
+    pods: BTreeMap<PodId, Listing>,
+}
+
+/// One version that differs from the one before.
+#[derive(Clone, Copy, Debug)]
+struct RulesVersion {
+    /// Its place in the log of all Services' versions.
+    entry: u32,
+    list: u32,
+    cause: CauseId,
+}
+
+/// What a version allows; versions that allow the same share it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+struct UsableList {
+    /// All pods that some node may send to, in order of creation.
+    pods: Vec<PodId>,
+    /// By node, if only local endpoints may be used.
+    by_node: BTreeMap<NodeId, Vec<PodId>>,
+}
+
+/// When a pod stood in the EndpointSlices of a Service, and how.
+#[derive(Clone, Debug, Default)]
+struct Listing {
+    /// Each change of the condition `ready`, with the time of the commit.
+    ready: Vec<(Time, bool)>,
+    /// Ranges of versions that name it as usable: the first one, and the first one after that does not.
+    usable: Vec<(u32, Option<u32>)>,
+}
+
+impl ServiceRules {
+    pub fn new(service: &Service) -> Self {
+        Self {
+            luck: Key::new("endpoints").text(&service.namespace).text(&service.name).bits(),
+            local: service.internal_traffic_local,
+            writes: 0,
+            endpoints: Endpoints::default(),
+            versions: Vec::new(),
+            lists: Vec::new(),
+            pods: BTreeMap::new(),
+        }
+    }
+
+    /// Takes a version that was committed at `now` and would be number `entry` of the log. Returns its ordinal among the
+    /// Service's writes, or `None` if it says the same as the one before: no proxy takes notice of that.
+    ///
+    /// Source: `pkg/proxy/endpointslicecache.go` updatePending, esInfoChanged: addresses and conditions are compared
+    /// (v1.36).
+    pub fn write(
+        &mut self,
+        now: Time,
+        entry: u32,
+        endpoints: &Endpoints,
+        node_of: impl Fn(PodId) -> Option<NodeId>,
+        cause: CauseId,
+    ) -> Option<u32> {
+        let ordinal = self.writes;
+        self.writes += 1;
+        if !self.versions.is_empty() && self.endpoints == *endpoints {
+            return None;
+        }
+        debug_assert!(endpoints.list.is_sorted_by(|a, b| a.pod < b.pod), "endpoints are listed in order of creation");
+        self.note_readiness(now, endpoints);
+        let list = if self.local { local_list(endpoints, node_of) } else { cluster_list(endpoints) };
+        self.note_usable(&list);
+        if self.lists.last() != Some(&list) {
+            self.lists.push(list);
+        }
+        let list = u32::try_from(self.lists.len() - 1).expect("fewer than 2^32 versions");
+        self.versions.push(RulesVersion { entry, list, cause });
+        self.endpoints.clone_from(endpoints);
+        Some(ordinal)
+    }
+
+    /// The newest version among the first `entries` entries of the log.
+    pub fn version_within(&self, entries: u32) -> Option<u32> {
+        let count = self.versions.partition_point(|v| v.entry < entries);
+        u32::try_from(count).expect("fewer than 2^32 versions").checked_sub(1)
+    }
+
+    /// Where `node` sends new connections under this version, and what made it so. Without any version (no EndpointSlice
+    /// yet) everything is rejected.
+    ///
+    /// Source: `pkg/proxy/topology.go` CategorizeEndpoints, `pkg/proxy/iptables/proxier.go` syncProxyRules (v1.36): no
+    /// usable endpoint anywhere is a REJECT, none on this node under the policy Local is a DROP.
+    pub fn route(&self, version: Option<u32>, node: NodeId) -> (Route<'_>, CauseId) {
+        let Some(version) = version.map(|v| self.versions[v as usize]) else {
+            return (Route::Reject, CauseId::default());
+        };
+        let list = &self.lists[version.list as usize];
+        let route = match (list.pods.as_slice(), self.local) {
+            ([], _) => Route::Reject,
+            (pods, false) => Route::Pods(pods),
+            (_, true) => list.by_node.get(&node).map_or(Route::Drop, |pods| Route::Pods(pods)),
+        };
+        (route, version.cause)
+    }
+
+    /// The last commit up to `at` by which this pod ceased to be ready; `None` if it was ready then, or never had been.
+    pub fn not_ready_since(&self, pod: PodId, at: Time) -> Option<Time> {
+        let changes = &self.pods.get(&pod)?.ready;
+        let (since, ready) = *changes[..changes.partition_point(|(time, _)| *time <= at)].last()?;
+        (!ready).then_some(since)
+    }
+
+    /// The ranges in which the rules named this pod as usable, the last one first, as places in the log: from the entry
+    /// that brought it in to the one that took it out.
+    pub fn usable_entries(&self, pod: PodId) -> impl Iterator<Item = (u32, Option<u32>)> {
+        let ranges = self.pods.get(&pod).map_or(&[][..], |p| &p.usable);
+        let entry = |version: u32| self.versions[version as usize].entry;
+        ranges.iter().rev().map(move |(first, end)| (entry(*first), end.map(entry)))
+    }
+
+    /// Only the pod's own node may send to it.
+    pub fn is_local(&self) -> bool {
+        self.local
+    }
+
+    fn note_readiness(&mut self, now: Time, new: &Endpoints) {
+        let mut set = |pod: PodId, ready: bool| {
+            let changes = &mut self.pods.entry(pod).or_default().ready;
+            if changes.last().map_or(ready, |(_, was)| *was != ready) {
+                changes.push((now, ready));
+            }
+        };
+        for endpoint in &new.list {
+            set(endpoint.pod, endpoint.ready);
+        }
+        for endpoint in &self.endpoints.list {
+            if new.get(endpoint.pod).is_none() {
+                set(endpoint.pod, false);
+            }
+        }
+    }
+
+    fn note_usable(&mut self, new: &UsableList) {
+        let version = u32::try_from(self.versions.len()).expect("fewer than 2^32 versions");
+        let old = self.lists.last().map_or(&[][..], |list| &list.pods);
+        for pod in old.iter().filter(|p| new.pods.binary_search(p).is_err()) {
+            if let Some((_, end)) = self.pods.get_mut(pod).and_then(|p| p.usable.last_mut()) {
+                *end = Some(version);
+            }
+        }
+        for pod in new.pods.iter().filter(|p| old.binary_search(p).is_err()) {
+            self.pods.entry(*pod).or_default().usable.push((version, None));
+        }
+    }
+}
+
+fn cluster_list(endpoints: &Endpoints) -> UsableList {
+    UsableList { pods: endpoints.usable().collect(), by_node: BTreeMap::new() }
+}
+
+/// Under the policy Local each node falls back to terminating endpoints by itself, whatever is ready elsewhere.
+fn local_list(endpoints: &Endpoints, node_of: impl Fn(PodId) -> Option<NodeId>) -> UsableList {
+    let mut listed: BTreeMap<NodeId, Endpoints> = BTreeMap::new();
+    for endpoint in &endpoints.list {
+        if let Some(node) = node_of(endpoint.pod) {
+            listed.entry(node).or_default().list.push(*endpoint);
+        }
+    }
+    let by_node: BTreeMap<NodeId, Vec<PodId>> = listed
+        .into_iter()
+        .map(|(node, endpoints)| (node, endpoints.usable().collect::<Vec<_>>()))
+        .filter(|(_, pods)| !pods.is_empty())
+        .collect();
+    let mut pods: Vec<_> = by_node.values().flatten().copied().collect();
+    pods.sort_unstable();
+    UsableList { pods, by_node }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Endpoint;
+
+    const READY: (bool, bool, bool) = (true, true, false);
+    const TERMINATING: (bool, bool, bool) = (false, true, true);
+
+    fn endpoints(list: &[(u32, (bool, bool, bool))]) -> Endpoints {
+        let list = list
+            .iter()
+            .map(|(pod, (ready, serving, terminating))| Endpoint {
+                pod: PodId(*pod),
+                ready: *ready,
+                serving: *serving,
+                terminating: *terminating,
+            })
+            .collect();
+        Endpoints { list }
+    }
+
+    fn rules(local: bool, versions: &[Endpoints]) -> ServiceRules {
+        let mut rules = ServiceRules::new(&Service {
+            namespace: "default".into(),
+            name: "web".into(),
+            selector: None,
+            publish_not_ready_addresses: false,
+            internal_traffic_local: local,
+        });
+        for (i, version) in versions.iter().enumerate() {
+            let entry = u32::try_from(i).unwrap();
+            // Even pods are on node 0, odd ones on node 1.
+            rules.write(Time::from_secs(i as u64), entry, version, |p| Some(NodeId(p.0 % 2)), CauseId(entry));
+        }
+        rules
+    }
+
+    fn pods(rules: &ServiceRules, node: u32) -> Vec<u32> {
+        match rules.route(rules.version_within(u32::MAX), NodeId(node)).0 {
+            Route::Pods(pods) => pods.iter().map(|p| p.0).collect(),
+            Route::Reject => panic!("rejected"),
+            Route::Drop => panic!("dropped"),
+        }
+    }
+
+    #[test]
+    fn the_policy_local_falls_back_node_by_node() {
+        let version = endpoints(&[(0, READY), (1, TERMINATING)]);
+        let cluster = rules(false, std::slice::from_ref(&version));
+        assert_eq!((pods(&cluster, 0), pods(&cluster, 1)), (vec![0], vec![0]));
+        let local = rules(true, &[version]);
+        assert_eq!((pods(&local, 0), pods(&local, 1)), (vec![0], vec![1]));
+        assert_eq!(local.route(Some(0), NodeId(2)).0, Route::Drop);
+    }
+
+    #[test]
+    fn without_endpoints_connections_are_rejected() {
+        let rules = rules(true, &[endpoints(&[(0, (false, false, true))])]);
+        assert_eq!(rules.route(Some(0), NodeId(0)), (Route::Reject, CauseId(0)));
+        assert_eq!(rules.route(None, NodeId(0)), (Route::Reject, CauseId::default()));
+    }
+
+    #[test]
+    fn readiness_is_known_at_any_time() {
+        let up = endpoints(&[(0, READY), (1, READY)]);
+        let rules =
+            rules(false, &[up.clone(), endpoints(&[(0, TERMINATING), (1, READY)]), endpoints(&[(1, READY)]), up]);
+        let since = |at| rules.not_ready_since(PodId(0), Time::from_millis(at));
+        assert_eq!(
+            [since(500), since(1000), since(2500), since(3000)].map(|t| t.map(Time::as_secs_f64)),
+            [None, Some(1.0), Some(1.0), None]
+        );
+        assert_eq!(rules.usable_entries(PodId(0)).collect::<Vec<_>>(), [(3, None), (0, Some(1))]);
+    }
+
+    #[test]
+    fn a_write_that_changes_nothing_is_no_version() {
+        let mut rules = rules(false, &[endpoints(&[(0, READY)])]);
+        let node_of = |_| Some(NodeId(0));
+        let now = Time::from_secs(1);
+        assert_eq!(rules.write(now, 1, &endpoints(&[(0, READY)]), node_of, CauseId(0)), None);
+        assert_eq!(rules.write(now, 1, &endpoints(&[(0, TERMINATING)]), node_of, CauseId(0)), Some(2));
+    }
+}

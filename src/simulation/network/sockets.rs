@@ -1,0 +1,355 @@
+//! The pods' sockets: what becomes of a connection to a pod, and of the requests that it is working on.
+
+use crate::api::{NodeId, PodId, ServiceId};
+use crate::engine::{Distribution, Duration, Time};
+use crate::simulation::network::ledger::{Failed, Ledger, Request, Seen};
+use crate::simulation::observe::CauseId;
+use crate::simulation::outcome::{FailureKind, PodActivity};
+use crate::simulation::setup::{App, Setup};
+
+/// The sockets of all pods.
+#[derive(Clone, Debug)]
+pub(super) struct Sockets<'a> {
+    /// What a new connection meets, by pod. Small, for it is looked at once per request.
+    ends: Vec<End>,
+    pods: Vec<PodSockets>,
+    apps: Vec<AppTimes<'a>>,
+}
+
+/// What a new connection to a pod meets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct End {
+    pub state: Listener,
+    /// Index into `Setup::apps`.
+    pub app: u32,
+}
+
+/// The pod's end of a new connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum Listener {
+    /// The network is there, nobody listens: refused.
+    #[default]
+    Closed,
+    /// Accepted.
+    Open,
+    /// There is no network: silence.
+    Gone,
+}
+
+#[derive(Clone, Debug, Default)]
+struct PodSockets {
+    node: Option<NodeId>,
+    services: Vec<ServiceId>,
+    /// What made the listener what it is.
+    cause: CauseId,
+    /// Each change, with its time.
+    activity: Vec<(Time, PodActivity)>,
+    /// When the server's end of idle connections was closed, or went away.
+    closed: Vec<Closed>,
+    /// Requests on connections of their own. Some may have ended since the list was last [settled](Self::settle).
+    in_flight: Vec<InFlight>,
+    settle_at: usize,
+}
+
+/// The server's end of all connections that were idle at a time is closed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Closed {
+    pub at: Time,
+    pub cause: CauseId,
+    /// The client is told (FIN or RST). Not so if the network has vanished.
+    pub told: bool,
+}
+
+/// A request that a pod is working on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct InFlight {
+    pub request: Request,
+    /// When the pod is done with it, one way or the other.
+    pub ends: Time,
+    /// The client gives up at that time, before the answer.
+    pub times_out: bool,
+    /// The client has died and the request has been counted; the pod does not know, and works on.
+    pub orphan: bool,
+}
+
+impl<'a> Sockets<'a> {
+    pub fn new(setup: &'a Setup) -> Self {
+        Self { ends: Vec::new(), pods: Vec::new(), apps: setup.apps.iter().map(AppTimes::new).collect() }
+    }
+
+    pub fn create(&mut self, pod: PodId, app: u32, services: &[ServiceId], node: NodeId) {
+        debug_assert!((app as usize) < self.apps.len(), "the app of a pod exists");
+        self.ends[pod.index()].app = app;
+        let sockets = self.pod_mut(pod);
+        sockets.node = Some(node);
+        sockets.services = services.to_vec();
+    }
+
+    /// Makes room up to this pod. One of which only the EndpointSlices have told listens to nothing.
+    pub fn know(&mut self, pod: PodId) {
+        if self.pods.len() <= pod.index() {
+            self.ends.resize(pod.index() + 1, End::default());
+            self.pods.resize(pod.index() + 1, PodSockets::default());
+        }
+    }
+
+    /// The Service's traffic can reach the pod.
+    pub fn serves(&mut self, pod: PodId, service: ServiceId) {
+        let services = &mut self.pod_mut(pod).services;
+        if !services.contains(&service) {
+            services.push(service);
+        }
+    }
+
+    /// So many pods are known.
+    pub fn len(&self) -> usize {
+        self.pods.len()
+    }
+
+    pub fn services_of(&self, pod: PodId) -> &[ServiceId] {
+        &self.pods[pod.index()].services
+    }
+
+    pub fn node_of(&self, pod: PodId) -> Option<NodeId> {
+        self.pods.get(pod.index())?.node
+    }
+
+    pub fn end(&self, pod: PodId) -> End {
+        self.ends[pod.index()]
+    }
+
+    /// What made a new connection meet what it meets now.
+    pub fn cause(&self, pod: PodId) -> CauseId {
+        self.pods[pod.index()].cause
+    }
+
+    pub fn app(&self, pod: PodId) -> &AppTimes<'a> {
+        &self.apps[self.end(pod).app as usize]
+    }
+
+    pub fn set_activity(&mut self, now: Time, pod: PodId, activity: PodActivity) {
+        self.pod_mut(pod).activity.push((now, activity));
+    }
+
+    /// What the pod was doing. One that has done nothing yet is starting.
+    pub fn activity(&self, pod: PodId, seen: Seen) -> PodActivity {
+        let changes = &self.pods[pod.index()].activity;
+        let past = match seen {
+            Seen::At(time) => changes.partition_point(|(changed, _)| *changed <= time),
+            Seen::Before(time) => changes.partition_point(|(changed, _)| *changed < time),
+        };
+        past.checked_sub(1).map_or(PodActivity::Starting, |last| changes[last].1)
+    }
+
+    /// When the network of a pod vanished.
+    pub fn vanished_at(&self, pod: PodId) -> Option<Time> {
+        self.pods[pod.index()].closed.iter().find(|c| !c.told).map(|c| c.at)
+    }
+
+    /// The pod accepts connections from now on. One whose network has vanished never does again.
+    pub fn listen(&mut self, now: Time, pod: PodId, cause: CauseId) {
+        if self.end(pod).state != Listener::Closed {
+            return;
+        }
+        self.ends[pod.index()].state = Listener::Open;
+        let sockets = self.pod_mut(pod);
+        sockets.cause = cause;
+        if sockets.activity.last().is_none_or(|(_, activity)| *activity != PodActivity::PreStop) {
+            sockets.activity.push((now, PodActivity::Serving));
+        }
+    }
+
+    /// New connections are refused from now on, idle ones are closed, what is in flight goes on.
+    pub fn close_listener(&mut self, now: Time, pod: PodId, cause: CauseId) {
+        if self.end(pod).state != Listener::Open {
+            return;
+        }
+        self.ends[pod.index()].state = Listener::Closed;
+        let sockets = self.pod_mut(pod);
+        sockets.cause = cause;
+        sockets.closed.push(Closed { at: now, cause, told: true });
+        sockets.activity.push((now, PodActivity::Draining));
+    }
+
+    /// The process has ended: in addition, what is in flight is cut.
+    pub fn cut(&mut self, now: Time, pod: PodId, cause: CauseId, ledger: &mut Ledger) {
+        if self.end(pod).state == Listener::Gone {
+            return;
+        }
+        self.close_listener(now, pod, cause);
+        let sockets = self.pod_mut(pod);
+        sockets.settle(pod, now, ledger);
+        for cut in sockets.in_flight.drain(..).filter(|r| !r.orphan) {
+            ledger.fail(now, reset_in_flight(cut.request, pod, now, cause));
+        }
+        sockets.activity.push((now, PodActivity::Exited));
+    }
+
+    /// The network has vanished without a word: whoever waits for an answer waits in vain.
+    pub fn vanish(&mut self, now: Time, pod: PodId, cause: CauseId, ledger: &mut Ledger) {
+        if self.end(pod).state == Listener::Gone {
+            return;
+        }
+        self.ends[pod.index()].state = Listener::Gone;
+        let sockets = self.pod_mut(pod);
+        sockets.settle(pod, now, ledger);
+        for lost in sockets.in_flight.drain(..).filter(|r| !r.orphan) {
+            ledger.fail(now, lost_in_flight(&lost, pod, now, cause, ledger.timeout(lost.request.traffic)));
+        }
+        sockets.cause = cause;
+        sockets.closed.push(Closed { at: now, cause, told: false });
+        sockets.activity.push((now, PodActivity::NetworkGone));
+    }
+
+    /// The first time from `since` on that the server's end of idle connections was closed, if that was by `now`.
+    pub fn closed_since(&self, pod: PodId, since: Time, now: Time) -> Option<Closed> {
+        let closed = &self.pods[pod.index()].closed;
+        closed.get(closed.partition_point(|c| c.at < since)).filter(|c| c.at <= now).copied()
+    }
+
+    /// Puts down a request that a pod is working on at `now`, up to which time is simulated.
+    pub fn work_on(&mut self, now: Time, pod: PodId, in_flight: InFlight, ledger: &mut Ledger) {
+        debug_assert!(in_flight.ends > now, "it is not done yet");
+        let sockets = self.pod_mut(pod);
+        if sockets.in_flight.len() >= sockets.settle_at {
+            sockets.settle(pod, now, ledger);
+            sockets.settle_at = (2 * sockets.in_flight.len()).max(PodSockets::SETTLE_AT_LEAST);
+        }
+        sockets.in_flight.push(in_flight);
+    }
+
+    /// The end of the last request that this pod is working on at `now`.
+    pub fn in_flight_until(&mut self, now: Time, pod: PodId, ledger: &mut Ledger) -> Option<Time> {
+        let sockets = self.pod_mut(pod);
+        sockets.settle(pod, now, ledger);
+        sockets.in_flight.iter().map(|r| r.ends).max()
+    }
+
+    /// The clients of a node have died.
+    pub fn client_off(&mut self, now: Time, node: NodeId, ledger: &mut Ledger) {
+        for (pod, sockets) in self.pods.iter_mut().enumerate() {
+            sockets.settle(PodId::from(pod), now, ledger);
+            for in_flight in sockets.in_flight.iter_mut().filter(|r| r.request.client == node && !r.orphan) {
+                in_flight.orphan = true;
+                ledger.unfinished(in_flight.request.traffic);
+            }
+        }
+    }
+
+    /// The run is over: what is still worked on stays unfinished.
+    pub fn finish(&mut self, end: Time, ledger: &mut Ledger) {
+        for (pod, sockets) in self.pods.iter_mut().enumerate() {
+            sockets.settle(PodId::from(pod), end, ledger);
+            for in_flight in sockets.in_flight.drain(..).filter(|r| !r.orphan) {
+                ledger.unfinished(in_flight.request.traffic);
+            }
+        }
+    }
+
+    fn pod_mut(&mut self, pod: PodId) -> &mut PodSockets {
+        &mut self.pods[pod.index()]
+    }
+}
+
+impl PodSockets {
+    /// Shorter lists are not worth looking through.
+    const SETTLE_AT_LEAST: usize = 64;
+
+    /// Counts what has ended by `now`, and takes it off the list.
+    fn settle(&mut self, pod: PodId, now: Time, ledger: &mut Ledger) {
+        self.in_flight.retain(|in_flight| {
+            let goes_on = in_flight.ends > now;
+            if !goes_on && !in_flight.orphan {
+                ledger.end(in_flight, pod);
+            }
+            goes_on
+        });
+    }
+}
+
+/// The connection on which `request` was answered has been cut at `now`.
+pub(super) fn reset_in_flight(request: Request, pod: PodId, now: Time, cause: CauseId) -> Failed {
+    let kind = FailureKind::ResetInFlight;
+    Failed { request, failed_at: now, kind, pod: Some(pod), cause, seen: Seen::Before(now) }
+}
+
+/// The pod that was to answer has vanished at `now`. A request that would have timed out anyhow is not its fault.
+pub(super) fn lost_in_flight(in_flight: &InFlight, pod: PodId, now: Time, cause: CauseId, timeout: Duration) -> Failed {
+    let (cause, seen) =
+        if in_flight.times_out { (CauseId::default(), Seen::Before(now)) } else { (cause, Seen::At(now)) };
+    let request = in_flight.request;
+    Failed {
+        request,
+        failed_at: request.sent + timeout,
+        kind: FailureKind::RequestTimeout,
+        pod: Some(pod),
+        cause,
+        seen,
+    }
+}
+
+/// How long an application works, made ready for many draws.
+#[derive(Clone, Debug)]
+pub(super) struct AppTimes<'a> {
+    pub keep_alive_timeout: Option<Duration>,
+    service_time: &'a Distribution,
+    /// By `j`: no service time of a draw up to 1 − 2⁻ʲ is longer.
+    longest: [Duration; 54],
+}
+
+impl<'a> AppTimes<'a> {
+    fn new(app: &'a App) -> Self {
+        let longest = std::array::from_fn(|j| app.service_time.quantile(1.0 - 1.0 / (1u64 << j) as f64));
+        Self { keep_alive_timeout: app.keep_alive_timeout, service_time: &app.service_time, longest }
+    }
+
+    /// The service time of this draw.
+    pub fn service_time(&self, unit: f64) -> Duration {
+        self.service_time.sample(unit)
+    }
+
+    /// Some time that is not shorter than the service time of this draw: what is enough to know most of the time, without
+    /// the price of a quantile function. A service time never falls when the draw grows.
+    #[inline]
+    pub fn service_time_at_most(&self, unit: f64) -> Duration {
+        // `1 − unit` is exact, and at least 2⁻ʲ for the `j` of its exponent.
+        let exponent = (1.0 - unit).to_bits() >> 52;
+        self.longest[1023 - exponent as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{Key, Random};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_cheap_bound_is_a_bound(unit in (0u64..1 << 53).prop_map(|w| (w | 1) as f64 / (1u64 << 53) as f64)) {
+            let ms = Duration::from_millis;
+            for distribution in [
+                Distribution::constant(ms(20)),
+                Distribution::uniform(ms(1), ms(9)).unwrap(),
+                Distribution::exponential(ms(5)).unwrap(),
+                Distribution::log_normal(ms(20), ms(200)).unwrap(),
+                Distribution::mixture(vec![(9.0, Distribution::constant(ms(1))), (1.0, Distribution::exponential(ms(90)).unwrap())]).unwrap(),
+            ] {
+                let app = crate::simulation::network::test_app(distribution);
+                let times = AppTimes::new(&app);
+                for unit in [unit, 1.0 - unit, 1.0 / (1u64 << 53) as f64, 1.0 - 1.0 / (1u64 << 53) as f64] {
+                    prop_assert!(times.service_time(unit) <= times.service_time_at_most(unit));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_cheap_bound_is_seldom_far_off() {
+        let app = crate::simulation::network::test_app(Distribution::exponential(Duration::from_millis(20)).unwrap());
+        let times = AppTimes::new(&app);
+        let draws = (0..10_000).map(|i| Random::new(1).unit(Key::new("draw"), i));
+        let enough = draws.filter(|u| times.service_time_at_most(*u) < Duration::from_millis(150)).count();
+        assert!(enough > 9_900, "{enough} of 10000 draws are within 150 ms at a mean of 20 ms");
+    }
+}

@@ -1,0 +1,291 @@
+//! All kubelets of the cluster, and the pods that they run.
+//!
+//! Source: `pkg/kubelet/kubelet.go`, `pkg/kubelet/pod_workers.go` (v1.36).
+
+use std::collections::BTreeSet;
+
+use crate::api::pod::Container;
+use crate::api::{Kind, NodeId, Owner, PodId, PodTemplate};
+use crate::engine::{Duration, Time, Timer};
+use crate::simulation::context::Context;
+use crate::simulation::event::{AppStep, Event, KubeletStep};
+use crate::simulation::latency::Hop;
+use crate::simulation::network::Network;
+use crate::simulation::node::app::Process;
+use crate::simulation::node::probe::ProbeState;
+use crate::simulation::node::status::StatusState;
+use crate::simulation::node::termination::Kill;
+use crate::simulation::node::worker::Worker;
+use crate::simulation::observe::What;
+use crate::simulation::outcome::PodActivity;
+
+/// The kubelets of all nodes.
+#[derive(Debug, Default)]
+pub struct Kubelets {
+    pub(super) nodes: Vec<NodeState>,
+    pub(super) pods: Vec<Option<PodRuntime>>,
+}
+
+/// What a kubelet keeps for its node.
+#[derive(Clone, Debug)]
+pub(super) struct NodeState {
+    /// No power: nothing happens on this node any more.
+    pub(super) off: bool,
+    /// The number that stands for the node in keyed draws.
+    pub(super) luck: u64,
+    /// When the first relist of the PLEG begins.
+    pub(super) relist_phase: Duration,
+    /// How long a relist takes on this node.
+    pub(super) relist_duration: Duration,
+    /// Images that need no pull.
+    pub(super) images: BTreeSet<String>,
+    /// When the pull that is under way ends: one at a time.
+    pub(super) pull_free_at: Time,
+    /// When the status writer is free again: one patch at a time.
+    pub(super) status_free_at: Time,
+}
+
+/// A pod on a node.
+#[derive(Clone, Debug)]
+pub(super) struct PodRuntime {
+    pub(super) node: NodeId,
+    pub(super) luck: u64,
+    /// Tells the draws for this pod apart.
+    pub(super) draws: u64,
+    pub(super) worker: Worker,
+    pub(super) setup: Setup,
+    pub(super) containers: Vec<ContainerRuntime>,
+    pub(super) status: StatusState,
+}
+
+/// How far the pod has been set up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Setup {
+    /// Nothing is there.
+    Nothing,
+    /// The sandbox is being made.
+    Sandbox,
+    /// This init container is pulled, started or running.
+    Init(u8),
+    /// This container is pulled or started.
+    Container(u8),
+    /// All containers have been started.
+    Done,
+}
+
+/// A container of a pod.
+#[derive(Clone, Debug)]
+pub(super) struct ContainerRuntime {
+    /// When its process was started; `None`: not yet.
+    pub(super) started_at: Option<Time>,
+    pub(super) process: Process,
+    pub(super) probe: ProbeState,
+    pub(super) kill: Kill,
+    /// The end of lingering, or the exit, that the process has arranged.
+    pub(super) pending: Option<Timer>,
+    /// The signal (by number) on which it is winding down.
+    pub(super) winding_down: Option<u8>,
+}
+
+impl Kubelets {
+    /// A kubelet for a node that is there from now on.
+    pub fn add_node(&mut self, ctx: &Context<'_>, node: NodeId) {
+        debug_assert_eq!(self.nodes.len(), node.index(), "nodes are added in order");
+        let luck = ctx.luck_of(Kind::Node, node.0);
+        let relist_duration = ctx.latency(Hop::PlegRelist, luck, 0);
+        let period = worker_period(relist_duration);
+        let phase = crate::engine::Key::new("plegPhase").number(luck);
+        let relist_phase = Duration::from_secs_f64(period.as_secs_f64() * ctx.random.unit(phase, 0));
+        self.nodes.push(NodeState {
+            off: false,
+            luck,
+            relist_phase,
+            relist_duration,
+            images: BTreeSet::new(),
+            pull_free_at: Time::ZERO,
+            status_free_at: Time::ZERO,
+        });
+    }
+
+    /// The node loses power: its containers are gone, its kubelet never acts again.
+    pub fn node_off(&mut self, ctx: &mut Context<'_>, network: &mut Network<'_>, node: NodeId) {
+        self.nodes[node.index()].off = true;
+        let pods: Vec<_> = (0..self.pods.len()).map(PodId::from).collect();
+        let cause = ctx.note(What::NodeOff { node });
+        for pod in pods {
+            if self.pods[pod.index()].as_ref().is_some_and(|p| p.node == node) {
+                ctx.cause = cause;
+                network.vanish(ctx.now(), pod, cause);
+                network.set_activity(ctx.now(), pod, PodActivity::NodeOff, cause);
+            }
+        }
+        ctx.cause = cause;
+    }
+
+    /// A pod that has been running on this node for long: the steady state at the start of a run.
+    pub fn adopt(&mut self, ctx: &mut Context<'_>, network: &mut Network<'_>, pod: PodId, node: NodeId) {
+        self.insert(ctx, pod, node);
+        let template = ctx.store.template_of(pod);
+        let images = template.init_containers.iter().chain(&template.containers).map(|c| c.image.clone());
+        self.nodes[node.index()].images.extend(images.collect::<Vec<_>>());
+        let services = services_of(ctx, pod);
+        network.pod_created(pod, template.containers[0].app, &services, node);
+        network.listen(Time::ZERO, pod, ctx.cause);
+        let luck = ctx.pod_luck(pod);
+        let runtime = self.pods[pod.index()].as_mut().expect("just inserted");
+        runtime.setup = Setup::Done;
+        runtime.status = StatusState::running_for_long();
+        for (number, container) in runtime.containers.iter_mut().enumerate() {
+            container.started_at = Some(Time::ZERO);
+            container.process = Process::Serving;
+            let period = template.containers[number].readiness.map_or(Duration::ZERO, |p| p.period);
+            let key = crate::engine::Key::new("probePhase").number(luck).number(number as u64);
+            let phase = Duration::from_secs_f64(period.as_secs_f64() * ctx.random.unit(key, 0));
+            container.probe = ProbeState::ready_for_long(phase);
+        }
+    }
+
+    /// The watch of a kubelet has delivered a version of one of its pods.
+    pub fn on_pod(&mut self, ctx: &mut Context<'_>, pod: PodId, node: NodeId, old_deleted: bool) {
+        if self.nodes[node.index()].off {
+            return;
+        }
+        if matches!(ctx.store.pod_meta[pod.index()].owner, Owner::Mirror) {
+            return; // the mirror is only a picture of a static pod: deleting it stops nothing
+        }
+        let seen = ctx.watches.seen(crate::simulation::context::Watches::kubelet(node), Kind::Pod);
+        let version = ctx.store.pods.at(pod.index(), seen).copied();
+        if self.runtime(pod).is_none() {
+            if version.is_some_and(|v| !v.phase.is_terminal()) {
+                self.insert(ctx, pod, node);
+                self.wake_after_reaction(ctx, pod);
+            } else {
+                return;
+            }
+        }
+        let grace = match version {
+            Some(version) => version.deletion.map(|d| d.grace_seconds),
+            // the object is gone: on the node, a grace period of 0 is 1 (pod_workers.go calculateEffectiveGracePeriod)
+            None => Some(1),
+        };
+        let Some(grace) = grace else { return };
+        let runtime = self.pods[pod.index()].as_mut().expect("looked up above");
+        if !old_deleted {
+            ctx.note(What::KubeletSawDeletion { pod });
+        }
+        if runtime.worker.request_termination(grace.max(1)) {
+            self.wake_after_reaction(ctx, pod);
+        }
+    }
+
+    /// Does what an event asks for.
+    pub fn step(&mut self, ctx: &mut Context<'_>, network: &mut Network<'_>, pod: PodId, step: KubeletStep) {
+        if self.is_off(pod) {
+            return;
+        }
+        match step {
+            KubeletStep::Update => self.update(ctx, pod),
+            KubeletStep::Sync => self.run_sync(ctx, network, pod),
+            KubeletStep::SandboxReady => self.sandbox_ready(ctx, network, pod),
+            KubeletStep::ImageReady(c) => self.image_ready(ctx, pod, c),
+            KubeletStep::ContainerStarted(c) => self.container_started(ctx, pod, c),
+            KubeletStep::InitContainerDone(c) => self.init_container_done(ctx, pod, c),
+            KubeletStep::ProbeResult(c) => self.probe_result(ctx, pod, c),
+            KubeletStep::Hook(c) => self.hook_step(ctx, network, pod, c),
+            KubeletStep::HookDeadline(c) => self.hook_deadline(ctx, network, pod, c),
+            KubeletStep::StopSignal(c) => self.stop_signal(ctx, network, pod, c),
+            KubeletStep::Kill(c) => self.kill(ctx, pod, c),
+            KubeletStep::ContainerStopped(c) => self.container_stopped(ctx, pod, c),
+            KubeletStep::SandboxStopped => self.sandbox_stopped(ctx, network, pod),
+            KubeletStep::TerminalStatus => self.terminal_status(ctx, pod),
+            KubeletStep::PatchStatus => self.patch_status(ctx, pod),
+            KubeletStep::CleanedUp => self.cleaned_up(ctx, pod),
+        }
+    }
+
+    /// Does what an event of a container's process asks for.
+    pub fn app_step(&mut self, ctx: &mut Context<'_>, network: &mut Network<'_>, pod: PodId, c: u8, step: AppStep) {
+        if self.is_off(pod) {
+            return;
+        }
+        match step {
+            AppStep::Listening => self.app_listens(ctx, network, pod, c),
+            AppStep::React(signal) => self.app_reacts(ctx, network, pod, c, signal),
+            AppStep::CloseListener => self.app_closes_listener(ctx, network, pod, c),
+            AppStep::Exit => self.app_exits(ctx, network, pod, c, 0),
+        }
+    }
+
+    fn is_off(&self, pod: PodId) -> bool {
+        self.runtime(pod).is_none_or(|p| self.nodes[p.node.index()].off)
+    }
+
+    pub(super) fn runtime(&self, pod: PodId) -> Option<&PodRuntime> {
+        self.pods.get(pod.index())?.as_ref()
+    }
+
+    /// The pod, which an event proves to be on a node.
+    pub(super) fn pod(&mut self, pod: PodId) -> &mut PodRuntime {
+        self.pods[pod.index()].as_mut().expect("an event of a pod that is on a node")
+    }
+
+    pub(super) fn container(&mut self, pod: PodId, c: u8) -> &mut ContainerRuntime {
+        &mut self.pod(pod).containers[usize::from(c)]
+    }
+
+    /// A draw of a hop for this pod; each one is a new occasion.
+    pub(super) fn latency(&mut self, ctx: &Context<'_>, hop: Hop, pod: PodId) -> Duration {
+        let runtime = self.pod(pod);
+        runtime.draws += 1;
+        ctx.latency(hop, runtime.luck, runtime.draws)
+    }
+
+    /// Lets the next thing happen to a pod after `delay`.
+    pub(super) fn after(ctx: &mut Context<'_>, delay: Duration, pod: PodId, step: KubeletStep) -> Timer {
+        ctx.schedule(delay, Event::Kubelet(pod, step))
+    }
+
+    fn wake_after_reaction(&mut self, ctx: &mut Context<'_>, pod: PodId) {
+        let delay = self.latency(ctx, Hop::KubeletSync, pod);
+        Self::after(ctx, delay, pod, KubeletStep::Update);
+    }
+
+    fn insert(&mut self, ctx: &Context<'_>, pod: PodId, node: NodeId) {
+        if self.pods.len() <= pod.index() {
+            self.pods.resize(pod.index() + 1, None);
+        }
+        let container = |_: &Container| ContainerRuntime {
+            started_at: None,
+            process: Process::NotStarted,
+            probe: ProbeState::default(),
+            kill: Kill::default(),
+            pending: None,
+            winding_down: None,
+        };
+        self.pods[pod.index()] = Some(PodRuntime {
+            node,
+            luck: ctx.pod_luck(pod),
+            draws: 0,
+            worker: Worker::default(),
+            setup: Setup::Nothing,
+            containers: template(ctx, pod).containers.iter().map(container).collect(),
+            status: StatusState::default(),
+        });
+    }
+}
+
+/// The template of a pod, for as long as the setup is.
+pub(super) fn template<'c>(ctx: &'c Context<'_>, pod: PodId) -> &'c PodTemplate {
+    ctx.store.template_of(pod)
+}
+
+/// The Services that select a pod.
+pub(super) fn services_of(ctx: &Context<'_>, pod: PodId) -> Vec<crate::api::ServiceId> {
+    let version = ctx.store.pods.history(pod.index()).iter().rev().find_map(|v| v.value.as_ref());
+    version.map_or_else(Vec::new, |v| ctx.store.label_set(v.labels).services.clone())
+}
+
+/// `plegRelistPeriod`: the next relist begins 1 s after the end of the one before.
+pub(super) fn worker_period(relist_duration: Duration) -> Duration {
+    Duration::from_secs(1) + relist_duration
+}

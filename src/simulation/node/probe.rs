@@ -1,0 +1,198 @@
+//! Readiness and startup probes.
+//!
+//! Source: `pkg/kubelet/prober/prober_manager.go` UpdatePodStatus, `worker.go` run and doProbe,
+//! `results/results_manager.go` Set (v1.36). A probe that cannot change anything is not simulated: while a container is ready
+//! and listens, no event is spent on it.
+
+use crate::api::PodId;
+use crate::api::pod::Probe;
+use crate::engine::{Duration, Key, Time, Timer};
+use crate::simulation::context::Context;
+use crate::simulation::event::KubeletStep;
+use crate::simulation::latency::Hop;
+use crate::simulation::node::app::Process;
+use crate::simulation::node::kubelet::{Kubelets, template};
+use crate::simulation::node::worker::Work;
+
+/// How often the attempt that a sync provokes finds the container in the status manager's cache, which that same sync is
+/// about to fill: a race of two goroutines, estimated from recordings of 111 pod starts on a v1.36 cluster (see
+/// `docs/model.md`). If it loses, the attempt is not made.
+const POKE_FINDS_CONTAINER: f64 = 0.69;
+
+/// The probes of one container.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ProbeState {
+    /// The startup probe has succeeded, or there is none to wait for.
+    pub(super) started: bool,
+    /// The container is ready.
+    pub(super) ready: bool,
+    /// The ticker's origin: attempts come a whole number of periods after it.
+    ticker: Origin,
+    /// An attempt has been made and told of: the first one counts as a change of the result.
+    told: bool,
+    successes: u32,
+    pokes: u64,
+    next: Option<Timer>,
+}
+
+/// Where a ticker started from.
+#[derive(Clone, Copy, Debug)]
+enum Origin {
+    /// At this time.
+    At(Time),
+    /// Before the run began: ticks come this long after its start, and then every period.
+    Phase(Duration),
+}
+
+impl Default for Origin {
+    fn default() -> Self {
+        Self::Phase(Duration::ZERO)
+    }
+}
+
+impl Origin {
+    /// The first tick after `t`.
+    fn next_tick(self, t: Time, period: Duration) -> Time {
+        let origin = match self {
+            Self::At(at) => at,
+            Self::Phase(phase) => Time::ZERO + phase,
+        };
+        if t < origin {
+            return origin;
+        }
+        origin + period.mul(t.since(origin).as_nanos() / period.as_nanos().max(1) + 1)
+    }
+}
+
+impl ProbeState {
+    /// The state of a container that has been ready since before the run.
+    pub(super) fn ready_for_long(phase: Duration) -> Self {
+        Self { started: true, ready: true, ticker: Origin::Phase(phase), told: true, ..Self::default() }
+    }
+}
+
+impl Kubelets {
+    /// A sync looks at the running containers: those without a readiness probe are ready, the others' probes are asked to
+    /// try at once.
+    pub(super) fn poke_probes(&mut self, ctx: &mut Context<'_>, pod: PodId) {
+        let now = ctx.now();
+        for c in 0..u8::try_from(self.pod(pod).containers.len()).unwrap_or(u8::MAX) {
+            let spec = &template(ctx, pod).containers[usize::from(c)];
+            let (readiness, startup) = (spec.readiness, spec.startup);
+            let luck = self.pod(pod).luck;
+            let container = self.container(pod, c);
+            if container.probe.ready || matches!(container.process, Process::NotStarted | Process::Exited) {
+                continue;
+            }
+            if startup.is_none() {
+                container.probe.started = true;
+            }
+            if readiness.is_none() && container.probe.started {
+                container.probe.ready = true;
+                continue;
+            }
+            let first = container.probe.pokes == 0;
+            container.probe.pokes += 1;
+            container.probe.ticker = Origin::At(now);
+            let found =
+                ctx.random.unit(Key::new("probePoke").number(luck), container.probe.pokes) < POKE_FINDS_CONTAINER;
+            // later syncs find the container where the first one has put it
+            if found || !first {
+                self.attempt_at(ctx, pod, c, now);
+            } else {
+                self.attempt_at_next_tick(ctx, pod, c);
+            }
+        }
+    }
+
+    /// An attempt has its answer, or enough ticks have passed for the answer to change.
+    pub(super) fn probe_result(&mut self, ctx: &mut Context<'_>, pod: PodId, c: u8) {
+        let spec = &template(ctx, pod).containers[usize::from(c)];
+        let (readiness, startup) = (spec.readiness, spec.startup);
+        let now = ctx.now();
+        let container = self.container(pod, c);
+        container.probe.next = None;
+        let listens = container.process == Process::Serving;
+        let is_startup = !container.probe.started;
+        let Some(probe) = (if is_startup { startup } else { readiness }) else { return };
+        if container.probe.ready {
+            if !listens {
+                container.probe.ready = false;
+                container.probe.successes = 0;
+                self.result_changed(ctx, pod);
+            }
+            return;
+        }
+        let old_enough =
+            container.started_at.is_some_and(|at| now.since(at).as_secs() >= probe.initial_delay.as_secs());
+        let told = std::mem::replace(&mut container.probe.told, true);
+        if listens && old_enough {
+            container.probe.successes += 1;
+            let threshold = if is_startup { 1 } else { probe.success_threshold };
+            if container.probe.successes >= threshold {
+                container.probe.successes = 0;
+                if is_startup {
+                    container.probe.started = true;
+                    container.probe.ready = readiness.is_none();
+                } else {
+                    container.probe.ready = true;
+                }
+                return self.result_changed(ctx, pod);
+            }
+        } else {
+            container.probe.successes = 0;
+        }
+        if !told {
+            // the first answer of a new container counts as a change of the result, whatever it is
+            self.update(ctx, pod);
+        }
+        self.attempt_at_next_tick(ctx, pod, c);
+    }
+
+    /// The process no longer listens: from the next tick on its readiness probe fails, `failureThreshold` times.
+    pub(super) fn probe_will_fail(&mut self, ctx: &mut Context<'_>, pod: PodId, c: u8) {
+        let Some(probe) = template(ctx, pod).containers[usize::from(c)].readiness else { return };
+        let now = ctx.now();
+        let container = self.container(pod, c);
+        if !container.probe.ready {
+            return;
+        }
+        let first = container.probe.ticker.next_tick(now, probe.period);
+        let last = first + probe.period.mul(u64::from(probe.failure_threshold.max(1) - 1));
+        self.attempt_at(ctx, pod, c, last);
+    }
+
+    /// No probe of this container will be answered any more.
+    pub(super) fn stop_probes(&mut self, ctx: &mut Context<'_>, pod: PodId, c: u8) {
+        if let Some(timer) = self.container(pod, c).probe.next.take() {
+            ctx.cancel(timer);
+        }
+    }
+
+    fn attempt_at_next_tick(&mut self, ctx: &mut Context<'_>, pod: PodId, c: u8) {
+        let spec = &template(ctx, pod).containers[usize::from(c)];
+        let period = period_of(spec.readiness, spec.startup, self.container(pod, c).probe.started);
+        let at = self.container(pod, c).probe.ticker.next_tick(ctx.now(), period);
+        self.attempt_at(ctx, pod, c, at);
+    }
+
+    fn attempt_at(&mut self, ctx: &mut Context<'_>, pod: PodId, c: u8, at: Time) {
+        self.stop_probes(ctx, pod, c);
+        let answer = at + self.latency(ctx, Hop::ProbeLatency, pod);
+        let timer = Self::after(ctx, answer.since(ctx.now()), pod, KubeletStep::ProbeResult(c));
+        self.container(pod, c).probe.next = Some(timer);
+    }
+
+    /// A result has changed: the status says so at once, and the worker is asked for a sync (`syncLoopIteration`).
+    fn result_changed(&mut self, ctx: &mut Context<'_>, pod: PodId) {
+        self.refresh_status(ctx, pod);
+        if self.pod(pod).worker.stage == Work::Sync {
+            self.update(ctx, pod);
+        }
+    }
+}
+
+fn period_of(readiness: Option<Probe>, startup: Option<Probe>, started: bool) -> Duration {
+    let probe = if started { readiness } else { startup.or(readiness) };
+    probe.unwrap_or_default().period
+}

@@ -1,0 +1,215 @@
+//! The commands of kubectl that write one object: cordon, uncordon, scale, rollout restart, delete.
+//!
+//! Source: `k8s.io/kubectl/pkg/cmd/drain/drain.go` RunCordonOrUncordon, `pkg/cmd/scale/scale.go` RunScale,
+//! `pkg/cmd/rollout/rollout_restart.go` RunRestart, `pkg/cmd/delete/delete.go` DeleteResult, `pkg/cmd/wait/delete.go`
+//! IsDeleted (v1.36).
+
+use crate::api::{Kind, NodeId, PodId, Store};
+use crate::simulation::context::{Context, node_luck};
+use crate::simulation::event::KubectlStep;
+use crate::simulation::operator::messages;
+use crate::simulation::operator::shell::Shell;
+use crate::simulation::setup::ActionKind;
+use crate::simulation::write::{Write, WriteError};
+
+/// A process that runs one of these commands.
+#[derive(Clone, Debug)]
+pub struct Single {
+    what: ActionKind,
+    pod: Option<PodId>,
+    watching: bool,
+}
+
+/// The node of this name that exists now.
+#[must_use]
+pub fn live_node(store: &Store, name: &str) -> Option<NodeId> {
+    let is_named = |id: &NodeId| store.nodes.head(id.index()).is_some_and(|n| n.name == name);
+    (0..store.nodes.len()).map(NodeId::from).find(is_named)
+}
+
+impl Single {
+    /// A process that has not begun.
+    #[must_use]
+    pub const fn new(what: ActionKind) -> Self {
+        Self { what, pod: None, watching: false }
+    }
+
+    /// The pod for whose end a watch waits.
+    #[must_use]
+    pub fn watched(&self) -> Option<PodId> {
+        self.pod.filter(|_| self.watching)
+    }
+
+    /// Takes a step; the exit code if it was the last one.
+    pub fn step(&mut self, shell: &mut Shell<'_, '_>, step: KubectlStep) -> Option<i32> {
+        match step {
+            KubectlStep::Start => self.start(shell),
+            KubectlStep::Found(_) => self.found(shell),
+            KubectlStep::Looked(_) => self.looked(shell),
+            _ => None,
+        }
+    }
+
+    /// The write has been answered; the exit code if nothing is left to do.
+    pub fn written(&mut self, shell: &mut Shell<'_, '_>, result: Result<(), WriteError>) -> Option<i32> {
+        if let Err(error) = result {
+            return Some(self.refused(shell, error));
+        }
+        match &self.what {
+            ActionKind::Cordon(node) => shell.print(0, format!("node/{node} cordoned")),
+            ActionKind::Uncordon(node) => shell.print(0, format!("node/{node} uncordoned")),
+            ActionKind::Scale { deployment, .. } => {
+                let name = deployment_name(shell.ctx, *deployment);
+                shell.print(0, format!("deployment.apps/{name} scaled"));
+            }
+            ActionKind::RolloutRestart { deployment } => {
+                let name = deployment_name(shell.ctx, *deployment);
+                shell.print(0, format!("deployment.apps/{name} restarted"));
+            }
+            ActionKind::DeleteNode(node) => {
+                shell.print(0, format!("node \"{node}\" deleted"));
+                shell.read(node_luck(node), KubectlStep::Looked(0));
+                return None;
+            }
+            ActionKind::DeletePod { .. } => {
+                let pod = self.pod?;
+                let text = messages::pod_deleted(&shell.ctx.store.pod_meta[pod.index()], shell.ctx.version);
+                shell.print(0, text);
+                shell.read(shell.ctx.pod_luck(pod), KubectlStep::Looked(0));
+                return None;
+            }
+            _ => {}
+        }
+        Some(0)
+    }
+
+    /// `kubectl delete` needs not see the object before it deletes it, the others do.
+    fn start(&mut self, shell: &mut Shell<'_, '_>) -> Option<i32> {
+        match &self.what {
+            ActionKind::Cordon(node) | ActionKind::Uncordon(node) => {
+                shell.read(node_luck(node), KubectlStep::Found(0));
+                None
+            }
+            ActionKind::Scale { deployment, .. } | ActionKind::RolloutRestart { deployment } => {
+                shell.read(deployment_luck(shell.ctx, *deployment), KubectlStep::Found(0));
+                None
+            }
+            ActionKind::DeleteNode(name) => {
+                let Some(node) = live_node(&shell.ctx.store, name) else {
+                    return Some(self.refused(shell, WriteError::NotFound));
+                };
+                shell.write(Write::DeleteNode { node }, node_luck(name), KubectlStep::Answer(0));
+                None
+            }
+            ActionKind::DeletePod { namespace, name, grace_seconds } => {
+                self.pod = pod_to_delete(&shell.ctx.store, namespace, name);
+                let Some(pod) = self.pod else { return Some(self.refused(shell, WriteError::NotFound)) };
+                let grace_seconds = grace_of_delete(*grace_seconds);
+                let write = Write::DeletePod { pod, grace_seconds, unless_changed_since: None };
+                shell.write(write, shell.ctx.pod_luck(pod), KubectlStep::Answer(0));
+                None
+            }
+            _ => Some(0),
+        }
+    }
+
+    fn found(&mut self, shell: &mut Shell<'_, '_>) -> Option<i32> {
+        let store = &shell.ctx.store;
+        match &self.what {
+            ActionKind::Cordon(name) | ActionKind::Uncordon(name) => {
+                let unschedulable = matches!(self.what, ActionKind::Cordon(_));
+                let Some(node) = live_node(store, name) else {
+                    shell.print(0, messages::from_server(WriteError::NotFound, "nodes", name));
+                    return Some(1);
+                };
+                if store.nodes.head(node.index()).is_some_and(|n| n.unschedulable == unschedulable) {
+                    let state = if unschedulable { "cordoned" } else { "uncordoned" };
+                    shell.print(0, format!("node/{name} already {state}"));
+                    return Some(0);
+                }
+                shell.write(Write::Cordon { node, unschedulable }, node_luck(name), KubectlStep::Cordon(0));
+            }
+            ActionKind::Scale { deployment, replicas } => {
+                let (index, replicas) = (u32::try_from(*deployment).unwrap_or(u32::MAX), *replicas);
+                let luck = deployment_luck(shell.ctx, *deployment);
+                shell.write(Write::ScaleDeployment { deployment: index, replicas }, luck, KubectlStep::Answer(0));
+            }
+            ActionKind::RolloutRestart { deployment } => {
+                let Some(template) = store.deployments.head(*deployment).map(|d| d.template) else {
+                    return Some(self.refused(shell, WriteError::NotFound));
+                };
+                let index = u32::try_from(*deployment).unwrap_or(u32::MAX);
+                let luck = deployment_luck(shell.ctx, *deployment);
+                shell.write(Write::ChangeTemplate { deployment: index, template }, luck, KubectlStep::Answer(0));
+            }
+            _ => {}
+        }
+        None
+    }
+
+    /// `kubectl delete` ends when the object is gone. If a first look still finds it, a watch tells of its removal.
+    fn looked(&mut self, shell: &mut Shell<'_, '_>) -> Option<i32> {
+        match self.pod {
+            Some(pod) if shell.ctx.store.pods.head(pod.index()).is_some() => {
+                self.watching = true;
+                None
+            }
+            _ => Some(0),
+        }
+    }
+
+    /// The exit code is 0 if a cordon fails: kubectl only prints the error then.
+    fn refused(&self, shell: &mut Shell<'_, '_>, error: WriteError) -> i32 {
+        let (text, code) = match &self.what {
+            ActionKind::Cordon(name) | ActionKind::Uncordon(name) => {
+                let verb = if matches!(self.what, ActionKind::Cordon(_)) { "cordon" } else { "uncordon" };
+                let error = messages::write_refused(error, "nodes", name);
+                (format!("error: unable to {verb} node \"{name}\": {error}"), 0)
+            }
+            ActionKind::Scale { deployment, .. } => {
+                (messages::from_server(error, "deployments.apps", deployment_name(shell.ctx, *deployment)), 1)
+            }
+            ActionKind::RolloutRestart { deployment } => {
+                let error = messages::write_refused(error, "deployments.apps", deployment_name(shell.ctx, *deployment));
+                (format!("error: failed to patch: {error}"), 1)
+            }
+            ActionKind::DeleteNode(name) => (messages::from_server(error, "nodes", name), 1),
+            ActionKind::DeletePod { name, .. } => {
+                let found = self.pod.map(|pod| shell.ctx.store.pod_meta[pod.index()].name.as_str());
+                (messages::from_server(error, "pods", found.unwrap_or(name)), 1)
+            }
+            _ => return 0,
+        };
+        shell.print(0, text);
+        code
+    }
+}
+
+/// The pod of this name; else the first one created, of those that are not being deleted, whose name begins so.
+fn pod_to_delete(store: &Store, namespace: &str, name: &str) -> Option<PodId> {
+    let living = || {
+        let pods =
+            (0..store.pod_meta.len()).map(PodId::from).filter(|p| store.pod_meta[p.index()].namespace == namespace);
+        pods.filter_map(|p| Some((p, store.pods.head(p.index())?)))
+    };
+    let exact = living().find(|(pod, _)| store.pod_meta[pod.index()].name == name);
+    let begins = |pod: &PodId| store.pod_meta[pod.index()].name.starts_with(name);
+    exact.or_else(|| living().find(|(pod, head)| begins(pod) && head.deletion.is_none())).map(|(pod, _)| pod)
+}
+
+/// `--grace-period` as it is sent: kubectl takes 0 for 1 unless `--force` is given, and a negative one for none.
+const fn grace_of_delete(seconds: Option<i64>) -> Option<i64> {
+    match seconds {
+        Some(0) => Some(1),
+        Some(positive) if positive > 0 => Some(positive),
+        _ => None,
+    }
+}
+
+fn deployment_name<'a>(ctx: &Context<'a>, deployment: usize) -> &'a str {
+    ctx.setup.deployments.get(deployment).map_or("", |d| d.name.as_str())
+}
+
+fn deployment_luck(ctx: &Context<'_>, deployment: usize) -> u64 {
+    ctx.luck_of(Kind::Deployment, u32::try_from(deployment).unwrap_or(u32::MAX))
+}

@@ -1,0 +1,142 @@
+//! The outcome of a finished run.
+
+use crate::api::{PdbId, PodId, ServiceId, Store};
+use crate::engine::{Duration, Time};
+use crate::simulation::eviction::Evictions;
+use crate::simulation::outcome::{FailureKind, Outcome, PdbOutcome, PodOutcome, ServiceOutcome};
+use crate::simulation::world::World;
+
+/// Takes the world apart.
+pub(super) fn outcome(world: World<'_>, seed: u64, end: Time, events: u64) -> Outcome {
+    let World { mut ctx, network, evictions, kubectl, warnings, .. } = world;
+    let network = network.finish(end);
+    debug_assert_eq!(
+        network.requests.sent,
+        network.requests.ok + network.requests.ok_after_retry + network.requests.failed() + network.requests.unfinished,
+        "every request ends in exactly one outcome"
+    );
+    let store = &ctx.store;
+    let mut pods = Vec::with_capacity(store.pod_meta.len());
+    for (number, meta) in store.pod_meta.iter().enumerate() {
+        let id = PodId::from(number);
+        let times = ctx.observer.pod_mut(id);
+        if let Some(traffic) = network.pods.get(number) {
+            times.last_route_clean = traffic.last_route_clean;
+            times.failed_requests = traffic.failed;
+        }
+        let times = *times;
+        let last = store.pods.history(number).iter().rev().find_map(|v| v.value.as_ref());
+        let node = last.and_then(|p| p.node).map(|n| store.node_name(n).to_string());
+        let services = last.map_or_else(Vec::new, |p| store.label_set(p.labels).services.clone());
+        let slack_nanos = match (times.listener_closed_at, times.last_route_clean) {
+            (Some(closed), Some((clean, _))) if times.deleted_at.is_some() => Some(difference(closed, clean)),
+            _ => None,
+        };
+        pods.push(PodOutcome {
+            id,
+            namespace: meta.namespace.clone(),
+            name: meta.name.clone(),
+            node,
+            services,
+            containers: store.templates[meta.template.index()].containers.iter().map(|c| c.name.clone()).collect(),
+            created_at: meta.created_at,
+            times,
+            slack_nanos,
+        });
+    }
+    let services = (0..store.services.len())
+        .map(ServiceId::from)
+        .map(|id| {
+            let mut requests = network.services.get(id.index()).cloned().unwrap_or_default();
+            for kind in FailureKind::ALL {
+                requests.failed_by.entry(kind).or_default();
+            }
+            let (ready_endpoints, zero_endpoints) = ready_endpoints(store, id, end);
+            ServiceOutcome {
+                id,
+                name: store.services[id.index()].full_name(),
+                requests,
+                min_ready_endpoints: ready_endpoints.iter().map(|(_, n)| *n).min().unwrap_or(0),
+                zero_endpoints,
+                ready_endpoints,
+            }
+        })
+        .collect();
+    let mut digest = ctx.observer.digest;
+    for number in [network.requests.sent, network.requests.ok, network.requests.unfinished] {
+        digest.number(number);
+    }
+    for (kind, count) in &network.requests.failed_by {
+        digest.number(*kind as u64);
+        digest.number(*count);
+    }
+    let mut requests = network.requests;
+    for kind in FailureKind::ALL {
+        requests.failed_by.entry(kind).or_default();
+    }
+    Outcome {
+        seed,
+        end,
+        digest: digest.hex(),
+        events,
+        requests,
+        services,
+        drains: kubectl.outcomes(end),
+        pods,
+        pdbs: (0..store.pdb_specs.len()).map(PdbId::from).map(|id| pdb(store, &evictions, id)).collect(),
+        failures: network.failures,
+        node_names: (0..store.nodes.len()).map(|n| store.node_name(crate::api::NodeId::from(n)).to_string()).collect(),
+        replica_set_names: (0..store.replica_sets.len())
+            .map(|n| store.replica_sets.head(n).map_or_else(String::new, |rs| rs.name.clone()))
+            .collect(),
+        traffic_names: ctx.setup.traffic.iter().map(|t| t.name.clone()).collect(),
+        trace: ctx.observer.trace,
+        warnings,
+    }
+}
+
+/// `a - b` in nanoseconds.
+fn difference(a: Time, b: Time) -> i64 {
+    let nanos = |t: Time| i64::try_from(t.as_nanos()).unwrap_or(i64::MAX);
+    nanos(a) - nanos(b)
+}
+
+/// The number of ready endpoints over time, and how long it was zero.
+fn ready_endpoints(store: &Store, id: ServiceId, end: Time) -> (Vec<(Time, u32)>, Duration) {
+    let mut steps: Vec<(Time, u32)> = Vec::new();
+    for version in store.endpoints.history(id.index()) {
+        let ready = version.value.as_ref().map_or(0, crate::api::Endpoints::ready_count);
+        if steps.last().is_none_or(|(_, last)| *last != ready) {
+            steps.push((version.time, ready));
+        }
+    }
+    let ends = steps.iter().skip(1).map(|(time, _)| *time).chain([end]);
+    let zero = steps.iter().zip(ends).filter(|((_, ready), _)| *ready == 0);
+    let zero = zero.map(|((from, _), to)| to.since(*from)).fold(Duration::ZERO, |sum, time| sum + time);
+    (steps, zero)
+}
+
+fn pdb(store: &Store, evictions: &Evictions, id: PdbId) -> PdbOutcome {
+    let tally = evictions.tally.get(id.index()).copied().unwrap_or_default();
+    // the first version is the budget as created, the second one the status of the steady state
+    let history: Vec<_> = store
+        .pdbs
+        .history(id.index())
+        .iter()
+        .skip(1)
+        .filter_map(|v| {
+            let status = &v.value.as_ref()?.status;
+            Some((v.time, status.disruptions_allowed, status.current_healthy, status.desired_healthy))
+        })
+        .collect();
+    let at_start = |pod: &&PodId| store.pod_meta[pod.index()].created_at == Time::ZERO;
+    PdbOutcome {
+        name: store.pdb_specs[id.index()].full_name(),
+        pods: u32::try_from(store.pods_of_pdb(id).iter().filter(at_start).count()).unwrap_or(u32::MAX),
+        denials: tally.denied,
+        admitted: tally.admitted,
+        desired_healthy: history.first().map_or(0, |h| h.3),
+        min_current_healthy: history.iter().map(|h| h.2).min().unwrap_or(0),
+        history,
+    }
+}

@@ -1,0 +1,277 @@
+//! One run: all components, the loop, and the dispatch: which event is whose.
+
+use crate::api::{Kind, NodeId, PodId, ReplicaSetId, Revision};
+use crate::engine::Time;
+use crate::simulation::context::{Context, Watches};
+use crate::simulation::control_plane::deployment::DeploymentController;
+use crate::simulation::control_plane::disruption::DisruptionController;
+use crate::simulation::control_plane::endpoint_slice::EndpointSliceController;
+use crate::simulation::control_plane::node_lifecycle::{NodeLifecycleController, taints_of};
+use crate::simulation::control_plane::node_loss::NodeLoss;
+use crate::simulation::control_plane::replica_set::ReplicaSetController;
+use crate::simulation::control_plane::scheduler::Scheduler;
+use crate::simulation::event::{Controller, Event, WatchId};
+use crate::simulation::eviction::{Answer, Evictions};
+use crate::simulation::network::Network;
+use crate::simulation::node::Kubelets;
+use crate::simulation::observe::What;
+use crate::simulation::operator::Kubectl;
+use crate::simulation::setup::{ActionKind, Setup, When};
+use crate::simulation::write::{Caller, PendingWrite, Write, WriteError};
+use crate::simulation::{apiserver, start, summary};
+
+/// Runs a scenario once.
+///
+/// Equal `setup` and `seed` give an equal outcome, whether or not the causal trace is kept.
+#[must_use]
+pub fn run(setup: &Setup, seed: u64, keep_trace: bool) -> crate::simulation::Outcome {
+    let mut world = World::new(setup, seed, keep_trace);
+    start::steady_state(&mut world);
+    let end = Time::ZERO + setup.duration;
+    let mut events = 0;
+    while let Some(event) = world.ctx.pop(end) {
+        events += 1;
+        world.handle(event);
+    }
+    summary::outcome(world, seed, end, events)
+}
+
+/// Everything that lives during a run.
+pub(super) struct World<'a> {
+    pub(super) ctx: Context<'a>,
+    pub(super) disruption: DisruptionController,
+    pub(super) endpoint_slice: EndpointSliceController,
+    pub(super) deployment: DeploymentController,
+    pub(super) replica_set: ReplicaSetController,
+    pub(super) node_lifecycle: NodeLifecycleController,
+    pub(super) node_loss: NodeLoss,
+    pub(super) scheduler: Scheduler,
+    pub(super) kubelets: Kubelets,
+    pub(super) network: Network<'a>,
+    pub(super) evictions: Evictions,
+    pub(super) kubectl: Kubectl,
+    pub(super) warnings: Vec<String>,
+    /// Actions that wait for a node to become Ready.
+    joining: Vec<(NodeId, u32)>,
+}
+
+impl<'a> World<'a> {
+    fn new(setup: &'a Setup, seed: u64, keep_trace: bool) -> Self {
+        let ctx = Context::new(setup, seed, keep_trace);
+        let network = Network::new(setup, ctx.random);
+        Self {
+            ctx,
+            disruption: DisruptionController::default(),
+            endpoint_slice: EndpointSliceController::new(setup.services.len()),
+            deployment: DeploymentController::new(),
+            replica_set: ReplicaSetController::new(),
+            node_lifecycle: NodeLifecycleController::default(),
+            node_loss: NodeLoss::default(),
+            scheduler: Scheduler::new(),
+            kubelets: Kubelets::default(),
+            network,
+            evictions: Evictions::default(),
+            kubectl: Kubectl::new(),
+            warnings: Vec::new(),
+            joining: Vec::new(),
+        }
+    }
+
+    /// One event, one arm.
+    fn handle(&mut self, event: Event) {
+        let ctx = &mut self.ctx;
+        match event {
+            Event::Action(action) => self.begin_action(action),
+            Event::NodeReady(node) => self.node_ready(node),
+            Event::Deliver(watch, kind, index, revision) => self.deliver(watch, kind, index, Revision(revision)),
+            Event::Commit(write) => {
+                let PendingWrite { write, caller } = ctx.take_write(write);
+                let removed = match write {
+                    Write::RemovePod { pod } | Write::DeletePod { pod, .. } => Some(pod),
+                    _ => None,
+                };
+                let result = apiserver::commit(ctx, &mut self.network, write);
+                if let Some(pod) = removed.filter(|pod| ctx.store.pods.head(pod.index()).is_none()) {
+                    self.kubectl.pod_removed(ctx, pod);
+                }
+                self.answer(caller, result);
+            }
+            Event::Eviction(call) => {
+                let answer = self.evictions.step(ctx, call);
+                self.answer_eviction(answer);
+            }
+            Event::Sync(Controller::Disruption, key) => self.disruption.sync(ctx, key),
+            Event::Sync(Controller::EndpointSlice, key) => self.endpoint_slice.sync(ctx, key),
+            Event::Sync(Controller::Deployment, key) => self.deployment.sync(ctx, key),
+            Event::Sync(Controller::ReplicaSet, key) => self.replica_set.sync(ctx, key),
+            Event::Sync(Controller::NodeLifecycle, key) => self.node_lifecycle.sync(ctx, key),
+            Event::Requeue(Controller::Disruption, key) => self.disruption.requeue(ctx, key),
+            Event::Requeue(Controller::EndpointSlice, key) => self.endpoint_slice.requeue(ctx, key),
+            Event::Requeue(Controller::Deployment, key) => self.deployment.requeue(ctx, key),
+            Event::Requeue(Controller::ReplicaSet, key) => self.replica_set.requeue(ctx, key),
+            Event::Requeue(Controller::NodeLifecycle, key) => self.node_lifecycle.requeue(ctx, key),
+            Event::Schedule => self.scheduler.schedule(ctx),
+            Event::ScheduleRetry(pod) => self.scheduler.retry(ctx, pod),
+            Event::NodeLoss(step) => self.node_loss.step(ctx, step),
+            Event::Kubelet(pod, step) => self.kubelets.step(ctx, &mut self.network, pod, step),
+            Event::App(pod, container, step) => self.kubelets.app_step(ctx, &mut self.network, pod, container, step),
+            Event::Kubectl(process, step) => {
+                self.kubectl.step(ctx, process, step);
+                self.after_kubectl();
+            }
+        }
+    }
+
+    /// A watch has delivered one version of one object: whoever shares that watch looks at it, in the order of the code.
+    fn deliver(&mut self, watch: WatchId, kind: Kind, index: u32, revision: Revision) {
+        let ctx = &mut self.ctx;
+        ctx.watches.deliver(watch, kind, revision);
+        let cause = ctx.cause;
+        let at = index as usize;
+        match (watch, kind) {
+            (Watches::CONTROLLER_MANAGER, Kind::Pod) => {
+                let (old, new) =
+                    (ctx.store.pods.before(at, revision).copied(), ctx.store.pods.at(at, revision).copied());
+                self.endpoint_slice.on_pod(ctx, old, new);
+                ctx.cause = cause;
+                self.disruption.on_pod(ctx, old, new);
+                ctx.cause = cause;
+                self.replica_set.on_pod(ctx, PodId(index), old, new);
+                ctx.cause = cause;
+                self.deployment.on_pod(ctx, PodId(index), old, new);
+            }
+            (Watches::CONTROLLER_MANAGER, Kind::Node) => {
+                self.node_lifecycle.on_node(ctx, NodeId(index));
+                ctx.cause = cause;
+                self.node_loss.on_node(ctx, NodeId(index));
+            }
+            (Watches::CONTROLLER_MANAGER, Kind::Pdb) => self.disruption.on_pdb(ctx, crate::api::PdbId(index)),
+            (Watches::CONTROLLER_MANAGER, Kind::Endpoints) => {}
+            (Watches::CONTROLLER_MANAGER, Kind::ReplicaSet) => {
+                self.replica_set.on_replica_set(ctx, ReplicaSetId(index));
+                ctx.cause = cause;
+                self.deployment.on_replica_set(ctx, ReplicaSetId(index));
+            }
+            (Watches::CONTROLLER_MANAGER, Kind::Deployment) => {
+                self.deployment.on_deployment(ctx, crate::api::DeploymentId(index));
+            }
+            (Watches::SCHEDULER, Kind::Pod) => {
+                let (old, new) =
+                    (ctx.store.pods.before(at, revision).copied(), ctx.store.pods.at(at, revision).copied());
+                self.scheduler.on_pod(ctx, PodId(index), old, new);
+            }
+            (Watches::SCHEDULER, Kind::Node) => self.scheduler.on_node(ctx, NodeId(index)),
+            (kubelet, Kind::Pod) => {
+                let was_deleted = ctx.store.pods.before(at, revision).is_some_and(|p| p.deletion.is_some());
+                if let Some(node) = Watches::node_of(kubelet) {
+                    self.kubelets.on_pod(ctx, PodId(index), node, was_deleted);
+                }
+            }
+            _ => {}
+        }
+        ctx.cause = cause;
+    }
+
+    /// The answer of a write goes to whoever waits for it.
+    fn answer(&mut self, caller: Caller, result: Result<(), WriteError>) {
+        let ctx = &mut self.ctx;
+        match caller {
+            Caller::Nobody => {}
+            Caller::Controller(Controller::Disruption, key) => self.disruption.written(ctx, key, result),
+            Caller::Controller(Controller::EndpointSlice, key) => self.endpoint_slice.written(ctx, key, result),
+            Caller::Controller(Controller::Deployment, key) => self.deployment.written(ctx, key, result),
+            Caller::Controller(Controller::ReplicaSet, key) => self.replica_set.written(ctx, key, result),
+            Caller::Controller(Controller::NodeLifecycle, key) => self.node_lifecycle.written(ctx, key, result),
+            Caller::Scheduler(pod) => self.scheduler.written(ctx, pod, result),
+            Caller::Kubelet(pod) => self.kubelets.written(ctx, pod, result),
+            Caller::Kubectl(process, step) => {
+                self.kubectl.written(ctx, process, step, result);
+                self.after_kubectl();
+            }
+            Caller::Eviction(call) => {
+                let answer = self.evictions.written(ctx, call, result);
+                self.answer_eviction(answer);
+            }
+        }
+    }
+
+    fn answer_eviction(&mut self, answer: Option<Answer>) {
+        let Some(Answer { request, result }) = answer else { return };
+        self.kubectl.eviction_answered(&mut self.ctx, request.kubectl, request.slot, result);
+        self.after_kubectl();
+    }
+
+    /// Sends the evictions that kubectl has asked for, and begins the actions that have waited for a process to end.
+    fn after_kubectl(&mut self) {
+        for request in std::mem::take(&mut self.kubectl.requests) {
+            self.evictions.send(&mut self.ctx, request);
+        }
+        for action in self.kubectl.take_finished() {
+            self.action_done(action);
+        }
+    }
+
+    fn action_done(&mut self, action: u32) {
+        for (number, waiting) in self.ctx.setup.actions.iter().enumerate() {
+            if let When::After(first, wait) = waiting.when
+                && first == action as usize
+            {
+                let number = u32::try_from(number).unwrap_or(u32::MAX);
+                self.ctx.schedule(wait, Event::Action(number));
+            }
+        }
+    }
+
+    fn begin_action(&mut self, action: u32) {
+        let ctx = &mut self.ctx;
+        ctx.note(What::ActionStarted { action });
+        match &ctx.setup.actions[action as usize].what {
+            ActionKind::AddNode { node, ready_after } => {
+                let mut node = node.clone();
+                node.ready = false;
+                node.taints = taints_of(&node);
+                let now = ctx.now();
+                let id = ctx.store.create_node(now, node);
+                self.kubelets.add_node(ctx, id);
+                ctx.note(What::NodeAdded { node: id });
+                ctx.publish(Kind::Node, id.0);
+                ctx.schedule(*ready_after, Event::NodeReady(id));
+                self.joining.push((id, action));
+            }
+            ActionKind::ShutOff(name) => {
+                if let Some(node) = ctx.store.node_by_name(name) {
+                    self.network.node_off(ctx.now(), node);
+                    self.kubelets.node_off(ctx, &mut self.network, node);
+                    self.node_loss.node_silent(ctx, node);
+                } else {
+                    self.warnings.push(format!("{name} could not be shut off: there is no such node at {}", ctx.now()));
+                }
+                ctx.note(What::ActionDone { action });
+                self.action_done(action);
+            }
+            _ => {
+                self.kubectl.start(ctx, action);
+                self.after_kubectl();
+            }
+        }
+    }
+
+    /// A node that has joined is Ready: its kube-proxy runs, and pods may come.
+    fn node_ready(&mut self, id: NodeId) {
+        let ctx = &mut self.ctx;
+        let Some(node) = ctx.store.nodes.head(id.index()) else { return };
+        let mut node = node.clone();
+        node.ready = true;
+        node.taints = taints_of(&node);
+        let (now, name) = (ctx.now(), node.name.clone());
+        ctx.store.put_node(now, id, Some(node));
+        ctx.note(What::NodeReady { node: id });
+        ctx.publish(Kind::Node, id.0);
+        self.network.add_node(now, id, &name);
+        let done: Vec<_> = self.joining.iter().filter(|(node, _)| *node == id).map(|(_, action)| *action).collect();
+        for action in done {
+            self.ctx.note(What::ActionDone { action });
+            self.action_done(action);
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The program as a user meets it: what it writes where, and with which exit code it ends.
+
+use assert_cmd::Command;
+
+fn drainsim(args: &[&str]) -> std::process::Output {
+    Command::cargo_bin("drainsim").unwrap().args(args).env_remove("NO_COLOR").output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// Wrong usage: exit code 2, nothing on stdout, and a message that says this.
+#[track_caller]
+fn refused(args: &[&str], message: &str) {
+    let output = drainsim(args);
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{args:?}: {error}");
+    assert_eq!(text(&output.stdout), "", "{args:?}");
+    assert!(error.contains(message), "{args:?}: {error}");
+}
+
+/// Exit code 0 and nothing on stderr; what was printed.
+#[track_caller]
+fn printed(args: &[&str]) -> String {
+    let output = drainsim(args);
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()), "{args:?}");
+    text(&output.stdout)
+}
+
+#[test]
+fn wrong_usage_ends_with_two_and_an_empty_stdout() {
+    refused(&[], "Usage: drainsim");
+    refused(&["rum"], "unrecognized subcommand 'rum'");
+    refused(&["run"], "required arguments were not provided");
+    refused(&["run", "x.yaml", "--seed", "one"], "--seed");
+    refused(&["run", "x.yaml", "--runs", "0"], "0 is not in 1..=10000000");
+    refused(&["run", "x.yaml", "--jobs", "2"], "--runs <N>");
+    refused(&["run", "x.yaml", "-o", "xml"], "invalid value 'xml'");
+    refused(&["run", "-", "-"], "only once");
+    refused(&["explain", "x.yaml", "--request", "1", "--pod", "x"], "cannot be used with");
+    refused(&["scenarios", "show", "no-such-scenario"], "no-such-scenario");
+    refused(&["scenarios", "run", "no-such-scenario"], "no-such-scenario");
+    refused(&["completions", "tcsh"], "invalid value 'tcsh'");
+    refused(&["schema", "everything"], "invalid value 'everything'");
+}
+
+#[test]
+fn bad_input_ends_with_two_and_an_empty_stdout() {
+    refused(&["run", "/no/such/scenario.yaml"], "/no/such/scenario.yaml");
+    refused(&["run", "-f", "/no/such/scenario.yaml", "-o", "json"], "/no/such/scenario.yaml");
+    refused(&["run", "/no/such/scenario.yaml", "--runs", "10"], "/no/such/scenario.yaml");
+    refused(&["explain", "/no/such/scenario.yaml"], "/no/such/scenario.yaml");
+    refused(&["run", "-"], "input");
+}
+
+#[test]
+fn binary_input_is_refused_not_crashed_on() {
+    let output =
+        Command::cargo_bin("drainsim").unwrap().args(["run", "-"]).write_stdin(vec![0xff, 0xfe, 0]).output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(2), String::new()));
+    assert!(text(&output.stderr).contains("standard input"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn help_and_version_go_to_stdout() {
+    assert!(printed(&["--help"]).contains("Exit codes: 0 fine, 1 an expectation failed, 2 wrong usage or bad input."));
+    assert_eq!(printed(&["--version"]), format!("drainsim {}\n", env!("CARGO_PKG_VERSION")));
+    for command in ["run", "explain", "scenarios", "schema", "completions"] {
+        let help = printed(&[command, "--help"]);
+        assert!(help.contains("Usage: drainsim"), "{help}");
+        assert!(!help.contains('\u{1b}'), "no colour in a pipe");
+    }
+}
+
+#[test]
+fn every_shell_has_completions() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = printed(&["completions", shell]);
+        assert!(script.contains("drainsim") && script.contains("explain"), "{shell}");
+    }
+}
+
+#[test]
+fn schemas_are_json_schemas() {
+    for what in ["scenario", "result", "result-set"] {
+        let schema: serde_json::Value = serde_json::from_str(&printed(&["schema", what])).unwrap();
+        jsonschema::meta::validate(&schema).unwrap_or_else(|e| panic!("{what}: {e}"));
+    }
+    assert_eq!(printed(&["schema"]), printed(&["schema", "scenario"]));
+    assert!(printed(&["schema", "expectations"]).contains("minReadyEndpoints"));
+}
+
+#[test]
+fn what_is_listed_can_be_shown() {
+    let list = printed(&["scenarios", "list"]);
+    assert!(!list.contains('\u{1b}'), "no colour in a pipe");
+    for name in list.lines().filter(|line| !line.starts_with(' ')).filter_map(|line| line.split_whitespace().next()) {
+        assert!(printed(&["scenarios", "show", name]).contains("kind: Scenario"), "{name}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_closed_pipe_is_quiet() {
+    use std::process::{Command, Stdio};
+    let mut child = Command::new(assert_cmd::cargo::cargo_bin("drainsim"))
+        .args(["completions", "bash"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
+}
