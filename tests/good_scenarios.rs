@@ -107,7 +107,7 @@ fn every_field_arrives() {
     let setup = &scenario.setup;
     assert_eq!((scenario.name.as_str(), scenario.seed, setup.version), ("everything", Some(7), Version::minor(33)));
     assert_eq!(scenario.labels["row"], "M0");
-    assert_eq!(scenario.expectations[0].expectation.text(), "failedRequests == 0");
+    assert_eq!(scenario.expectations[0].span.text(), "\"failedRequests == 0\"");
     assert_eq!(scenario.warnings, []);
 
     let names: Vec<_> = setup.nodes.iter().map(|n| n.node.name.as_str()).collect();
