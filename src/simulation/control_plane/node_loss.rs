@@ -98,7 +98,7 @@ impl NodeLoss {
         }
         let wait = self.tainting_free_at.since(ctx.now());
         self.tainting_free_at = self.tainting_free_at.max(ctx.now()) + TAINTING_INTERVAL;
-        // NoSchedule comes at once and NoExecute when its turn has come; the model writes both when NoExecute does
+        // Ready=Unknown and NoSchedule come at once, NoExecute when its turn has come; the model writes all when NoExecute does
         self.submit(ctx, Write::MarkNodeUnreachable { node }, wait);
         let pods: Vec<_> = ctx.store.pods_on(node).to_vec();
         for (number, pod) in pods.into_iter().enumerate() {

@@ -285,7 +285,7 @@ pub(super) fn services_of(ctx: &Context<'_>, pod: PodId) -> Vec<crate::api::Serv
     version.map_or_else(Vec::new, |v| ctx.store.label_set(v.labels).services.clone())
 }
 
-/// `plegRelistPeriod`: the next relist begins 1 s after the end of the one before.
+/// `genericPlegRelistPeriod`: the next relist begins 1 s after the end of the one before.
 pub(super) fn worker_period(relist_duration: Duration) -> Duration {
     Duration::from_secs(1) + relist_duration
 }
