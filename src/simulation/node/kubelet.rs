@@ -53,6 +53,8 @@ pub(super) struct PodRuntime {
     /// Tells the draws for this pod apart.
     pub(super) draws: u64,
     pub(super) worker: Worker,
+    /// When its first sync began: the tickers of its startup probes start there.
+    pub(super) first_sync: Time,
     pub(super) setup: Setup,
     pub(super) containers: Vec<ContainerRuntime>,
     pub(super) status: StatusState,
@@ -267,6 +269,7 @@ impl Kubelets {
             luck: ctx.pod_luck(pod),
             draws: 0,
             worker: Worker::default(),
+            first_sync: Time::ZERO,
             setup: Setup::Nothing,
             containers: template(ctx, pod).containers.iter().map(container).collect(),
             status: StatusState::default(),
