@@ -1,5 +1,6 @@
 //! From a text to an [`Expectation`], or to an error that helps.
 
+use crate::scenario::suggest;
 use std::ops::Range;
 
 use super::metric::{Collection, Metric, ValueKind, metrics};
@@ -239,29 +240,7 @@ fn list(words: &[&str]) -> String {
     }
 }
 
-/// The candidate that is fewest letters away, if that is at most a third of them; letter case costs nothing extra.
+/// The candidate that was probably meant.
 pub(crate) fn nearest(text: &str, candidates: &[&str]) -> Option<String> {
-    let lower = text.to_lowercase();
-    let distance = |c: &&str| edits(&lower, &c.to_lowercase());
-    let best = candidates.iter().min_by_key(|c| distance(c))?;
-    (distance(best) <= best.chars().count().max(3) / 3).then(|| (*best).to_string())
-}
-
-/// Insertions, deletions, replacements and swaps of neighbours between two texts ("optimal string alignment").
-fn edits(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut before: Vec<usize> = Vec::new();
-    let mut above: Vec<usize> = (0..=b.len()).collect();
-    for i in 1..=a.len() {
-        let mut row = vec![i; b.len() + 1];
-        for j in 1..=b.len() {
-            let replaced = above[j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            row[j] = replaced.min(above[j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                row[j] = row[j].min(before[j - 2] + 1);
-            }
-        }
-        before = std::mem::replace(&mut above, row);
-    }
-    above[b.len()]
+    suggest::nearest(text, candidates.iter().copied()).map(str::to_string)
 }
