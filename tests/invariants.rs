@@ -34,6 +34,7 @@ proptest! {
         the_grace_clock_holds(&setup, &outcome);
         objects_outlive_their_containers(&setup, &outcome);
         budgets_hold_when_only_evictions_disrupt(&setup, &outcome);
+        evictions_are_admitted_only_with_a_budget(&outcome);
     }
 
     #[test]
@@ -45,6 +46,65 @@ proptest! {
         prop_assert_eq!(format!("{untraced:?}"), format!("{again:?}"));
         prop_assert_eq!(format!("{:?}", traced.pods), format!("{:?}", untraced.pods));
         prop_assert_eq!(format!("{:?}", traced.failures), format!("{:?}", untraced.failures));
+    }
+}
+
+/// The order of things that do not know of each other is nobody's luck: streams of requests keep theirs when they change
+/// places, and when one of them is gone.
+#[test]
+fn independent_inputs_can_change_places() {
+    let workload = |rate: f64| Workload {
+        replicas: 2,
+        grace: 10,
+        hook: None,
+        probe: true,
+        app: App {
+            profile: "x".into(),
+            startup: Distribution::Constant(Duration::from_millis(300)),
+            service_time: Distribution::log_normal(Duration::from_millis(30), Duration::from_secs(1)).unwrap(),
+            reaction: Distribution::Constant(Duration::from_millis(5)),
+            stop_signal: Signal::Term,
+            reactions: BTreeMap::from([(Signal::Term, Reaction::ExitNow)]),
+            keep_alive_timeout: None,
+        },
+        budget: None,
+        keep_alive: rate > 100.0,
+        rate,
+        containers: 1,
+    };
+    let actions = [(10_000, Deed::Drain(0, false, -1)), (30_000, Deed::Drain(1, false, -1))];
+    let setup = build(3, &[workload(150.0), workload(50.0)], &actions, 36, true);
+    let mut turned = setup.clone();
+    turned.traffic.reverse();
+    let mut fewer = setup.clone();
+    fewer.traffic.truncate(1);
+    for seed in 0..10 {
+        let outcomes = [run(&setup, seed, false), run(&turned, seed, false), run(&fewer, seed, false)];
+        let [requests, turned, fewer] = outcomes.each_ref().map(|o| [&o.services[0].requests, &o.services[1].requests]);
+        assert_eq!(requests, turned);
+        assert_eq!(requests[0], fewer[0]);
+    }
+}
+
+/// A budget gives what it has: its status falls by one with each admitted eviction, and never below nothing.
+fn evictions_are_admitted_only_with_a_budget(outcome: &Outcome) {
+    let mut allowed: BTreeMap<u32, (u32, u32)> = BTreeMap::new(); // (before the last write, after it)
+    for (number, pdb) in outcome.pdbs.iter().enumerate() {
+        let at_start = pdb.history.first().map_or(0, |h| h.1);
+        allowed.insert(u32::try_from(number).unwrap(), (at_start, at_start));
+    }
+    for entry in outcome.trace.entries() {
+        match entry.what {
+            What::PdbUpdated { pdb, allowed: now, .. } => {
+                let last = allowed.get_mut(&pdb.0).unwrap();
+                *last = (last.1, now);
+            }
+            What::EvictionAdmitted { pdb, .. } => {
+                let (before, after) = allowed[&pdb.0];
+                assert!(before >= 1 && after == before - 1, "{pdb:?}: {before} allowed before, {after} after");
+            }
+            _ => {}
+        }
     }
 }
 

@@ -138,7 +138,9 @@ pub fn cause(refusal: Refusal, name: &str, status: &PdbStatus, version: Version)
             format!("The disruption budget {name} is still being processed by the server.")
         }
         Refusal::NoBudget(_) => {
-            if version.eviction_tells_reason() && current > desired {
+            if version.eviction_tells_reason() && status.reason == DisruptionReason::SyncFailed {
+                format!("The disruption budget {name} does not allow evicting pods currently because it failed sync")
+            } else if version.eviction_tells_reason() && current > desired {
                 format!("The disruption budget {name} does not allow evicting pods currently")
             } else {
                 format!("The disruption budget {name} needs {desired} healthy pods and has {current} currently")

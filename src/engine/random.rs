@@ -26,8 +26,8 @@
 //! and conversely. This is a statistical generator, not a cryptographic one. The tests of this file check uniformity,
 //! avalanche and the independence of neighbours.
 
+use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// What a draw is for: a stable 64-bit hash of a path of texts and numbers.
 ///

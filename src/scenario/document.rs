@@ -55,21 +55,21 @@ pub fn unfold(node: Node, documents: &mut Vec<Document>, problems: &mut Diagnost
             continue;
         }
         let Some(mut document) = header(node, inherited, problems) else { continue };
-        let Some(item_kind) = document.kind.strip_suffix("List").filter(|_| document.node.get("items").is_some())
-        else {
+        let item_kind = document.kind.strip_suffix("List").map(str::to_string);
+        let (Some(item_kind), Value::Map(entries)) = (item_kind, &mut document.node.value) else {
+            documents.push(document);
+            continue;
+        };
+        let Some(items) = entries.iter_mut().find(|e| e.key == "items") else {
             documents.push(document);
             continue;
         };
         // `kind: List` holds whole objects; in a PodList the items do not say what they are.
-        let item = (!item_kind.is_empty()).then(|| (document.api_version.clone(), item_kind.to_string()));
-        if let Value::Map(entries) = &mut document.node.value {
-            if let Some(entry) = entries.iter_mut().find(|e| e.key == "items") {
-                if let Value::List(items) = std::mem::replace(&mut entry.node.value, Value::Null) {
-                    waiting.extend(items.into_iter().rev().map(|node| (node, item.clone())));
-                } else {
-                    problems.push(Diagnostic::error("`items` must be a list").at(&entry.key_span, ""));
-                }
-            }
+        let item = (!item_kind.is_empty()).then(|| (document.api_version.clone(), item_kind));
+        match std::mem::replace(&mut items.node.value, Value::Null) {
+            Value::List(items) => waiting.extend(items.into_iter().rev().map(|node| (node, item.clone()))),
+            Value::Null => {}
+            _ => problems.push(Diagnostic::error("`items` must be a list").at(&items.key_span, "")),
         }
     }
 }
@@ -158,7 +158,7 @@ mod tests {
         // As `kubectl cluster-info dump` writes it: the items have no kind of their own.
         let typed = r#"{"apiVersion": "v1", "kind": "PodList", "items": [{"metadata": {"name": "a"}}, {"metadata": {"name": "b"}}]}"#;
         assert_eq!(kinds(typed), (vec![pair("Pod", "a"), pair("Pod", "b")], 0));
-        assert_eq!(kinds(r#"{"apiVersion": "v1", "kind": "PodList", "items": null}"#).0, [pair("PodList", "")]);
+        assert_eq!(kinds(r#"{"apiVersion": "v1", "kind": "PodList", "items": null}"#), (vec![], 0));
     }
 
     #[test]

@@ -10,11 +10,13 @@ use crate::simulation::setup::ActionKind;
 
 /// Reads all expectations; whatever is wrong with them goes to `problems`.
 pub(super) fn read(lines: &[Spanned<String>], setup: &Setup, problems: &mut Diagnostics) -> Vec<SourcedExpectation> {
+    // After an error some of what is named may be missing only because of it.
+    let complete = !problems.has_errors();
     let mut read = Vec::new();
     for Spanned { value: text, span } in lines {
         match Expectation::parse(text) {
             Ok(expectation) => {
-                if let Some(problem) = unknown_name(&expectation, text, span, setup) {
+                if complete && let Some(problem) = unknown_name(&expectation, text, span, setup) {
                     problems.push(problem);
                 }
                 read.push(SourcedExpectation { expectation, span: span.clone() });

@@ -8,6 +8,7 @@ use crate::engine::{Distribution, Duration};
 use crate::scenario::diagnostic::{Diagnostic, Diagnostics};
 use crate::scenario::read::{MapOf, Read, record};
 use crate::scenario::source::Spanned;
+use crate::scenario::suggest::nearest;
 use crate::scenario::tree::{Entry, Node, Value};
 use crate::scenario::values::{
     ConnectionsEntry, HookSteps, KeepAliveTimeout, NodeRef, ProfileName, Quantity, Rate, ReactionEntry, Seconds,
@@ -33,7 +34,7 @@ record! {
         /// Name, description and labels.
         pub metadata: Metadata,
         /// The scenario itself.
-        pub spec: Spec,
+        pub spec: Spanned<Spec>,
     }
 }
 
@@ -151,7 +152,8 @@ record! {
         pub reaction: Option<Distribution>,
         /// The signal that stops the container: the image's STOPSIGNAL.
         pub stop_signal: Option<Signal>,
-        /// What each signal makes it do. PID 1 does not get a signal that is not listed.
+        /// What each signal makes it do, besides what the profile says. A signal of which nothing is said has no handler:
+        /// as PID 1 the process does not get it.
         #[schemars(default)]
         pub signals: MapOf<ReactionEntry>,
         /// How long the server keeps an idle connection open.
@@ -288,7 +290,8 @@ fn exactly_one_thing(schema: &mut schemars::Schema) {
 /// At least one node.
 fn check_drain(node: &Node, problems: &mut Diagnostics) -> bool {
     let nodes = node.get("nodes").map(Node::items).unwrap_or_default();
-    if node.get("node").is_none() && nodes.is_empty() {
+    let misspelt = node.entries().iter().any(|e| e.key != "node" && nearest(&e.key, ["node", "nodes"]).is_some());
+    if node.get("node").is_none() && nodes.is_empty() && !misspelt {
         problems.push(
             Diagnostic::error("`drain` does not say which node")
                 .at(&node.span, "in this drain")

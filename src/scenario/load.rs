@@ -84,12 +84,14 @@ impl Files for Memory {
     }
 
     fn is_directory(&self, path: &Path) -> bool {
+        let path = &normal(path);
         self.0.keys().any(|file| file != path && file.starts_with(path))
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<PathBuf>> {
+        let directory = normal(path);
         let below = |file: &PathBuf| {
-            let first = file.strip_prefix(path).ok()?.components().next()?;
+            let first = file.strip_prefix(&directory).ok()?.components().next()?;
             Some(path.join(first))
         };
         let mut entries: Vec<PathBuf> = self.0.keys().filter_map(below).collect();
@@ -229,7 +231,7 @@ impl Reader<'_> {
             match path {
                 Some(path) => {
                     let manifest = path.parent().unwrap_or_else(|| Path::new("")).join(manifest);
-                    self.path(&manifest, Some(&span));
+                    self.path(&normal(&manifest), Some(&span));
                 }
                 None => self.path(Path::new(&manifest), Some(&span)),
             }
@@ -341,7 +343,7 @@ mod tests {
         assert_eq!(problems, [] as [&str; 0]);
         assert_eq!(
             documents,
-            ["Scenario a/s.yaml", "Service a/web.yaml", "Service a/../b/x.json", "Service a/dir/default/pods.json"]
+            ["Scenario a/s.yaml", "Service a/web.yaml", "Service b/x.json", "Service a/dir/default/pods.json"]
         );
     }
 
@@ -356,7 +358,7 @@ mod tests {
     fn a_cycle_is_told_and_ends() {
         let (one, two) = (SCENARIO.replace("MANIFESTS", "b.yaml"), SCENARIO.replace("MANIFESTS", "./a.yaml"));
         let (_, problems) = read(&[("a.yaml", &one), ("b.yaml", &two)], "a.yaml");
-        assert_eq!(problems, ["`./a.yaml` includes itself"]);
+        assert_eq!(problems, ["`a.yaml` includes itself"]);
     }
 
     #[test]

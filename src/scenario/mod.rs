@@ -1,9 +1,9 @@
 //! From the files that a person writes to a [`Scenario`] that can be run.
 //!
-//! The way of a file: its text ([`source`]) becomes a tree with places ([`tree`]), documents are told apart
-//! ([`document`]), `--set` changes the tree ([`set`]), the scenario ([`file`]) and the Kubernetes objects
-//! ([`manifests`]) are read from it ([`read`]), and all of it together is checked and resolved ([`compile`]). Nothing
-//! stops at the first problem: a [`Diagnostics`] tells all of them, with places and suggestions.
+//! The way of a file: it is read ([`load`]), its text ([`source`]) becomes a tree with places (`tree`), documents are
+//! told apart (`document`), `--set` changes the tree (`set`), the scenario (`file`) and the Kubernetes objects
+//! (`manifests`) are read from it (`read`), and all of it together is checked and resolved (`compile`). Nothing stops at
+//! the first problem: a [`Diagnostics`] tells all of them, with places and suggestions.
 //!
 //! A [`Scenario`] that exists is runnable: nothing behind it parses or checks a string again.
 
@@ -12,11 +12,11 @@ pub mod diagnostic;
 mod document;
 pub mod expectation;
 mod expectations;
-pub mod file;
+mod file;
 pub mod hook_command;
-pub mod latency;
+mod latency;
 pub mod load;
-pub mod manifests;
+mod manifests;
 pub mod profiles;
 mod read;
 mod schema;

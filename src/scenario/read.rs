@@ -192,6 +192,12 @@ impl Read for Duration {
             Err(error) => {
                 let message = error.to_string();
                 let (head, tail) = message.split_once(": ").unwrap_or((&message, ""));
+                let head = match &error {
+                    ParseDurationError::UnknownUnit { unit, .. } => {
+                        format!("`{text}` is no duration: `{}` is no unit", unit.trim())
+                    }
+                    _ => head.to_string(),
+                };
                 let diagnostic = Diagnostic::error(head).at(&node.span, tail);
                 problems.push(match duration_help(text, &error) {
                     Some(help) => diagnostic.help(help),
@@ -229,19 +235,29 @@ impl Read for Version {
         match text.parse() {
             Ok(version) => Some(version),
             Err(error) => {
-                let message = error.to_string();
-                let (head, tail) = message.split_once("; ").unwrap_or((&message, ""));
-                problems.push(Diagnostic::error(head).at(&node.span, tail));
+                let problem = Diagnostic::error(error.to_string().split("; ").next().unwrap_or_default());
+                let problem = problem.at(
+                    &node.span,
+                    format!("expected a version from \"{}\" to \"{}\"", Version::OLDEST, Version::NEWEST),
+                );
+                // 1.3 may be what some tool made of 1.30.
+                let with_zero = format!("{text}0");
+                problems.push(match with_zero.parse::<Version>() {
+                    Ok(_) => problem.help(format!("write \"{with_zero}\" if that is meant, in quotes")),
+                    Err(_) => problem,
+                });
                 None
             }
         }
     }
 }
 
-/// A map that is read field by field; created by [`record!`].
+/// A map that is read field by field, as the types of `record!` are.
 pub struct Record<'a> {
     node: &'a Node,
     what: &'static str,
+    /// Fields that unknown keys were probably meant to be.
+    misspelt: Vec<String>,
 }
 
 impl<'a> Record<'a> {
@@ -258,10 +274,12 @@ impl<'a> Record<'a> {
             return None;
         };
         let names: Vec<String> = fields.iter().map(|f| camel(f)).collect();
+        let mut misspelt = Vec::new();
         for entry in entries.iter().filter(|e| !names.contains(&e.key)) {
+            misspelt.extend(suggest::nearest(&entry.key, names.iter().map(String::as_str)).map(str::to_string));
             problems.push(unknown_field(entry, what, names.iter().map(String::as_str)));
         }
-        Some(Self { node, what })
+        Some(Self { node, what, misspelt })
     }
 
     /// Reads one field.
@@ -270,7 +288,9 @@ impl<'a> Record<'a> {
         match self.node.entry(&name) {
             Some(entry) => T::read(&entry.node, problems),
             None => T::absent().or_else(|| {
-                problems.push(missing_field(&self.node.span, self.what, &name));
+                if !self.misspelt.contains(&name) {
+                    problems.push(missing_field(&self.node.span, self.what, &name));
+                }
                 None
             }),
         }

@@ -289,7 +289,7 @@ fn shown_span(value: &Value, span: Span) -> Span {
     // On one line the whole of `[…]` or `{…}` shows better than its bracket.
     let from = last.map_or(span.end, |last| last.end.max(span.end));
     let rest = &span.file.text[from..];
-    match rest.find(|c: char| c == closing || c == '\n') {
+    match rest.find([closing, '\n']) {
         Some(at) if rest[at..].starts_with(closing) && !span.file.text[span.start..from].contains('\n') => {
             Span::new(&span.file, span.start, from + at + 1)
         }

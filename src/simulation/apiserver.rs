@@ -44,11 +44,20 @@ pub fn commit(ctx: &mut Context<'_>, network: &mut Network<'_>, write: Write) ->
                 n.ready = false;
                 n.unreachable = true;
                 n.taints = taints_of(n);
-                let taint =
-                    Taint { key: TAINT_UNREACHABLE.to_string(), value: String::new(), effect: TaintEffect::NoExecute };
-                n.taints.push(taint);
             })?;
             ctx.note(What::NodeUnreachable { node });
+            ctx.publish(Kind::Node, node.0);
+            Ok(())
+        }
+        Write::TaintUnreachable { node } => {
+            update_node(ctx, node.0, |n| {
+                n.taints.push(Taint {
+                    key: TAINT_UNREACHABLE.to_string(),
+                    value: String::new(),
+                    effect: TaintEffect::NoExecute,
+                });
+            })?;
+            ctx.note(What::TaintsChanged { node });
             ctx.publish(Kind::Node, node.0);
             Ok(())
         }

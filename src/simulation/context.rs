@@ -108,7 +108,12 @@ impl<'a> Context<'a> {
     /// Sends a write to the apiserver: it commits after the request's way and the commit's time, and `caller` is told.
     /// `luck` and `index` identify it for keyed draws.
     pub fn submit(&mut self, write: Write, caller: Caller, luck: u64, index: u64) {
-        let way = self.latency(Hop::ApiRequest, luck, index) + self.latency(Hop::ApiWrite, luck, index);
+        self.submit_after_wait(Duration::ZERO, write, caller, luck, index);
+    }
+
+    /// As [`submit`](Self::submit), after the time that the client's rate limit makes the request wait.
+    pub fn submit_after_wait(&mut self, wait: Duration, write: Write, caller: Caller, luck: u64, index: u64) {
+        let way = wait + self.latency(Hop::ApiRequest, luck, index) + self.latency(Hop::ApiWrite, luck, index);
         self.submit_after(way, write, caller);
     }
 

@@ -1,5 +1,5 @@
 //! Everything that can happen, as small values: the table of contents of the simulation is the `match` over these in
-//! [`world`](super::world).
+//! `world.rs`.
 
 use crate::api::{Kind, NodeId, PodId};
 

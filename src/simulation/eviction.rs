@@ -66,6 +66,8 @@ struct Call {
     /// A number for the draws of this call.
     luck: u64,
     state: State,
+    /// When the pod was read, no budget was to be asked.
+    ignores_budgets: bool,
     /// Tries at the budget's status so far.
     tries: u32,
 }
@@ -91,7 +93,7 @@ impl Evictions {
         let asked = self.asked.entry(request.pod).or_default();
         *asked += 1;
         let luck = Key::new("eviction").number(ctx.pod_luck(request.pod)).number(*asked).bits();
-        self.calls.push(Call { request, luck, state: State::Arrived, tries: 0 });
+        self.calls.push(Call { request, luck, state: State::Arrived, ignores_budgets: false, tries: 0 });
         let reads = ctx.latency(Hop::ApiRead, luck, 0) + ctx.latency(Hop::ApiRead, luck, 1); // the pod, the budgets
         ctx.schedule(ctx.latency(Hop::ApiRequest, luck, 0) + reads, Event::Eviction(call));
     }
@@ -115,6 +117,7 @@ impl Evictions {
                         Some((*id, ctx.store.pdb_specs[id.index()].unhealthy, status))
                     })
                     .collect();
+                self.calls[call as usize].ignores_budgets = eviction::can_ignore_pdb(pod);
                 match eviction::route(pod, &pdbs) {
                     Route::Delete { unless_changed } => self.delete(ctx, call, unless_changed.then_some(base)),
                     Route::TakeFrom(pdb) => {
@@ -171,8 +174,7 @@ impl Evictions {
                 return Some(self.refuse(call, Refusal::NotFound));
             }
             (State::Marking(_) | State::Deleting, Err(WriteError::Conflict)) => {
-                let pending = ctx.store.pods.head(request.pod.index()).is_some_and(eviction::can_ignore_pdb);
-                if !pending {
+                if !self.calls[call as usize].ignores_budgets {
                     // an unready pod that has changed: the client is asked to come again
                     return Some(self.refuse(call, Refusal::PodChanged));
                 }

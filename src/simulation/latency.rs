@@ -93,7 +93,7 @@ hops! {
         "shape: pkg/kubelet/pod_workers.go; numbers: assumption";
     PlegRelist "plegRelist" ms(20, 300),
         "Kubelet: how long one relist of the PLEG takes; the next one starts 1 s after its end.",
-        "shape: pkg/kubelet/pleg/generic.go, pkg/kubelet/kubelet.go plegRelistPeriod; numbers: assumption";
+        "shape: pkg/kubelet/pleg/generic.go, pkg/kubelet/kubelet.go genericPlegRelistPeriod; numbers: assumption";
     StatusPatch "statusPatch" ms(15, 150),
         "Kubelet: from a changed status to its patch request; patches of one node go one after the other.",
         "shape: pkg/kubelet/status/status_manager.go; numbers: assumption";

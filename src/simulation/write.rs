@@ -70,8 +70,13 @@ pub enum Write {
         /// Which.
         pod: PodId,
     },
-    /// The node lifecycle controller says that nothing is heard of a node.
+    /// The node lifecycle controller says that nothing is heard of a node: Ready is Unknown, and new pods are kept away.
     MarkNodeUnreachable {
+        /// Which.
+        node: NodeId,
+    },
+    /// The taint that drives the pods of a silent node away.
+    TaintUnreachable {
         /// Which.
         node: NodeId,
     },

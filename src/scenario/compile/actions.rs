@@ -73,7 +73,7 @@ impl Compiler<'_> {
     /// The time; that there is exactly one has been checked when the file was read.
     fn when(&mut self, entry: &ActionEntry, names: &BTreeMap<String, usize>) -> Option<When> {
         if let Some(at) = &entry.at {
-            if at.value >= self.setup.duration {
+            if at.value >= self.setup.duration && !self.setup.duration.is_zero() {
                 let problem = Diagnostic::warning("this action never happens");
                 self.push(problem.at(&at.span, format!("the run lasts {}", self.setup.duration)));
             }

@@ -86,13 +86,11 @@ impl Compiler<'_> {
         if let Some(signal) = stop_signal.or(from_image.as_ref().map(|a| a.stop_signal)) {
             app.stop_signal = signal;
         }
-        let mut said = Said::default();
-        if let Some(entry) = entry {
-            said = override_by(&mut app, entry);
-            if says_signals && named.is_none() && from_image.is_none() {
-                app.profile = "custom".into();
-            }
+        if says_signals && named.is_none() && from_image.is_none() {
+            app.profile = "custom".into();
+            app.reactions.clear();
         }
+        let said = entry.map(|entry| override_by(&mut app, entry)).unwrap_or_default();
         if named.is_none() && !says_signals {
             self.state_profile(id, c, image, &app, from_image.is_some());
         }

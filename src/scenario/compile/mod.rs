@@ -15,7 +15,7 @@ use crate::scenario::document::Document;
 use crate::scenario::file::{API_VERSION, KIND, ScenarioFile, Spec};
 use crate::scenario::manifests::{self, ContainerManifest, Manifests};
 use crate::scenario::read::Read;
-use crate::scenario::source::Spanned;
+use crate::scenario::source::{Span, Spanned};
 use crate::scenario::suggest;
 use crate::scenario::tree::Node;
 use crate::scenario::{Scenario, expectations};
@@ -30,7 +30,7 @@ pub(super) fn compile(documents: &[Document], problems: &mut Diagnostics) -> Opt
     let document = the_scenario(documents, problems);
     let file = document.and_then(|d| ScenarioFile::read(&d.node, problems));
     // The version is needed to read manifests, also when something else is wrong with the scenario.
-    let version = document.and_then(|d| d.node.at(&["spec", "kubernetes"])).map(|n| version_of(n));
+    let version = document.and_then(|d| d.node.at(&["spec", "kubernetes"])).map(version_of);
     let version = version.flatten().unwrap_or_default();
     let manifests = manifests::read(documents, version, problems);
     if problems.has_errors() {
@@ -38,21 +38,22 @@ pub(super) fn compile(documents: &[Document], problems: &mut Diagnostics) -> Opt
     }
     let file = file?;
     let mut compiler = Compiler {
-        spec: &file.spec,
+        spec: &file.spec.value,
+        spec_span: &file.spec.span,
         manifests,
         problems,
         assumptions: Vec::new(),
         templates: Vec::new(),
-        setup: Setup { version, duration: file.spec.duration.value, ..Setup::default() },
+        setup: Setup { version, duration: file.spec.value.duration.value, ..Setup::default() },
     };
     compiler.run();
     let Compiler { setup, assumptions, problems, .. } = compiler;
-    let expectations = expectations::read(&file.spec.expect, &setup, problems);
+    let expectations = expectations::read(&file.spec.value.expect, &setup, problems);
     Some(Scenario {
         name: file.metadata.name,
         description: file.metadata.description.unwrap_or_default(),
         labels: file.metadata.labels.0.into_iter().map(|(key, value)| (key.value, value)).collect(),
-        seed: file.spec.seed,
+        seed: file.spec.value.seed,
         setup,
         expectations,
         warnings: Vec::new(),
@@ -71,10 +72,14 @@ fn the_scenario<'a>(documents: &'a [Document], problems: &mut Diagnostics) -> Op
         // If a file could not be read, the scenario was probably in it.
         if !problems.has_errors() {
             let found = documents.len();
+            let problem = Diagnostic::error("there is no scenario in the input");
+            let problem = match found {
+                0 => problem,
+                1 => problem.note("it has one Kubernetes object"),
+                _ => problem.note(format!("it has {found} Kubernetes objects")),
+            };
             problems.push(
-                Diagnostic::error("there is no scenario in the input")
-                    .note(format!("{found} Kubernetes object{} found", if found == 1 { " was" } else { "s were" }))
-                    .help(format!("a scenario is a document with `apiVersion: {API_VERSION}` and `kind: {KIND}`")),
+                problem.help(format!("a scenario is a document with `apiVersion: {API_VERSION}` and `kind: {KIND}`")),
             );
         }
         return None;
@@ -93,6 +98,7 @@ fn the_scenario<'a>(documents: &'a [Document], problems: &mut Diagnostics) -> Op
 /// What the parts work with.
 struct Compiler<'a> {
     spec: &'a Spec,
+    spec_span: &'a Span,
     manifests: Manifests,
     problems: &'a mut Diagnostics,
     assumptions: Vec<String>,

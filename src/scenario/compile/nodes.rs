@@ -30,7 +30,7 @@ impl Compiler<'_> {
         if self.setup.nodes.is_empty() {
             self.push(
                 Diagnostic::error("the scenario has no nodes")
-                    .at(&self.spec.duration.span, "in this `spec`")
+                    .at(self.spec_span, "in this `spec`")
                     .help("add `nodes: [{name: node-1}, {name: node-2}]` to spec, or manifests of `kind: Node`"),
             );
         }

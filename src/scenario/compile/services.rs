@@ -94,7 +94,7 @@ impl Compiler<'_> {
                         Diagnostic::warning(format!("two PodDisruptionBudgets select the pods of {}", origin.title()))
                             .at(&manifest.span, format!("`{name}`"))
                             .and_at(span, format!("`{other}`"))
-                            .note("the apiserver answers evictions of such pods with 500, so that a drain never ends");
+                            .note("the apiserver answers evictions of such pods with 500, and `kubectl drain` fails");
                     self.problems.push(problem);
                 }
             }

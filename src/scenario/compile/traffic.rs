@@ -114,6 +114,9 @@ impl Compiler<'_> {
             None | Some(Sources::Nodes) => {
                 let at_start = self.setup.nodes.iter().filter(|n| n.ready_at.is_none());
                 let names: Vec<String> = at_start.map(|n| n.node.name.clone()).collect();
+                if self.setup.nodes.is_empty() {
+                    return None; // told already
+                }
                 if names.is_empty() {
                     self.push(
                         Diagnostic::error("there is no node for the clients to sit on at the start")

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::api::node::TAINT_UNSCHEDULABLE;
 use crate::api::{Node, Owner, PodTemplate, TaintEffect, TemplateId};
 use crate::scenario::compile::{Compiler, TemplateOrigin, is_named};
 use crate::scenario::diagnostic::Diagnostic;
@@ -336,7 +335,6 @@ fn daemon_pod_fits(template: &PodTemplate, node: &Node) -> bool {
     let placement = &template.placement;
     let tolerated = |taint: &crate::api::Taint| {
         taint.effect == TaintEffect::PreferNoSchedule
-            || taint.key == TAINT_UNSCHEDULABLE
             || taint.key.starts_with("node.kubernetes.io/")
             || placement.tolerations.iter().any(|t| t.tolerates(taint))
     };

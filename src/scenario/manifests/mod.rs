@@ -13,7 +13,7 @@ mod workload;
 use crate::api::{Labels, Version};
 use crate::scenario::diagnostic::{Diagnostic, Diagnostics};
 use crate::scenario::document::Document;
-use crate::scenario::read::Read;
+use crate::scenario::read::{MapOf, Read};
 use crate::scenario::source::Spanned;
 use crate::scenario::tree::Node;
 
@@ -141,7 +141,7 @@ impl Meta {
         Some(Self {
             namespace: cx.field(metadata, "namespace").unwrap_or_else(|| "default".into()),
             name,
-            labels: read_labels(metadata, cx),
+            labels: read_labels(metadata, cx).unwrap_or_default(),
             owner,
             deleting: metadata.get("deletionTimestamp").is_some(),
             mirror: metadata.at(&["annotations", "kubernetes.io/config.mirror"]).is_some(),
@@ -156,7 +156,10 @@ impl Meta {
 }
 
 /// `labels` of a metadata. The values must be strings, as the apiserver wants them.
-fn read_labels(metadata: &Node, cx: &mut Cx<'_>) -> Labels {
-    let labels: crate::scenario::read::MapOf<String> = cx.field(metadata, "labels").unwrap_or_default();
-    labels.0.into_iter().map(|(key, value)| (key.value, value)).collect()
+///
+/// `None` if they cannot be read, which has been told then.
+fn read_labels(metadata: &Node, cx: &mut Cx<'_>) -> Option<Labels> {
+    let Some(node) = metadata.get("labels") else { return Some(Labels::new()) };
+    let labels = MapOf::<String>::read(node, cx.problems)?;
+    Some(labels.0.into_iter().map(|(key, value)| (key.value, value)).collect())
 }

@@ -85,6 +85,7 @@ pub(super) fn read(spec: &Node, namespace: &str, labels: Labels, cx: &mut Cx<'_>
         }
         return None;
     }
+    let mut requests = requests.at_least(largest_init);
     if let Some(overhead) = spec.get("overhead") {
         requests += read_resources(overhead, cx);
     }
@@ -95,7 +96,7 @@ pub(super) fn read(spec: &Node, namespace: &str, labels: Labels, cx: &mut Cx<'_>
         termination_grace_period_seconds: grace,
         init_containers,
         containers,
-        requests: requests.at_least(largest_init),
+        requests,
         placement: affinity::read(spec, cx),
         has_empty_dir: volumes.iter().any(|v| v.entry("emptyDir").is_some()),
     };
@@ -182,10 +183,23 @@ fn read_container(node: &Node, grace: u64, cx: &mut Cx<'_>) -> Option<(Container
         startup: node.get("startupProbe").map(|probe| read_probe(probe, cx)),
         app: 0,
     };
-    let resources = node.at(&["resources", "requests"]).or_else(|| node.at(&["resources", "limits"]));
-    let requests = resources.map(|r| read_resources(r, cx)).unwrap_or_default();
+    let requests = read_requests(node, cx);
     let manifest = ContainerManifest { span: name_node.span.clone(), stop_signal: read_stop_signal(node, cx), hook };
     Some((container, requests, manifest))
+}
+
+/// What a container requests: what it does not say is its limit.
+///
+/// Source: `pkg/apis/core/v1/defaults.go` SetDefaults_Pod (v1.36), resource by resource.
+fn read_requests(node: &Node, cx: &mut Cx<'_>) -> Resources {
+    let (requests, limits) = (node.at(&["resources", "requests"]), node.at(&["resources", "limits"]));
+    let asked = requests.map(|r| read_resources(r, cx)).unwrap_or_default();
+    let limit = limits.map(|r| read_resources(r, cx)).unwrap_or_default();
+    let says = |key: &str| requests.is_some_and(|r| r.get(key).is_some());
+    Resources {
+        cpu_millis: if says("cpu") { asked.cpu_millis } else { limit.cpu_millis },
+        memory_bytes: if says("memory") { asked.memory_bytes } else { limit.memory_bytes },
+    }
 }
 
 /// `cpu` and `memory` of a resource list.

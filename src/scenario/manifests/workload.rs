@@ -1,8 +1,9 @@
 //! `apps/v1` Deployment, ReplicaSet and DaemonSet, and `v1` Pod.
 
 use crate::api::meta::IntOrPercent;
+use crate::api::node::{TAINT_NOT_READY, TAINT_UNREACHABLE, TAINT_UNSCHEDULABLE};
 use crate::api::workload::Strategy;
-use crate::api::{Labels, Phase, Selector};
+use crate::api::{Labels, Phase, Selector, TaintEffect, Toleration};
 use crate::scenario::diagnostic::Diagnostic;
 use crate::scenario::document::Document;
 use crate::scenario::manifests::pod::TemplateManifest;
@@ -85,8 +86,22 @@ pub(super) fn read_replica_set(document: &Document, cx: &mut Cx<'_>) -> Option<R
 }
 
 pub(super) fn read_daemon_set(document: &Document, cx: &mut Cx<'_>) -> Option<DaemonSetManifest> {
-    let (meta, _, template) = read_common(document, cx)?;
+    let (meta, _, mut template) = read_common(document, cx)?;
+    add_daemon_tolerations(&mut template.template.placement.tolerations);
     Some(DaemonSetManifest { meta, template })
+}
+
+/// The tolerations of daemon pods: they stay on nodes that are not ready, and come to cordoned ones.
+///
+/// Source: `pkg/controller/daemon/util/daemonset_util.go` AddOrUpdateDaemonPodTolerations (v1.36), without those for
+/// pressure, which is not modelled.
+fn add_daemon_tolerations(tolerations: &mut Vec<Toleration>) {
+    let stays = [TAINT_NOT_READY, TAINT_UNREACHABLE];
+    tolerations.retain(|t| !(t.seconds.is_some() && t.key.as_deref().is_some_and(|key| stays.contains(&key))));
+    let toleration =
+        |key: &str, effect| Toleration { key: Some(key.into()), value: None, effect: Some(effect), seconds: None };
+    tolerations.extend(stays.map(|key| toleration(key, TaintEffect::NoExecute)));
+    tolerations.push(toleration(TAINT_UNSCHEDULABLE, TaintEffect::NoSchedule));
 }
 
 pub(super) fn read_pod(document: &Document, cx: &mut Cx<'_>) -> Option<PodManifest> {
@@ -122,9 +137,11 @@ fn read_common<'a>(document: &'a Document, cx: &mut Cx<'_>) -> Option<(Meta, &'a
         cx.push(Diagnostic::error(format!("this {} has no `spec.template`", document.kind)).at(&spec.span, ""));
         return None;
     };
-    let labels = template.get("metadata").map(|m| read_labels(m, cx)).unwrap_or_default();
+    let mut labels = match template.get("metadata") {
+        Some(metadata) => read_labels(metadata, cx)?,
+        None => Labels::new(),
+    };
     check_selector(document, spec, &labels, cx);
-    let mut labels = labels;
     labels.remove(TEMPLATE_HASH);
     let Some(pod_spec) = template.get("spec") else {
         cx.push(Diagnostic::error("this pod template has no `spec`").at(&template.span, ""));

@@ -9,9 +9,11 @@ use crate::api::pdb::{Budget, DisruptionReason};
 use crate::api::{IntOrPercent, Kind, Owner, PdbId, PdbStatus, Pod, PodId, Revision};
 use crate::engine::{Duration, Time};
 use crate::simulation::context::Context;
+use crate::simulation::control_plane::rate_limit::RateLimit;
 use crate::simulation::control_plane::work_queue::WorkQueue;
 use crate::simulation::event::Controller;
 use crate::simulation::latency::Hop;
+use crate::simulation::setup::PodSetup;
 use crate::simulation::write::{Caller, Write, WriteError};
 
 /// How long an admitted eviction counts although its pod has no deletionTimestamp (`DeletionTimeout`).
@@ -24,19 +26,21 @@ const RECHECK_DELAY: Duration = Duration::from_millis(5);
 #[derive(Clone, Debug)]
 pub struct DisruptionController {
     queue: WorkQueue,
+    client: RateLimit,
     writes: u64,
 }
 
 impl Default for DisruptionController {
     fn default() -> Self {
-        Self { queue: WorkQueue::with_default_backoff(1), writes: 0 }
+        Self { queue: WorkQueue::with_default_backoff(1), client: RateLimit::controller(), writes: 0 }
     }
 }
 
 impl DisruptionController {
-    /// The informer has delivered a version of a pod: its budget (the first, if several select it) is looked at.
+    /// The informer has delivered a version of a pod: its budget (the first, if several select it) is looked at. Labels that
+    /// it no longer has are not.
     pub fn on_pod(&mut self, ctx: &mut Context<'_>, old: Option<Pod>, new: Option<Pod>) {
-        for pod in [old, new].into_iter().flatten() {
+        if let Some(pod) = new.or(old) {
             let pdb = ctx.store.label_set(pod.labels).pdbs.first().copied();
             if let Some(pdb) = pdb {
                 self.queue.add(pdb.0, ctx.cause);
@@ -65,7 +69,9 @@ impl DisruptionController {
             return self.finish(ctx, key);
         };
         let (mut status, recheck) = compute(ctx, pdb, &old.status, ctx.controller_view(Kind::Pod));
-        status.observed_generation = old.generation;
+        if status.reason != DisruptionReason::SyncFailed {
+            status.observed_generation = old.generation; // failSafe leaves it
+        }
         if let Some(at) = recheck {
             let delay = at.since(ctx.now()) + RECHECK_DELAY;
             self.queue.add_after(ctx, Controller::Disruption, key, delay);
@@ -76,12 +82,9 @@ impl DisruptionController {
         }
         self.writes += 1;
         let luck = ctx.luck_of(Kind::Pdb, key);
-        ctx.submit(
-            Write::PdbStatus { pdb, base, status },
-            Caller::Controller(Controller::Disruption, key),
-            luck,
-            self.writes,
-        );
+        let wait = self.client.reserve(ctx.now());
+        let caller = Caller::Controller(Controller::Disruption, key);
+        ctx.submit_after_wait(wait, Write::PdbStatus { pdb, base, status }, caller, luck, self.writes);
     }
 
     /// The status write of a budget has been answered. After a conflict the whole computation is done again.
@@ -203,14 +206,25 @@ fn scale_of_controllers(ctx: &Context<'_>, pods: &[(PodId, Pod)]) -> Result<u32,
                     Some((d, ctx.store.deployments.at(d.index(), ctx.controller_view(Kind::Deployment))?))
                 });
                 if let Some((d, deployment)) = deployment {
-                    if controllers.insert((0, d.0)) {
+                    if controllers.insert(("Deployment", d.0.to_string())) {
                         sum += deployment.replicas;
                     }
-                } else if controllers.insert((1, rs_id.0)) {
+                } else if controllers.insert(("ReplicaSet", rs_id.0.to_string())) {
                     sum += rs.replicas;
                 }
             }
             Owner::None | Owner::Mirror => {}
+            // not simulated, but they have a scale: as many as the scenario has pods of them
+            owner @ Owner::Other { kind, name } if kind == "StatefulSet" || kind == "ReplicationController" => {
+                if controllers.insert((kind.as_str(), name.clone())) {
+                    let namespace = &ctx.store.pod_meta[id.index()].namespace;
+                    let is_theirs = |p: &&PodSetup| {
+                        p.owner == *owner && ctx.setup.templates[p.template.index()].namespace == *namespace
+                    };
+                    let pods = ctx.setup.pods.iter().filter(is_theirs).count();
+                    sum += u32::try_from(pods).unwrap_or(u32::MAX);
+                }
+            }
             Owner::DaemonSet(_) | Owner::Other { .. } => return Err(NoController),
         }
     }

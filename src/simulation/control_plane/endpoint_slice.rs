@@ -6,6 +6,7 @@
 use crate::api::{Endpoint, Endpoints, Kind, Pod, Revision, ServiceId};
 use crate::engine::Duration;
 use crate::simulation::context::Context;
+use crate::simulation::control_plane::rate_limit::RateLimit;
 use crate::simulation::control_plane::work_queue::WorkQueue;
 use crate::simulation::event::Controller;
 use crate::simulation::latency::Hop;
@@ -24,6 +25,7 @@ const RETRIES_MAX: u32 = 15;
 #[derive(Clone, Debug)]
 pub struct EndpointSliceController {
     queue: WorkQueue,
+    client: RateLimit,
     /// By Service: the revision of its own last write, which its cache must have reached before it writes again.
     last_written: Vec<Revision>,
     /// By Service: how often it has written.
@@ -36,6 +38,7 @@ impl EndpointSliceController {
     pub fn new(services: usize) -> Self {
         Self {
             queue: WorkQueue::new(WORKERS, BACKOFF_BASE, BACKOFF_MAX),
+            client: RateLimit::controller(),
             last_written: vec![Revision(0); services],
             writes: vec![0; services],
         }
@@ -91,7 +94,14 @@ impl EndpointSliceController {
         self.writes[service.index()] += 1;
         let luck = ctx.luck_of(Kind::Endpoints, key);
         let caller = Caller::Controller(Controller::EndpointSlice, key);
-        ctx.submit(Write::Endpoints { service, base, endpoints }, caller, luck, self.writes[service.index()]);
+        let wait = self.client.reserve(ctx.now());
+        ctx.submit_after_wait(
+            wait,
+            Write::Endpoints { service, base, endpoints },
+            caller,
+            luck,
+            self.writes[service.index()],
+        );
     }
 
     /// The write of a Service's slices has been answered.

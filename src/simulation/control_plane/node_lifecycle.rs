@@ -7,6 +7,7 @@
 use crate::api::node::{TAINT_NOT_READY, TAINT_UNREACHABLE, TAINT_UNSCHEDULABLE};
 use crate::api::{Kind, Node, NodeId, Taint, TaintEffect};
 use crate::simulation::context::Context;
+use crate::simulation::control_plane::rate_limit::RateLimit;
 use crate::simulation::control_plane::work_queue::WorkQueue;
 use crate::simulation::event::Controller;
 use crate::simulation::latency::Hop;
@@ -19,12 +20,13 @@ const WORKERS: usize = 8;
 #[derive(Clone, Debug)]
 pub struct NodeLifecycleController {
     queue: WorkQueue,
+    client: RateLimit,
     writes: u64,
 }
 
 impl Default for NodeLifecycleController {
     fn default() -> Self {
-        Self { queue: WorkQueue::with_default_backoff(WORKERS), writes: 0 }
+        Self { queue: WorkQueue::with_default_backoff(WORKERS), client: RateLimit::controller(), writes: 0 }
     }
 }
 
@@ -48,7 +50,8 @@ impl NodeLifecycleController {
         self.writes += 1;
         let write = Write::Taints { node: NodeId(key), taints };
         let luck = ctx.luck_of(Kind::Node, key);
-        ctx.submit(write, Caller::Controller(Controller::NodeLifecycle, key), luck, self.writes);
+        let wait = self.client.reserve(ctx.now());
+        ctx.submit_after_wait(wait, write, Caller::Controller(Controller::NodeLifecycle, key), luck, self.writes);
     }
 
     /// The write of a node's taints has been answered.

@@ -20,6 +20,8 @@ const LEASE_RENEWAL: Duration = Duration::from_secs(10);
 const MONITOR_PERIOD: Duration = Duration::from_millis(5_001);
 /// `--node-eviction-rate` 0.1/s: nodes of a zone are tainted so far apart.
 const TAINTING_INTERVAL: Duration = Duration::from_secs(10);
+/// The tainting pass runs every 100 ms, after the condition has been written.
+const AFTER_THE_CONDITION: Duration = Duration::from_millis(100);
 /// The pass of the pod garbage collector.
 const GC_PERIOD: Duration = Duration::from_secs(20);
 /// How long a node must have been gone before its pods are collected (`quarantineTime`).
@@ -96,10 +98,11 @@ impl NodeLoss {
         if ctx.store.nodes.head(node.index()).is_none() {
             return;
         }
+        self.submit(ctx, Write::MarkNodeUnreachable { node }, Duration::ZERO);
+        // NoSchedule comes with it; NoExecute when the zone's rate limit allows it
         let wait = self.tainting_free_at.since(ctx.now());
         self.tainting_free_at = self.tainting_free_at.max(ctx.now()) + TAINTING_INTERVAL;
-        // NoSchedule comes at once and NoExecute when its turn has come; the model writes both when NoExecute does
-        self.submit(ctx, Write::MarkNodeUnreachable { node }, wait);
+        self.submit(ctx, Write::TaintUnreachable { node }, wait + AFTER_THE_CONDITION);
         let pods: Vec<_> = ctx.store.pods_on(node).to_vec();
         for (number, pod) in pods.into_iter().enumerate() {
             self.submit(ctx, Write::MarkPodNotReady { pod }, queueing(number));

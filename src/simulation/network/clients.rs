@@ -147,11 +147,8 @@ impl Client {
             match &mut self.pool {
                 None => stretch.send(&mut self.source, plane.sockets, plane.ledger),
                 Some(pool) => {
-                    let luck = |node| plane.proxies.luck_of(node);
-                    let (round_trips, client) = (plane.round_trips, luck(self.node));
-                    let round_trip = |pod, sockets: &Sockets<'_>| {
-                        round_trips.between(client, sockets.node_of(pod).map_or(0, luck), pod)
-                    };
+                    let (round_trips, luck) = (plane.round_trips, plane.proxies.luck_of(self.node));
+                    let round_trip = |pod| round_trips.between(luck, pod);
                     pool.send(&mut self.source, &stretch, round_trip, plane.sockets, plane.ledger);
                 }
             }
@@ -216,10 +213,10 @@ impl Stretch<'_> {
             Route::Drop => (FailureKind::ConnectTimeout, None, self.route_cause),
             Route::Pods(pods) => {
                 let pod = pick(pods, draw.choice);
-                let kind = match sockets.end(pod).state {
-                    Listener::Gone => FailureKind::ConnectTimeout,
-                    Listener::Closed | Listener::Open => FailureKind::Refused,
-                };
+                let state = sockets.end(pod).state;
+                debug_assert!(state != Listener::Open, "no refusal by a pod that listens");
+                let silent = state == Listener::Gone;
+                let kind = if silent { FailureKind::ConnectTimeout } else { FailureKind::Refused };
                 (kind, Some(pod), sockets.cause(pod))
             }
         };
@@ -298,7 +295,7 @@ pub(super) struct Draw {
 
 impl Source {
     /// Requests after `start`, `rate` of them per second.
-    fn new(arrivals: Arrivals, rate: f64, start: Time, mut words: Stream) -> Self {
+    pub fn new(arrivals: Arrivals, rate: f64, start: Time, mut words: Stream) -> Self {
         let interval_nanos = 1e9 / rate;
         let spacing = match arrivals {
             Arrivals::Poisson => Spacing::Poisson { mean_nanos: interval_nanos },

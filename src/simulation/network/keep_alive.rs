@@ -62,19 +62,19 @@ impl Pool {
     }
 
     /// Sends what is due in a stretch of time.
-    pub fn send<'a>(
+    pub fn send(
         &mut self,
         source: &mut Source,
         stretch: &Stretch<'_>,
-        round_trip: impl Fn(PodId, &Sockets<'a>) -> Duration,
-        sockets: &mut Sockets<'a>,
+        round_trip: impl Fn(PodId) -> Duration,
+        sockets: &mut Sockets<'_>,
         ledger: &mut Ledger,
     ) {
         while source.next < stretch.until {
             let draw = source.draw();
             self.complete(draw.sent, sockets, ledger);
             stretch.sent_one(ledger);
-            let pod = match self.take_idle(draw.sent, |pod| round_trip(pod, sockets), sockets) {
+            let pod = match self.take_idle(draw.sent, &round_trip, sockets) {
                 Found::Open(pod) => pod,
                 Found::None => match stretch.connect(draw.choice, sockets) {
                     Some(pod) => pod,
@@ -111,7 +111,7 @@ enum Found {
 
 impl Pool {
     /// The most recently used idle connection, with those that the client knows to be closed thrown away.
-    fn take_idle(&mut self, now: Time, round_trip: impl Fn(PodId) -> Duration, sockets: &Sockets<'_>) -> Found {
+    fn take_idle(&mut self, now: Time, round_trip: &impl Fn(PodId) -> Duration, sockets: &Sockets<'_>) -> Found {
         while let Some(idle) = self.idle.pop() {
             if self.has_expired(idle, now) {
                 // So have all below it.
@@ -229,9 +229,8 @@ impl<'a> RoundTrips<'a> {
         Self { random, distribution: setup.latencies.get(Hop::NetworkRtt) }
     }
 
-    /// Between nodes with these lucks, to this pod.
-    pub fn between(&self, client: u64, pod_node: u64, pod: PodId) -> Duration {
-        let key = Self::KEY.number(client).number(pod_node);
-        self.distribution.sample(self.random.unit(key, u64::from(pod.0)))
+    /// Between a node of this luck and a pod.
+    pub fn between(&self, client: u64, pod: PodId) -> Duration {
+        self.distribution.sample(self.random.unit(Self::KEY.number(client), u64::from(pod.0)))
     }
 }

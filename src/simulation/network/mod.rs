@@ -8,11 +8,11 @@
 //!
 //! What is simulated when does not show: the outcome depends on the seed and on the changes only.
 //!
-//! - [`rules`]: what the EndpointSlices of each Service said, version by version.
-//! - [`kube_proxy`]: which of these versions was in force on which node, when.
-//! - [`sockets`]: what a connection to a pod meets.
-//! - [`clients`], [`keep_alive`]: who sends what when, on new connections or kept ones.
-//! - [`ledger`]: how every request ended.
+//! - `rules`: what the EndpointSlices of each Service said, version by version.
+//! - `kube_proxy`: which of these versions was in force on which node, when.
+//! - `sockets`: what a connection to a pod meets.
+//! - `clients`, `keep_alive`: who sends what when, on new connections or kept ones.
+//! - `ledger`: how every request ended.
 
 mod clients;
 mod keep_alive;
@@ -20,6 +20,8 @@ mod kube_proxy;
 mod ledger;
 mod rules;
 mod sockets;
+#[cfg(test)]
+mod tests;
 
 use crate::api::{Endpoints, NodeId, PodId, ServiceId};
 use crate::engine::{Random, Time};

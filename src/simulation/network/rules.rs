@@ -78,7 +78,7 @@ impl ServiceRules {
     /// Takes a version that was committed at `now` and would be number `entry` of the log. Returns its ordinal among the
     /// Service's writes, or `None` if it says the same as the one before: no proxy takes notice of that.
     ///
-    /// Source: `pkg/proxy/endpointslicecache.go` updatePending, esInfoChanged: addresses and conditions are compared
+    /// Source: `pkg/proxy/endpointslicecache.go` updatePending, esDataChanged: addresses and conditions are compared
     /// (v1.36).
     pub fn write(
         &mut self,

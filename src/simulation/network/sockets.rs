@@ -210,6 +210,10 @@ impl<'a> Sockets<'a> {
     /// Puts down a request that a pod is working on at `now`, up to which time is simulated.
     pub fn work_on(&mut self, now: Time, pod: PodId, in_flight: InFlight, ledger: &mut Ledger) {
         debug_assert!(in_flight.ends > now, "it is not done yet");
+        debug_assert!(
+            in_flight.orphan || self.end(pod).state == Listener::Open,
+            "only a pod that listens is given work"
+        );
         let sockets = self.pod_mut(pod);
         if sockets.in_flight.len() >= sockets.settle_at {
             sockets.settle(pod, now, ledger);
@@ -298,7 +302,7 @@ pub(super) struct AppTimes<'a> {
 }
 
 impl<'a> AppTimes<'a> {
-    fn new(app: &'a App) -> Self {
+    pub fn new(app: &'a App) -> Self {
         let longest = std::array::from_fn(|j| app.service_time.quantile(1.0 - 1.0 / (1u64 << j) as f64));
         Self { keep_alive_timeout: app.keep_alive_timeout, service_time: &app.service_time, longest }
     }

@@ -53,6 +53,8 @@ pub(super) struct PodRuntime {
     /// Tells the draws for this pod apart.
     pub(super) draws: u64,
     pub(super) worker: Worker,
+    /// When its first sync began: the tickers of its startup probes start there.
+    pub(super) first_sync: Time,
     pub(super) setup: Setup,
     pub(super) containers: Vec<ContainerRuntime>,
     pub(super) status: StatusState,
@@ -267,6 +269,7 @@ impl Kubelets {
             luck: ctx.pod_luck(pod),
             draws: 0,
             worker: Worker::default(),
+            first_sync: Time::ZERO,
             setup: Setup::Nothing,
             containers: template(ctx, pod).containers.iter().map(container).collect(),
             status: StatusState::default(),
@@ -285,7 +288,7 @@ pub(super) fn services_of(ctx: &Context<'_>, pod: PodId) -> Vec<crate::api::Serv
     version.map_or_else(Vec::new, |v| ctx.store.label_set(v.labels).services.clone())
 }
 
-/// `plegRelistPeriod`: the next relist begins 1 s after the end of the one before.
+/// `genericPlegRelistPeriod`: the next relist begins 1 s after the end of the one before.
 pub(super) fn worker_period(relist_duration: Duration) -> Duration {
     Duration::from_secs(1) + relist_duration
 }

@@ -15,8 +15,8 @@ use crate::simulation::node::kubelet::{Kubelets, template};
 use crate::simulation::node::worker::Work;
 
 /// How often the attempt that a sync provokes finds the container in the status manager's cache, which that same sync is
-/// about to fill: a race of two goroutines, estimated from recordings of 111 pod starts on a v1.36 cluster (see
-/// `docs/model.md`). If it loses, the attempt is not made.
+/// about to fill: a race of two goroutines, 77 of 111 recorded pod starts on a v1.36 cluster (see `docs/model.md`). If it
+/// loses, the attempt is not made.
 const POKE_FINDS_CONTAINER: f64 = 0.69;
 
 /// The probes of one container.
@@ -79,13 +79,22 @@ impl Kubelets {
         for c in 0..u8::try_from(self.pod(pod).containers.len()).unwrap_or(u8::MAX) {
             let spec = &template(ctx, pod).containers[usize::from(c)];
             let (readiness, startup) = (spec.readiness, spec.startup);
-            let luck = self.pod(pod).luck;
+            let (luck, first_sync) = (self.pod(pod).luck, self.pod(pod).first_sync);
             let container = self.container(pod, c);
             if container.probe.ready || matches!(container.process, Process::NotStarted | Process::Exited) {
                 continue;
             }
-            if startup.is_none() {
-                container.probe.started = true;
+            match startup {
+                None => container.probe.started = true,
+                // a startup probe is not provoked: it keeps the ticks that began with the pod's first sync
+                Some(_) if !container.probe.started => {
+                    if container.probe.next.is_none() {
+                        container.probe.ticker = Origin::At(first_sync);
+                        self.attempt_at_next_tick(ctx, pod, c);
+                    }
+                    continue;
+                }
+                Some(_) => {}
             }
             if readiness.is_none() && container.probe.started {
                 container.probe.ready = true;
@@ -96,8 +105,8 @@ impl Kubelets {
             container.probe.ticker = Origin::At(now);
             let found =
                 ctx.random.unit(Key::new("probePoke").number(luck), container.probe.pokes) < POKE_FINDS_CONTAINER;
-            // later syncs find the container where the first one has put it
-            if found || !first {
+            // later syncs find the container where the first one, or the startup probe's success, has put it
+            if found || !first || startup.is_some() {
                 self.attempt_at(ctx, pod, c, now);
             } else {
                 self.attempt_at_next_tick(ctx, pod, c);

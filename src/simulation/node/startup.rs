@@ -20,6 +20,7 @@ impl Kubelets {
         match setup {
             Setup::Nothing => {
                 ctx.note(What::PodStarting { pod });
+                self.pod(pod).first_sync = ctx.now();
                 self.pod(pod).setup = Setup::Sandbox;
                 let delay = self.latency(ctx, Hop::SandboxStart, pod);
                 Self::after(ctx, delay, pod, KubeletStep::SandboxReady);

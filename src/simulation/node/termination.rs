@@ -192,14 +192,14 @@ impl Kubelets {
 
     /// The container's process has ended while the pod is being stopped.
     pub(super) fn process_ended(&mut self, ctx: &mut Context<'_>, pod: PodId, c: u8) {
-        let exec = matches!(template(ctx, pod).containers[usize::from(c)].pre_stop, Some(Hook::Exec(_)));
+        let in_container = !matches!(template(ctx, pod).containers[usize::from(c)].pre_stop, Some(Hook::Sleep(_)));
         let kill = &mut self.container(pod, c).kill;
         if let Some(timer) = kill.kill_timer.take() {
             ctx.cancel(timer);
         }
         match kill.hook {
-            // the hook's process was in the container and ends with it; a sleep of the kubelet goes on
-            HookState::Running(..) if exec => self.hook_over(ctx, pod, c, false),
+            // what the hook runs or asks is in the container and ends with it; a sleep of the kubelet goes on
+            HookState::Running(..) if in_container => self.hook_over(ctx, pod, c, false),
             HookState::Running(..) => {}
             HookState::None | HookState::Over => {
                 if kill.stopping && !kill.stopped {
