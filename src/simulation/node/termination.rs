@@ -30,6 +30,8 @@ pub(super) struct Kill {
     /// The grace period that the kill began with, seconds.
     grace_seconds: u64,
     hook: HookState,
+    /// The grace period was over before the hook.
+    hook_overran: bool,
     /// The stop signal has been decided upon.
     stopping: bool,
     /// What is left of the grace period for the process, seconds.
@@ -139,13 +141,15 @@ impl Kubelets {
         let container = u32::from(c);
         ctx.note(if overran { What::PreStopOverran { pod, container } } else { What::PreStopEnded { pod, container } });
         ctx.cancel(deadline);
+        self.container(pod, c).kill.hook_overran = overran;
         self.stop_container(ctx, pod, c);
     }
 
     /// CRI StopContainer, with what is left of the grace period.
     fn stop_container(&mut self, ctx: &mut Context<'_>, pod: PodId, c: u8) {
+        // at the deadline the kubelet goes on at once; a hook that ends takes the way back from the container
         let returns = matches!(template(ctx, pod).containers[usize::from(c)].pre_stop, Some(Hook::Exec(_)))
-            && !matches!(self.container(pod, c).kill.hook, HookState::None);
+            && !self.container(pod, c).kill.hook_overran;
         let now = ctx.now();
         let mut way = self.latency(ctx, Hop::StopContainer, pod);
         if returns {
