@@ -46,6 +46,7 @@ record! {
         /// What the scenario shows, in a sentence or two.
         pub description: Option<String>,
         /// Labels to select scenarios by.
+        #[schemars(default)]
         pub labels: MapOf<String>,
     }
 }
