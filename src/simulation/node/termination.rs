@@ -13,7 +13,7 @@ use crate::simulation::context::Context;
 use crate::simulation::event::{AppStep, Event, KubeletStep};
 use crate::simulation::latency::Hop;
 use crate::simulation::network::Network;
-use crate::simulation::node::app::Process;
+use crate::simulation::node::app::{Process, Sender};
 use crate::simulation::node::kubelet::{Kubelets, Setup, template};
 use crate::simulation::observe::What;
 use crate::simulation::outcome::PodActivity;
@@ -115,7 +115,7 @@ impl Kubelets {
                 Self::after(ctx, *time, pod, KubeletStep::Hook(c));
             }
             Some(HookStep::Signal(signal)) => {
-                self.send_signal(ctx, network, pod, c, *signal);
+                self.send_signal(ctx, network, pod, c, *signal, Sender::Hook);
                 let next = self.latency(ctx, Hop::HookCommand, pod);
                 Self::after(ctx, next, pod, KubeletStep::Hook(c));
             }
@@ -174,7 +174,7 @@ impl Kubelets {
         ctx.cause = cause;
         let app = template(ctx, pod).containers[usize::from(c)].app;
         let signal = ctx.setup.apps[app as usize].stop_signal;
-        self.send_signal(ctx, network, pod, c, signal);
+        self.send_signal(ctx, network, pod, c, signal, Sender::Runtime);
     }
 
     /// SIGKILL.

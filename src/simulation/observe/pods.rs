@@ -16,7 +16,7 @@ pub struct PodTimes {
     pub killing_at: Option<Time>,
     /// The first preStop hook began.
     pub pre_stop_at: Option<Time>,
-    /// The stop signal arrived (the first, if there are several containers).
+    /// The stop signal arrived (the first, if there are several containers); not a signal that a preStop hook sends.
     pub sigterm_at: Option<Time>,
     /// SIGKILL was sent.
     pub sigkill_at: Option<Time>,

@@ -116,8 +116,10 @@ whats! {
     PreStopEnded(pod: PodId, container: u32);
     /// The grace period ended before the preStop hook did.
     PreStopOverran(pod: PodId, container: u32);
-    /// A signal arrived in a container.
+    /// The stop signal, or SIGKILL, arrived in a container.
     SignalArrived(pod: PodId, container: u32, signal: Signal);
+    /// The preStop hook sent a signal to its container.
+    HookSignalled(pod: PodId, container: u32, signal: Signal);
     /// The process closed its listener: new connections are refused.
     ListenerClosed(pod: PodId);
     /// The container's process ended, with this exit code.
@@ -184,6 +186,7 @@ impl What {
             | Self::PreStopEnded { pod, .. }
             | Self::PreStopOverran { pod, .. }
             | Self::SignalArrived { pod, .. }
+            | Self::HookSignalled { pod, .. }
             | Self::ListenerClosed { pod }
             | Self::ContainerExited { pod, .. }
             | Self::NetworkGone { pod } => Some(pod),
