@@ -212,19 +212,19 @@ fn table(schema: &Value, name: &str) -> String {
     for (field, of) in must.iter().chain(&may) {
         let need = if required.contains(&field.as_str()) { " **Required.**" } else { "" };
         let text = of["description"].as_str().unwrap_or_default().replace('\n', " ").replace('|', "\\|");
-        writeln!(out, "| `{field}` | {} | {text}{need} |", type_name(schema, of)).unwrap();
+        writeln!(out, "| `{field}` | {} | {text}{need} |", type_name(of)).unwrap();
     }
     out.push('\n');
     out
 }
 
 /// `string`, `Latency`, `list of Taint`, `map of string`.
-fn type_name(schema: &Value, of: &Value) -> String {
+fn type_name(of: &Value) -> String {
     if let Some(reference) = of["$ref"].as_str() {
         return reference.rsplit('/').next().unwrap().to_string();
     }
     if let Some(options) = of["anyOf"].as_array() {
-        let names: Vec<String> = options.iter().map(|o| type_name(schema, o)).filter(|name| name != "null").collect();
+        let names: Vec<String> = options.iter().map(type_name).filter(|name| name != "null").collect();
         return names.join(" or ");
     }
     if let Some(constant) = of["const"].as_str() {
@@ -235,9 +235,9 @@ fn type_name(schema: &Value, of: &Value) -> String {
         name => name.as_str().unwrap_or_default(),
     };
     match plain {
-        "array" => format!("list of {}", type_name(schema, &of["items"])),
+        "array" => format!("list of {}", type_name(&of["items"])),
         "object" if of["properties"]["watch"].is_object() => "map of Latency".to_string(),
-        "object" => format!("map of {}", type_name(schema, &of["additionalProperties"])),
+        "object" => format!("map of {}", type_name(&of["additionalProperties"])),
         name => name.to_string(),
     }
 }
