@@ -53,6 +53,9 @@ pub enum HookManifest {
 /// Kubernetes' default (`pkg/apis/core/v1/defaults.go`, v1.36).
 const GRACE_SECONDS_DEFAULT: u64 = 30;
 
+/// Containers are numbered by a byte.
+const CONTAINERS_MAX: usize = u8::MAX as usize;
+
 /// Reads a pod spec. `labels` are those of the pods.
 pub(super) fn read(spec: &Node, namespace: &str, labels: Labels, cx: &mut Cx<'_>) -> Option<TemplateManifest> {
     tell_unmodelled(spec, cx);
@@ -85,6 +88,14 @@ pub(super) fn read(spec: &Node, namespace: &str, labels: Labels, cx: &mut Cx<'_>
         if spec.get("containers").map(Node::items).unwrap_or_default().is_empty() {
             cx.push(Diagnostic::error("a pod needs at least one container").at(&spec.span, "no `containers` here"));
         }
+        return None;
+    }
+    for key in ["containers", "initContainers"] {
+        let Some(list) = spec.get(key).filter(|list| list.items().len() > CONTAINERS_MAX) else { continue };
+        cx.push(
+            Diagnostic::error(format!("this pod has {} `{key}`", list.items().len()))
+                .at(&list.span, format!("at most {CONTAINERS_MAX} can be simulated")),
+        );
         return None;
     }
     let mut requests = requests.at_least(largest_init);
