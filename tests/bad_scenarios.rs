@@ -44,7 +44,7 @@ fn files_that_are_no_scenarios_are_told_well() {
         ("binary.yaml", b"\x7FELF\x02\x01\x01\0\0\0".to_vec()),
         ("latin1.yaml", b"# caf\xE9\nkind: Scenario\n".to_vec()),
         ("utf16.yaml", b"\xFF\xFEk\0i\0n\0d\0".to_vec()),
-        ("huge.yaml", vec![b'#'; (16 << 20) + 1]),
+        ("huge.yaml", vec![b'#'; (64 << 20) + 1]),
         ("logs/container.txt", b"nothing\n".to_vec()),
     ];
     let files = Memory(files.into_iter().map(|(path, bytes)| (PathBuf::from(path), bytes)).collect());

@@ -209,7 +209,7 @@ fn a_list_from_a_cluster_becomes_that_cluster() {
         "{:?}",
         scenario.assumptions
     );
-    assert!(scenario.assumptions.iter().any(|a| a.contains("have ended")));
+    assert!(scenario.assumptions.iter().any(|a| a.contains("1 pod that has ended")));
     assert_eq!(scenario.warnings, []);
 }
 
@@ -324,5 +324,71 @@ fn the_schema_accepts_what_loads_and_refuses_typing_errors() {
         assert!(text.contains(field), "{field}");
         let broken: serde_json::Value = serde_json::from_str(&text.replacen(field, wrong, 1)).unwrap();
         assert!(!validator.is_valid(&broken), "{wrong}");
+    }
+}
+
+/// A pod with a sidecar first, and Services with the given first ports; the names of the serving container, what was
+/// assumed and what was warned of.
+fn serving(ports: &[&str]) -> (String, Vec<String>, Vec<String>) {
+    let pods = "apiVersion: v1\nkind: Pod\nmetadata: {name: web, labels: {app: web}}\nspec:\n  nodeName: n1\n  containers:\n  \
+                - {name: proxy, image: proxy, ports: [{containerPort: 15090, name: envoy}]}\n  \
+                - {name: web, image: web, ports: [{containerPort: 8080, name: http}, {containerPort: 9090}]}\n";
+    let mut manifests = pods.to_string();
+    let mut traffic = String::from("  nodes: [{name: n1}]\n  traffic:\n");
+    for (n, port) in ports.iter().enumerate() {
+        manifests.push_str(&format!(
+            "---\napiVersion: v1\nkind: Service\nmetadata: {{name: s{n}}}\nspec: {{selector: {{app: web}}, ports: [{port}]}}\n"
+        ));
+        traffic.push_str(&format!("    - {{service: s{n}, rate: 1/s, timeout: 1s}}\n"));
+    }
+    let scenario = cluster(&traffic, &manifests);
+    let template = &scenario.setup.templates[0];
+    let about = |list: Vec<String>| list.into_iter().filter(|s| s.contains("port") || s.contains("lead")).collect();
+    (
+        template.serving().name.clone(),
+        about(scenario.assumptions.clone()),
+        about(scenario.warnings.iter().map(|d| d.message.clone()).collect()),
+    )
+}
+
+#[test]
+fn requests_go_to_the_container_that_has_the_port() {
+    for port in ["{port: 80, targetPort: http}", "{port: 80, targetPort: 9090}", "{port: 8080}"] {
+        assert_eq!(serving(&[port]), ("web".into(), vec![], vec![]), "{port}");
+    }
+    assert_eq!(serving(&["{port: 15090}"]).0, "proxy");
+    let (name, assumed, warned) = serving(&["{port: 80}"]);
+    assert_eq!((name.as_str(), assumed.len(), warned.len()), ("proxy", 1, 0));
+    assert!(assumed[0].contains("requests go to the first one, proxy"), "{assumed:?}");
+    let (_, _, warned) = serving(&["{port: 80, targetPort: htp}"]);
+    assert!(warned.len() == 1 && warned[0].contains("has a port named `htp`"), "{warned:?}");
+    let (name, _, warned) = serving(&["{port: 80, targetPort: http}", "{port: 80, targetPort: envoy}"]);
+    assert!(name == "web" && warned.len() == 1, "{name} {warned:?}");
+    assert!(warned[0].contains("two Services lead to different containers"), "{warned:?}");
+}
+
+#[test]
+fn a_sidecar_that_stands_first_loses_no_requests() {
+    let scenario = |order: [&str; 2]| {
+        let mut text = String::from(
+            "apiVersion: drainsim/v1alpha1\nkind: Scenario\nmetadata: {name: s}\nspec:\n  duration: 1m\n  kubernetes: \"1.36\"\n  \
+             nodes: [{name: n1}, {name: n2}]\n  placement: {web: [n1, n2]}\n  apps: [{container: web, profile: graceful}]\n  \
+             traffic: [{service: web, rate: 500/s, from: [n2]}]\n  actions: [{at: 10s, drain: {node: n1}}]\n---\n\
+             apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {selector: {app: web}, ports: [{port: 80, targetPort: http}]}\n---\n\
+             apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  replicas: 2\n  selector: {matchLabels: {app: web}}\n  \
+             template:\n    metadata: {labels: {app: web}}\n    spec:\n      containers:\n",
+        );
+        order.iter().for_each(|container| text.push_str(&format!("      - {container}\n")));
+        load(&text)
+    };
+    let web = "{name: web, image: w, ports: [{containerPort: 8080, name: http}], readinessProbe: {httpGet: {port: 8080}}, \
+               lifecycle: {preStop: {sleep: {seconds: 10}}}}";
+    let proxy = "{name: proxy, image: p}";
+    for order in [[web, proxy], [proxy, web]] {
+        let outcome = drainsim::simulation::run(&scenario(order).setup, 1, false);
+        assert_eq!(outcome.requests.failed(), 0, "{order:?}");
+        let pod = outcome.pods.iter().find(|p| p.times.deleted_at.is_some()).unwrap();
+        let (hook, term) = (pod.times.pre_stop_at.unwrap(), pod.times.sigterm_at.unwrap());
+        assert!(term.since(hook) >= Duration::from_secs(10), "the times are those of the container that serves");
     }
 }

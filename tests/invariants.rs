@@ -345,6 +345,7 @@ fn build(nodes: usize, workloads: &[Workload], actions: &[(u64, Deed)], minor: u
             termination_grace_period_seconds: w.grace,
             init_containers: Vec::new(),
             containers: (0..w.containers).map(container).collect(),
+            serving: 0,
             requests: Resources::default(),
             placement: Placement::default(),
             has_empty_dir: false,

@@ -20,12 +20,26 @@ pub struct PodTemplate {
     pub init_containers: Vec<Container>,
     /// `spec.containers`; never empty.
     pub containers: Vec<Container>,
+    /// Which of the containers clients speak to: an index into them.
+    pub serving: u8,
     /// What the scheduler sets aside: the sum over containers, or the largest init container if that is more.
     pub requests: Resources,
     /// Where the pods may and should run.
     pub placement: Placement,
     /// Whether any volume is an `emptyDir`: `kubectl drain` asks for `--delete-emptydir-data` then.
     pub has_empty_dir: bool,
+}
+
+impl PodTemplate {
+    /// The container that clients speak to.
+    ///
+    /// # Panics
+    ///
+    /// If `serving` is no index of a container.
+    #[must_use]
+    pub fn serving(&self) -> &Container {
+        &self.containers[usize::from(self.serving)]
+    }
 }
 
 /// One container of a pod template.

@@ -27,7 +27,7 @@ pub enum Input {
 }
 
 /// No file may be larger; `kubectl get pods -A -o yaml` of 2,000 pods is about as large.
-pub const FILE_BYTES_MAX: u64 = 16 << 20;
+pub const FILE_BYTES_MAX: u64 = 64 << 20;
 /// No input may consist of more files.
 const FILES_MAX: usize = 10_000;
 /// No chain of files that name each other may be longer.

@@ -147,6 +147,7 @@ macro_rules! read_number {
 }
 
 read_number! {
+    u16, "a whole number from 0 to 65535";
     u32, "a whole number of zero or more";
     u64, "a whole number of zero or more";
     i64, "a whole number";

@@ -67,6 +67,7 @@ pub fn cluster(nodes: &[&str], replicas: u32, reaction: Reaction, hook: Option<H
             }],
             requests: Resources::default(),
             placement: Placement::default(),
+            serving: 0,
             has_empty_dir: false,
         }],
         deployments: vec![DeploymentSetup {

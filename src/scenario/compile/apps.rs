@@ -118,13 +118,13 @@ impl Compiler<'_> {
         });
     }
 
-    /// States the times that were taken from the profile. Requests go to the first container only.
+    /// States the times that were taken from the profile. Requests go to one container only.
     fn state_times(&mut self, id: TemplateId, c: usize, app: &App, said: Said) {
         let mut taken = Vec::new();
         if !said.startup {
             taken.push(format!("startup {}", app.startup));
         }
-        if !said.service_time && c == 0 {
+        if !said.service_time && c == usize::from(self.setup.templates[id.index()].serving) {
             taken.push(format!("serviceTime {}", app.service_time));
         }
         if !taken.is_empty() {

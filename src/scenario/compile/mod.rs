@@ -5,6 +5,7 @@ mod actions;
 mod apps;
 mod nodes;
 mod services;
+mod serving;
 mod traffic;
 mod workloads;
 
@@ -134,8 +135,9 @@ impl Compiler<'_> {
         }
         self.nodes();
         self.workloads();
-        self.apps();
         self.services();
+        self.serving();
+        self.apps();
         self.pdbs();
         self.traffic();
         self.actions();

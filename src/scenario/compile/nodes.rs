@@ -27,7 +27,8 @@ impl Compiler<'_> {
         if self.setup.nodes.is_empty() {
             self.nodes_that_pods_name();
         }
-        if self.setup.nodes.is_empty() {
+        // An entry that gave none has been told of.
+        if self.setup.nodes.is_empty() && self.spec.nodes.is_empty() {
             self.push(
                 Diagnostic::error("the scenario has no nodes")
                     .at(self.spec_span, "in this `spec`")

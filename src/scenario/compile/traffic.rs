@@ -11,15 +11,37 @@ use crate::simulation::setup::{Arrivals, Connections, Traffic};
 
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 
+/// No scenario may send more requests in a run: they take about a minute.
+const REQUESTS_MAX: f64 = 1e9;
+
 impl Compiler<'_> {
     pub(super) fn traffic(&mut self) {
         let spec = self.spec;
+        let mut requests = 0.0;
         for entry in &spec.traffic {
             if let Some(traffic) = self.stream(entry) {
+                let before = requests;
+                requests += self.expected_requests(&traffic);
+                if before <= REQUESTS_MAX && requests > REQUESTS_MAX {
+                    self.too_many_requests(requests, entry);
+                }
                 self.setup.traffic.push(traffic);
             }
         }
         self.unused_services();
+    }
+
+    fn expected_requests(&self, traffic: &Traffic) -> f64 {
+        let end = instant(self.setup.duration);
+        let stop = traffic.stop.map_or(end, |stop| stop.min(end));
+        traffic.rate * stop.since(traffic.start).as_secs_f64()
+    }
+
+    fn too_many_requests(&mut self, requests: f64, entry: &TrafficEntry) {
+        let problem = Diagnostic::error(format!("the clients would send {requests:.0} requests in a run"))
+            .at(&entry.service.span, format!("at most {REQUESTS_MAX:.0} can be simulated"))
+            .help("lower `rate`, end the traffic with `stop`, or shorten `spec.duration`: shares need no full rate");
+        self.push(problem);
     }
 
     fn stream(&mut self, entry: &TrafficEntry) -> Option<Traffic> {

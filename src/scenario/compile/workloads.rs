@@ -107,10 +107,16 @@ impl Compiler<'_> {
             }
         }
         if finished > 0 {
-            self.assume(format!("{finished} pods that have ended (Succeeded or Failed) are left out"));
+            self.assume(match finished {
+                1 => "1 pod that has ended (Succeeded or Failed) is left out".to_string(),
+                n => format!("{n} pods that have ended (Succeeded or Failed) are left out"),
+            });
         }
         if let Some(first) = leaving.first() {
-            let message = format!("{} of the pods are being deleted already: they are left out", leaving.len());
+            let message = match leaving.len() {
+                1 => "one of the pods is being deleted already: it is left out".to_string(),
+                n => format!("{n} of the pods are being deleted already: they are left out"),
+            };
             self.push(Diagnostic::warning(message).at(&first.span, "the first of them"));
         }
     }

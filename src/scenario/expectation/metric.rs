@@ -194,7 +194,7 @@ table! {
 
     Pods "count" Count Sum Read::Pod(|_| Some(1)), "how many such pods there ever were";
     Pods "unscheduled" Count Sum Read::Pod(|p| Some(i64::from(p.node.is_none()))), "pods that never got a node";
-    Pods "sigkills" Count Sum Read::Pod(|p| Some(i64::from(p.times.sigkill_at.is_some()))),
+    Pods "sigkills" Count Sum Read::Pod(|p| Some(i64::from(p.times.killed_containers > 0))),
         "pods of which a container was killed with SIGKILL";
     Pods "failedRequests" Count Sum Read::Pod(|p| Some(count(p.times.failed_requests))),
         "requests that failed because of the pod";

@@ -85,6 +85,11 @@ fn read_term(node: &Node, cx: &mut Cx<'_>) -> Option<PodTerm> {
             );
         }
     }
+    read_selected(node, cx)
+}
+
+/// What a term of pod affinity and a spread constraint have in common.
+fn read_selected(node: &Node, cx: &mut Cx<'_>) -> Option<PodTerm> {
     // A term without a selector matches no pods, and so constrains nothing.
     let selector = selector::read(node.get("labelSelector")?, cx);
     Some(PodTerm { selector, topology_key: cx.field(node, "topologyKey")? })
@@ -100,7 +105,7 @@ fn read_spread(node: &Node, cx: &mut Cx<'_>) -> Option<SpreadConstraint> {
             );
         }
     }
-    let term = read_term(node, cx)?;
+    let term = read_selected(node, cx)?;
     let when: Option<String> = cx.field(node, "whenUnsatisfiable");
     Some(SpreadConstraint {
         term,

@@ -21,7 +21,7 @@ pub use node::NodeManifest;
 pub use pdb::PdbManifest;
 pub(crate) use pod::hook_longer_than_grace;
 pub use pod::{ContainerManifest, HookManifest, TemplateManifest};
-pub use service::ServiceManifest;
+pub use service::{ServiceManifest, TargetPort};
 pub use workload::{DaemonSetManifest, DeploymentManifest, PodManifest, ReplicaSetManifest};
 
 use unmodelled::Unmodelled;

@@ -14,7 +14,7 @@ use crate::scenario::values::Quantity;
 /// A template, and what is still needed to say how its containers behave.
 #[derive(Clone, PartialEq, Debug)]
 pub struct TemplateManifest {
-    /// The template. `app` of its containers is not set yet.
+    /// The template. `serving`, and `app` of its containers, are not set yet.
     pub template: PodTemplate,
     /// The containers in the same order.
     pub containers: Vec<ContainerManifest>,
@@ -27,6 +27,8 @@ pub struct TemplateManifest {
 pub struct ContainerManifest {
     /// Where its name stands.
     pub span: Span,
+    /// Its `ports`: number, and name if it has one.
+    pub ports: Vec<(u16, Option<String>)>,
     /// `lifecycle.stopSignal`, where the version has it.
     pub stop_signal: Option<Signal>,
     /// What its preStop hook is.
@@ -50,6 +52,9 @@ pub enum HookManifest {
 
 /// Kubernetes' default (`pkg/apis/core/v1/defaults.go`, v1.36).
 const GRACE_SECONDS_DEFAULT: u64 = 30;
+
+/// Containers are numbered by a byte.
+const CONTAINERS_MAX: usize = u8::MAX as usize;
 
 /// Reads a pod spec. `labels` are those of the pods.
 pub(super) fn read(spec: &Node, namespace: &str, labels: Labels, cx: &mut Cx<'_>) -> Option<TemplateManifest> {
@@ -85,6 +90,14 @@ pub(super) fn read(spec: &Node, namespace: &str, labels: Labels, cx: &mut Cx<'_>
         }
         return None;
     }
+    for key in ["containers", "initContainers"] {
+        let Some(list) = spec.get(key).filter(|list| list.items().len() > CONTAINERS_MAX) else { continue };
+        cx.push(
+            Diagnostic::error(format!("this pod has {} `{key}`", list.items().len()))
+                .at(&list.span, format!("at most {CONTAINERS_MAX} can be simulated")),
+        );
+        return None;
+    }
     let mut requests = requests.at_least(largest_init);
     if let Some(overhead) = spec.get("overhead") {
         requests += read_resources(overhead, cx);
@@ -96,6 +109,7 @@ pub(super) fn read(spec: &Node, namespace: &str, labels: Labels, cx: &mut Cx<'_>
         termination_grace_period_seconds: grace,
         init_containers,
         containers,
+        serving: 0,
         requests,
         placement: affinity::read(spec, cx),
         has_empty_dir: volumes.iter().any(|v| v.entry("emptyDir").is_some()),
@@ -160,7 +174,10 @@ fn read_container(node: &Node, grace: u64, cx: &mut Cx<'_>) -> Option<(Container
         return None;
     };
     let name: String = cx.field(node, "name")?;
+    let mut ports = Vec::new();
     for port in node.get("ports").map(Node::items).unwrap_or_default() {
+        let port_name = port.get("name").and_then(Node::as_str).map(str::to_string);
+        ports.extend(cx.field(port, "containerPort").map(|number| (number, port_name)));
         if let Some(host_port) = port.get("hostPort").filter(|p| p.value != Value::Number("0".into())) {
             cx.unmodelled.field("hostPort", &host_port.span, "any number of these pods fits on a node");
         }
@@ -184,7 +201,8 @@ fn read_container(node: &Node, grace: u64, cx: &mut Cx<'_>) -> Option<(Container
         app: 0,
     };
     let requests = read_requests(node, cx);
-    let manifest = ContainerManifest { span: name_node.span.clone(), stop_signal: read_stop_signal(node, cx), hook };
+    let span = name_node.span.clone();
+    let manifest = ContainerManifest { span, ports, stop_signal: read_stop_signal(node, cx), hook };
     Some((container, requests, manifest))
 }
 

@@ -3,8 +3,8 @@
 use crate::api::{Selector, Service};
 use crate::scenario::document::Document;
 use crate::scenario::manifests::{Cx, Meta};
-use crate::scenario::read::MapOf;
-use crate::scenario::source::Span;
+use crate::scenario::read::{MapOf, Read};
+use crate::scenario::source::{Span, Spanned};
 use crate::scenario::tree::Node;
 
 /// A Service of the manifests.
@@ -16,8 +16,30 @@ pub struct ServiceManifest {
     pub span: Span,
     /// Where its selector stands, or the name if it has none.
     pub selector_span: Span,
+    /// Where its first port leads to, and where that stands. Requests are taken to go to the first port.
+    pub target: Option<Spanned<TargetPort>>,
     /// `clusterIP: None`: clients find the pods by DNS, not through kube-proxy.
     pub headless: bool,
+}
+
+/// `targetPort`: a port of the pods.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TargetPort {
+    /// By number: the process need not be declared to have it.
+    Number(u16),
+    /// By name: `ports[].name` of a container.
+    Name(String),
+}
+
+/// Source: `pkg/apis/core/v1/defaults.go` SetDefaults_Service (v1.36): without `targetPort` it is `port`.
+fn read_target(spec: &Node, cx: &mut Cx<'_>) -> Option<Spanned<TargetPort>> {
+    let port = spec.get("ports").map(Node::items).unwrap_or_default().first()?;
+    let node = port.get("targetPort").or_else(|| port.get("port"))?;
+    let value = match node.as_str() {
+        Some(name) => TargetPort::Name(name.to_string()),
+        None => TargetPort::Number(u16::read(node, cx.problems)?),
+    };
+    Some(Spanned { value, span: node.span.clone() })
 }
 
 /// Reads one; `None` for what has no endpoints here (ExternalName).
@@ -60,6 +82,7 @@ pub(super) fn read(document: &Document, cx: &mut Cx<'_>) -> Option<ServiceManife
         },
         selector_span: spec.entry("selector").map_or_else(|| meta.name.span.clone(), |e| e.key_span.clone()),
         span: meta.name.span,
+        target: read_target(spec, cx),
         headless: text("clusterIP") == Some("None"),
     })
 }

@@ -40,6 +40,7 @@ pub fn template(name: &str, cpu_millis: u64) -> PodTemplate {
         termination_grace_period_seconds: STOP.as_secs(),
         init_containers: Vec::new(),
         containers: Vec::new(),
+        serving: 0,
         requests: Resources { cpu_millis, memory_bytes: 0 },
         placement: crate::api::pod::Placement::default(),
         has_empty_dir: false,

@@ -1,6 +1,6 @@
 //! The process in a container: when it listens, what it does about signals, when it exits.
 //!
-//! Only a pod's first container is spoken to by clients; the others matter by how long they take to end.
+//! Only one container of a pod is spoken to by clients; the others matter by how long they take to end.
 
 use crate::api::PodId;
 use crate::api::pod::Signal;
@@ -8,7 +8,7 @@ use crate::engine::Duration;
 use crate::simulation::context::Context;
 use crate::simulation::event::{AppStep, Event, SIGNALS};
 use crate::simulation::network::Network;
-use crate::simulation::node::kubelet::{Kubelets, template};
+use crate::simulation::node::kubelet::{Kubelets, serves, template};
 use crate::simulation::observe::What;
 use crate::simulation::setup::Reaction;
 
@@ -44,7 +44,7 @@ impl Kubelets {
             return;
         }
         container.process = Process::Serving;
-        if c == 0 {
+        if serves(ctx, pod, c) {
             let cause = ctx.note(What::ListenerOpened { pod });
             network.listen(ctx.now(), pod, cause);
         }
@@ -127,7 +127,7 @@ impl Kubelets {
         self.container(pod, c).process = Process::Draining;
         let now = ctx.now();
         let mut idle_at = now;
-        if c == 0 {
+        if serves(ctx, pod, c) {
             let cause = ctx.note(What::ListenerClosed { pod });
             network.close_listener(now, pod, cause);
             idle_at = network.in_flight_until(now, pod).unwrap_or(now).max(now);
@@ -151,11 +151,11 @@ impl Kubelets {
         container.process = Process::Exited;
         container.kill.exit_code = code;
         container.pending = None;
-        if c == 0 && listened {
+        if listened && serves(ctx, pod, c) {
             ctx.note(What::ListenerClosed { pod });
         }
         let cause = ctx.note(What::ContainerExited { pod, container: u32::from(c), code });
-        if c == 0 {
+        if serves(ctx, pod, c) {
             network.cut(ctx.now(), pod, cause);
         }
         self.stop_probes(ctx, pod, c);

@@ -131,7 +131,7 @@ impl Kubelets {
         let images = template.init_containers.iter().chain(&template.containers).map(|c| c.image.clone());
         self.nodes[node.index()].images.extend(images.collect::<Vec<_>>());
         let services = services_of(ctx, pod);
-        network.pod_created(pod, template.containers[0].app, &services, node);
+        network.pod_created(pod, template.serving().app, &services, node);
         network.listen(Time::ZERO, pod, ctx.cause);
         let luck = ctx.pod_luck(pod);
         let runtime = self.pods[pod.index()].as_mut().expect("just inserted");
@@ -252,7 +252,8 @@ impl Kubelets {
         Self::after(ctx, delay, pod, KubeletStep::Update);
     }
 
-    fn insert(&mut self, ctx: &Context<'_>, pod: PodId, node: NodeId) {
+    fn insert(&mut self, ctx: &mut Context<'_>, pod: PodId, node: NodeId) {
+        ctx.observer.pod_mut(pod).serving = u32::from(template(ctx, pod).serving);
         if self.pods.len() <= pod.index() {
             self.pods.resize(pod.index() + 1, None);
         }
@@ -280,6 +281,11 @@ impl Kubelets {
 /// The template of a pod, for as long as the setup is.
 pub(super) fn template<'c>(ctx: &'c Context<'_>, pod: PodId) -> &'c PodTemplate {
     ctx.store.template_of(pod)
+}
+
+/// Whether clients speak to this container of the pod.
+pub(super) fn serves(ctx: &Context<'_>, pod: PodId, c: u8) -> bool {
+    template(ctx, pod).serving == c
 }
 
 /// The Services that select a pod.

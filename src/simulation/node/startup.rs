@@ -41,7 +41,7 @@ impl Kubelets {
     pub(super) fn sandbox_ready(&mut self, ctx: &mut Context<'_>, network: &mut Network<'_>, pod: PodId) {
         let services = services_of(ctx, pod);
         let node = self.pod(pod).node;
-        network.pod_created(pod, template(ctx, pod).containers[0].app, &services, node);
+        network.pod_created(pod, template(ctx, pod).serving().app, &services, node);
         self.start_next(ctx, pod, 0);
     }
 

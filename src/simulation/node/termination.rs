@@ -14,7 +14,7 @@ use crate::simulation::event::{AppStep, Event, KubeletStep};
 use crate::simulation::latency::Hop;
 use crate::simulation::network::Network;
 use crate::simulation::node::app::{Process, Sender};
-use crate::simulation::node::kubelet::{Kubelets, Setup, template};
+use crate::simulation::node::kubelet::{Kubelets, Setup, serves, template};
 use crate::simulation::observe::What;
 use crate::simulation::outcome::PodActivity;
 
@@ -82,7 +82,7 @@ impl Kubelets {
         let spec = &template(ctx, pod).containers[usize::from(c)];
         let Some(hook) = spec.pre_stop.clone() else { return self.stop_container(ctx, pod, c) };
         let cause = ctx.note(What::PreStopStarted { pod, container: u32::from(c) });
-        if c == 0 {
+        if serves(ctx, pod, c) {
             network.set_activity(ctx.now(), pod, PodActivity::PreStop, cause);
         }
         let grace = Duration::from_secs(self.container(pod, c).kill.grace_seconds);

@@ -8,18 +8,22 @@ use crate::simulation::observe::trace::What;
 /// When what happened to a pod; `None`: not (yet).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct PodTimes {
+    /// The number of the container that serves; told by its kubelet before anything is noted of containers.
+    pub serving: u32,
     /// It became Ready for the first time.
     pub ready_at: Option<Time>,
     /// It got its deletionTimestamp (the time of the request, not the timestamp's value).
     pub deleted_at: Option<Time>,
     /// Its kubelet's worker began to stop it.
     pub killing_at: Option<Time>,
-    /// The first preStop hook began.
+    /// The serving container's preStop hook began.
     pub pre_stop_at: Option<Time>,
-    /// The stop signal arrived (the first, if there are several containers); not a signal that a preStop hook sends.
+    /// The serving container's stop signal arrived; not a signal that a preStop hook sends.
     pub sigterm_at: Option<Time>,
-    /// SIGKILL was sent.
+    /// The serving container got SIGKILL.
     pub sigkill_at: Option<Time>,
+    /// How many of its containers got SIGKILL.
+    pub killed_containers: u32,
     /// The listener closed, by itself or with the process.
     pub listener_closed_at: Option<Time>,
     /// The serving process ended.
@@ -55,11 +59,16 @@ pub(super) fn record(pods: &mut Vec<PodTimes>, time: Time, what: What) {
         What::PodReady { .. } => first(&mut times.ready_at),
         What::PodDeleted { .. } => first(&mut times.deleted_at),
         What::KillingStarted { .. } => first(&mut times.killing_at),
-        What::PreStopStarted { .. } => first(&mut times.pre_stop_at),
-        What::SignalArrived { signal: Signal::Kill, .. } => first(&mut times.sigkill_at),
-        What::SignalArrived { .. } => first(&mut times.sigterm_at),
+        What::PreStopStarted { container, .. } if container == times.serving => first(&mut times.pre_stop_at),
+        What::SignalArrived { signal: Signal::Kill, container, .. } => {
+            times.killed_containers += 1;
+            if container == times.serving {
+                first(&mut times.sigkill_at);
+            }
+        }
+        What::SignalArrived { container, .. } if container == times.serving => first(&mut times.sigterm_at),
         What::ListenerClosed { .. } => first(&mut times.listener_closed_at),
-        What::ContainerExited { container: 0, .. } => first(&mut times.exited_at),
+        What::ContainerExited { container, .. } if container == times.serving => first(&mut times.exited_at),
         What::NetworkGone { .. } => first(&mut times.network_gone_at),
         What::PodRemoved { .. } => first(&mut times.removed_at),
         _ => {}

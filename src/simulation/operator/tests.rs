@@ -78,6 +78,7 @@ impl<'a> Cluster<'a> {
                 termination_grace_period_seconds: 30,
                 init_containers: Vec::new(),
                 containers: Vec::new(),
+                serving: 0,
                 requests: Resources::default(),
                 placement: crate::api::pod::Placement::default(),
                 has_empty_dir,
