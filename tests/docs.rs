@@ -3,10 +3,15 @@
 //! In `README.md` and `docs/*.md`, every block that begins with ```` ```console ```` is read as a session: `$ drainsim …`
 //! and `$ cargo run --release -- …` are executed from the top of the repository (what is behind a `|` is not), other
 //! commands are passed by. The lines below a command must occur in its output, in this order; a line `...` stands for
-//! whatever was left out. `UPDATE_DOCS=1 cargo test --test docs` writes the generated tables anew.
+//! whatever was left out.
+//!
+//! `UPDATE_DOCS=1 cargo test --test docs` writes generated tables anew, and the sessions after a comment such as
+//! `<!-- keep: 1-4; The race+5 -->`: lines 1 to 4 of the output, and the first line with `The race` with 5 more. What the
+//! text around them says about their numbers must then be read again by a person.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 use std::{env, fs};
 
 use assert_cmd::Command;
@@ -18,8 +23,25 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The pages that there are, with their text.
+/// The pages that there are, with their text; brought up to date before if that was asked for.
 fn pages() -> Vec<(PathBuf, String)> {
+    static UPDATE: Once = Once::new();
+    UPDATE.call_once(|| {
+        if env::var_os("UPDATE_DOCS").is_some() {
+            for (path, text) in stored_pages() {
+                fs::write(path, quoted_anew(&with_tables(&text))).unwrap();
+            }
+        }
+    });
+    stored_pages()
+}
+
+fn format_page() -> String {
+    let found = pages().into_iter().find(|(path, _)| path.ends_with(FORMAT_PAGE));
+    found.unwrap_or_else(|| panic!("there is no {FORMAT_PAGE}")).1
+}
+
+fn stored_pages() -> Vec<(PathBuf, String)> {
     let mut paths = vec![root().join("README.md")];
     if let Ok(entries) = fs::read_dir(root().join("docs")) {
         paths.extend(entries.map(|entry| entry.unwrap().path()).filter(|p| p.extension().is_some_and(|e| e == "md")));
@@ -131,6 +153,53 @@ fn missing<'a>(quoted: &'a [String], output: &str) -> Option<&'a str> {
         .map(String::as_str)
 }
 
+/// The page with the sessions after `keep` comments quoted anew.
+fn quoted_anew(page: &str) -> String {
+    let mut fresh = String::new();
+    let mut rest = page;
+    while let Some((before, after)) = rest.split_once("<!-- keep: ") {
+        let (what, after) = after.split_once(" -->\n```console\n").expect("a session after the comment");
+        let (session, after) = after.split_once("\n```\n").expect("the end of the session");
+        let lines: Vec<&str> = session.lines().collect();
+        let [step] = &steps(0, &lines)[..] else { panic!("one command in a session to be quoted anew: {session}") };
+        let commands = lines.len() - step.quoted.len();
+        let (_, output) = drainsim(&arguments(&step.command).expect("a command for drainsim"));
+        let session = lines[..commands].join("\n");
+        let excerpt = excerpt(&output, what);
+        write!(fresh, "{before}<!-- keep: {what} -->\n```console\n{session}\n{excerpt}```\n").unwrap();
+        rest = after;
+    }
+    fresh + rest
+}
+
+/// The lines that `what` asks for, with `...` for the others.
+fn excerpt(output: &str, what: &str) -> String {
+    let lines: Vec<&str> = output.trim_end().lines().map(str::trim_end).collect();
+    let mut keep = vec![what == "all"; lines.len()];
+    for part in what.split(';').map(str::trim).filter(|part| *part != "all") {
+        let range = part.split_once('-').and_then(|(a, b)| Some((a.parse::<usize>().ok()?, b.parse::<usize>().ok()?)));
+        let (first, count) = if let Some((first, last)) = range {
+            (first - 1, last + 1 - first)
+        } else {
+            let (text, more) = part.rsplit_once('+').unwrap_or((part, "0"));
+            let at = lines.iter().position(|line| line.contains(text));
+            (at.unwrap_or_else(|| panic!("no line with `{text}` in\n{output}")), more.parse::<usize>().unwrap() + 1)
+        };
+        keep.iter_mut().skip(first).take(count).for_each(|keep| *keep = true);
+    }
+    let mut out = String::new();
+    for (line, keep) in lines.iter().zip(keep) {
+        if keep {
+            writeln!(out, "{line}").unwrap();
+        } else if !out.ends_with("...\n") {
+            // An empty line before it says nothing more.
+            out.truncate(out.trim_end_matches('\n').len() + usize::from(!out.is_empty()));
+            out.push_str("...\n");
+        }
+    }
+    out
+}
+
 #[test]
 fn every_command_runs_and_prints_what_is_quoted() {
     let mut wrong = String::new();
@@ -159,7 +228,7 @@ fn every_command_runs_and_prints_what_is_quoted() {
 /// In the page of the format, what `drainsim schema` prints as text is quoted whole.
 #[test]
 fn the_printed_references_are_quoted_whole() {
-    let page = fs::read_to_string(root().join(FORMAT_PAGE)).unwrap();
+    let page = format_page();
     let quoted: Vec<Step> = blocks(&page, "console").iter().flat_map(|(line, lines)| steps(*line, lines)).collect();
     for what in ["expectations", "latencies", "profiles"] {
         let command = format!("drainsim schema {what}");
@@ -172,30 +241,28 @@ fn the_printed_references_are_quoted_whole() {
 /// Every type of the schema that has fields, and every field of it, is in a table between markers.
 #[test]
 fn the_tables_of_fields_are_those_of_the_schema() {
-    let path = root().join(FORMAT_PAGE);
-    let page = fs::read_to_string(&path).unwrap();
+    let page = format_page();
+    assert!(page == with_tables(&page), "{FORMAT_PAGE} is out of date: UPDATE_DOCS=1 cargo test --test docs");
+    let schema = schema();
+    let types = schema["$defs"].as_object().unwrap();
+    for (name, _) in types.iter().filter(|(_, of)| of.get("properties").is_some()) {
+        let marker = format!("<!-- fields: {name} -->");
+        assert!(page.contains(&marker), "{FORMAT_PAGE} has no table of the fields of {name}");
+    }
+}
+
+/// The page with its tables of fields written anew.
+fn with_tables(page: &str) -> String {
     let schema = schema();
     let mut fresh = String::new();
-    let mut rest = page.as_str();
-    let mut shown = Vec::new();
+    let mut rest = page;
     while let Some((before, after)) = rest.split_once("<!-- fields: ") {
         let (name, after) = after.split_once(" -->\n").expect("a closed marker");
         let (_, after) = after.split_once("<!-- end -->").expect("an end of the table");
         write!(fresh, "{before}<!-- fields: {name} -->\n{}<!-- end -->", table(&schema, name)).unwrap();
-        shown.push(name.to_string());
         rest = after;
     }
-    fresh.push_str(rest);
-    if env::var_os("UPDATE_DOCS").is_some() {
-        fs::write(&path, &fresh).unwrap();
-    } else {
-        assert!(page == fresh, "{FORMAT_PAGE} is out of date: UPDATE_DOCS=1 cargo test --test docs");
-    }
-    let types = schema["$defs"].as_object().unwrap();
-    let with_fields = types.iter().filter(|(_, t)| t.get("properties").is_some()).map(|(name, _)| name);
-    for name in with_fields {
-        assert!(shown.contains(name), "{FORMAT_PAGE} has no table of the fields of {name}");
-    }
+    fresh + rest
 }
 
 fn schema() -> Value {
@@ -245,7 +312,7 @@ fn type_name(of: &Value) -> String {
 /// Blocks with a whole scenario are run; the others are parts of one, of the type that a comment before them names.
 #[test]
 fn every_example_of_the_format_is_one() {
-    let page = fs::read_to_string(root().join(FORMAT_PAGE)).unwrap();
+    let page = format_page();
     let schema = schema();
     let marks: Vec<(usize, &str)> = page
         .lines()

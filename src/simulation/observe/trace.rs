@@ -118,8 +118,6 @@ whats! {
     PreStopOverran(pod: PodId, container: u32);
     /// The stop signal, or SIGKILL, arrived in a container.
     SignalArrived(pod: PodId, container: u32, signal: Signal);
-    /// The preStop hook sent a signal to its container.
-    HookSignalled(pod: PodId, container: u32, signal: Signal);
     /// The process closed its listener: new connections are refused.
     ListenerClosed(pod: PodId);
     /// The container's process ended, with this exit code.
@@ -136,6 +134,8 @@ whats! {
     RolloutRestarted(deployment: DeploymentId);
     /// A ReplicaSet was created or given a number of replicas.
     ReplicaSetScaled(replica_set: ReplicaSetId, replicas: u32);
+    /// The preStop hook sent a signal to its container.
+    HookSignalled(pod: PodId, container: u32, signal: Signal);
 }
 
 /// A field of a note as a number.
