@@ -55,6 +55,14 @@ fn bad_input_ends_with_two_and_an_empty_stdout() {
 }
 
 #[test]
+fn an_endless_standard_input_is_refused() {
+    let endless = vec![b'#'; (64 << 20) + 4096];
+    let output = Command::cargo_bin("drainsim").unwrap().args(["run", "-"]).write_stdin(endless).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("standard input is larger than 64 MiB"), "{}", text(&output.stderr));
+}
+
+#[test]
 fn binary_input_is_refused_not_crashed_on() {
     let output =
         Command::cargo_bin("drainsim").unwrap().args(["run", "-"]).write_stdin(vec![0xff, 0xfe, 0]).output().unwrap();

@@ -209,8 +209,9 @@ fn a_list_from_a_cluster_becomes_that_cluster() {
         "{:?}",
         scenario.assumptions
     );
-    assert!(scenario.assumptions.iter().any(|a| a.contains("1 pod that has ended")));
-    assert_eq!(scenario.warnings, []);
+    assert!(scenario.assumptions.iter().any(|a| a.starts_with("1 pod that has ended")));
+    let warnings: Vec<&str> = scenario.warnings.iter().map(|w| w.message.as_str()).collect();
+    assert_eq!(warnings, ["the pods of a StatefulSet are not replaced"]);
 }
 
 #[test]
@@ -365,6 +366,29 @@ fn requests_go_to_the_container_that_has_the_port() {
     let (name, _, warned) = serving(&["{port: 80, targetPort: http}", "{port: 80, targetPort: envoy}"]);
     assert!(name == "web" && warned.len() == 1, "{name} {warned:?}");
     assert!(warned[0].contains("two Services lead to different containers"), "{warned:?}");
+}
+
+#[test]
+fn pods_that_nobody_replaces_are_told_of_once() {
+    let pod = |n: u8| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: db-{n}, ownerReferences: [{{kind: StatefulSet, name: db, controller: true}}]}}\n\
+             spec: {{nodeName: n1, containers: [{{name: c}}]}}\n---\n"
+        )
+    };
+    let told = |manifests: &str| {
+        let scenario = cluster("  nodes: [{name: n1}]", manifests);
+        scenario
+            .warnings
+            .iter()
+            .filter(|w| w.message.contains("StatefulSet"))
+            .map(|w| w.message.clone())
+            .collect::<Vec<_>>()
+    };
+    let pods = pod(0) + &pod(1);
+    assert_eq!(told(&pods), ["the pods of a StatefulSet are not replaced"]);
+    let given = pods + "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: db}\nspec: {}\n";
+    assert_eq!(told(&given), ["the kind StatefulSet is not modelled"]);
 }
 
 #[test]

@@ -7,6 +7,8 @@ use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
+use crate::scenario::load::FILE_BYTES_MAX;
+
 /// How results are printed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
 pub(super) enum Format {
@@ -77,12 +79,17 @@ pub(super) fn colour_errors() -> bool {
     AutoStream::choice(&std::io::stderr()) != ColorChoice::Never
 }
 
-/// All of standard input.
+/// All of standard input, which may be as large as a file.
 pub(super) fn read_stdin() -> Result<String, Failure> {
     let mut text = String::new();
-    let read = std::io::stdin().lock().read_to_string(&mut text);
-    read.map_err(|error| Failure::usage(format!("standard input cannot be read: {error}")))?;
-    Ok(text)
+    let read = std::io::stdin().lock().take(FILE_BYTES_MAX + 1).read_to_string(&mut text);
+    if read.is_ok() && text.len() as u64 <= FILE_BYTES_MAX {
+        return Ok(text);
+    }
+    Err(Failure::usage(match read {
+        Ok(_) => format!("standard input is larger than {} MiB", FILE_BYTES_MAX >> 20),
+        Err(error) => format!("standard input cannot be read: {error}"),
+    }))
 }
 
 /// Tells on stderr how far many runs have come, if somebody watches.

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use super::style::{BAD, BOLD, DIM, GOOD, PLAIN, WARN, WIDTH, paint, plural, share, thousands, wrap};
 use super::table::{Align, Cell, Table};
-use super::verdict::{failed_by, verdict};
+use super::verdict::{empty_drains, failed_by, left_undone, verdict};
 use super::{Report, race};
 use crate::scenario::expectation::Checked;
-use crate::simulation::outcome::{DrainOutcome, FailureKind, Requests};
+use crate::simulation::outcome::{DrainOutcome, FailureKind, Requests, ServiceOutcome};
 
 /// Longer transcripts of one drain are cut in the middle.
 const DRAIN_LINES_MAX: usize = 40;
@@ -53,10 +53,14 @@ fn head(out: &mut String, report: &Report<'_>) {
     for line in verdict.cause.iter().flat_map(|cause| wrap(cause, WIDTH - 2)) {
         let _ = writeln!(out, "  {line}");
     }
-    for drain in report.outcome.drains.iter().filter(|d| d.completed_at.is_none()) {
-        let denied = plural(drain.evictions_denied, "eviction");
-        let state = if drain.ended_at.is_some() { "was given up" } else { "was still going on when the run ended" };
-        let _ = writeln!(out, "{} the drain of {} {state}, {denied} denied", paint(BAD, "✗"), drain.node);
+    for (what, why) in left_undone(report) {
+        let _ = writeln!(out, "{} {what}", paint(BAD, "✗"));
+        for line in why.iter().flat_map(|why| wrap(why, WIDTH - 2)) {
+            let _ = writeln!(out, "  {line}");
+        }
+    }
+    for node in empty_drains(report.outcome) {
+        let _ = writeln!(out, "{} the drain of {node} evicted nothing", paint(WARN, "–"));
     }
     let all = report.expectations.len();
     let failed = report.expectations.iter().filter(|e| !e.passed).count();
@@ -113,7 +117,9 @@ fn services(report: &Report<'_>) -> String {
             (Align::Left, "FAILED BY"),
         ],
     );
-    for service in &report.outcome.services {
+    let selects = |s: &ServiceOutcome| report.setup.services.get(s.id.index()).is_none_or(|s| s.selector.is_some());
+    // A Service without selector and traffic, such as default/kubernetes, has nothing to tell.
+    for service in report.outcome.services.iter().filter(|s| s.requests.sent > 0 || selects(s)) {
         let requests = &service.requests;
         let failed = requests.failed();
         let alarm = |bad: bool| if bad { BAD } else { PLAIN };
@@ -140,7 +146,7 @@ fn drain(drain: &DrainOutcome) -> String {
         (None, Some(at)) => ("✗", BAD, format!("given up after {:.3} s", at.since(drain.started_at).as_secs_f64())),
         (None, None) => ("…", WARN, "not drained when the run ended".to_string()),
     };
-    let code = drain.exit_code.map_or_else(|| "still running".to_string(), |code| format!("exit code {code}"));
+    let code = drain.exit_code.map_or_else(|| "kubectl still running".to_string(), |code| format!("exit code {code}"));
     let evictions = format!(
         "{} granted, {} denied",
         plural(drain.evictions_granted, "eviction"),
@@ -282,7 +288,10 @@ mod tests {
         let text = text(&outcome, &[]);
         let line = text.lines().nth(2).unwrap_or_default();
         assert_eq!(line, "✗ the drain of node-2 was still going on when the run ended, 1 eviction denied");
-        assert!(text.contains("… node-2: not drained when the run ended, still running; 1 eviction granted"), "{text}");
+        assert!(
+            text.contains("… node-2: not drained when the run ended, kubectl still running; 1 eviction granted"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -37,9 +37,63 @@ pub(super) fn verdict(report: &Report<'_>) -> Verdict {
     Verdict { good: Some(true), headline, cause: race }
 }
 
-/// The closest race of a run without a failed request.
+/// What is not as whoever did it wanted it when the run ends: a line of what, and one of why if that is known.
+pub(super) fn left_undone(report: &Report<'_>) -> Vec<(String, Option<String>)> {
+    let outcome = report.outcome;
+    let mut lines: Vec<(String, Option<String>)> = Vec::new();
+    for drain in outcome.drains.iter().filter(|d| d.completed_at.is_none()) {
+        let node = &drain.node;
+        let denied = plural(drain.evictions_denied, "eviction");
+        lines.push(if drain.ended_at.is_some() {
+            let last = drain.messages.last().map(|(_, message)| message.clone());
+            (format!("the drain of {node} was given up, {denied} denied"), last)
+        } else {
+            let what = format!("the drain of {node} was still going on when the run ended, {denied} denied");
+            (what, (drain.evictions_denied > 0).then(|| stubborn_budgets(outcome)).flatten())
+        });
+    }
+    let homeless: Vec<&PodOutcome> =
+        outcome.pods.iter().filter(|p| p.node.is_none() && p.times.deleted_at.is_none()).collect();
+    if let Some(first) = homeless.first() {
+        let (count, name) = (homeless.len() as u64, &first.name);
+        let since = first.created_at;
+        let pods = if count == 1 { format!("pod {name}") } else { format!("{}, first {name}", plural(count, "pod")) };
+        lines.push((
+            format!("{pods} had no node when the run ended"),
+            Some(format!("it has been waiting since {since}: no node fits, or none has room")),
+        ));
+    }
+    lines
+}
+
+/// Drains that completed without having evicted anything: they prove nothing.
+pub(super) fn empty_drains(outcome: &Outcome) -> impl Iterator<Item = &str> {
+    let empty = outcome.drains.iter().filter(|d| d.completed_at.is_some() && d.evictions_granted == 0);
+    empty.map(|d| d.node.as_str())
+}
+
+/// The budgets that refused evictions and allow none at the end.
+fn stubborn_budgets(outcome: &Outcome) -> Option<String> {
+    let mut sentences = outcome.pdbs.iter().filter(|p| p.denials > 0).filter_map(|pdb| {
+        let (_, allowed, healthy, desired) = *pdb.history.last()?;
+        let never = pdb.history.iter().all(|(_, allowed, ..)| *allowed == 0);
+        let when = if never { "never allowed a disruption" } else { "allows no disruption any more" };
+        let name = &pdb.name;
+        (allowed == 0).then(|| format!("{name} {when}: {} healthy, {desired} wanted", plural(healthy.into(), "pod")))
+    });
+    let first = sentences.next()?;
+    let others = sentences.count() as u64;
+    Some(if others == 0 { first } else { format!("{first} (and {} more)", plural(others, "budget")) })
+}
+
+/// The closest race of a run without a failed request; pods that nobody speaks to race with nobody.
 fn tightest(outcome: &Outcome) -> Option<String> {
-    let (slack, pod) = outcome.pods.iter().filter_map(|p| Some((p.slack_nanos?, p))).min_by_key(|(slack, _)| *slack)?;
+    let spoken_to = |pod: &PodOutcome| {
+        let mut services = outcome.services.iter().filter(|s| s.requests.sent > 0);
+        outcome.requests.sent == 0 || services.any(|s| pod.services.contains(&s.id))
+    };
+    let races = outcome.pods.iter().filter(|p| spoken_to(p)).filter_map(|p| Some((p.slack_nanos?, p)));
+    let (slack, pod) = races.min_by_key(|(slack, _)| *slack)?;
     let by = seconds(slack);
     Some(match slack {
         0.. => format!("the tightest race was won by {by} (pod {})", pod.name),
@@ -57,8 +111,12 @@ fn meanwhile(report: &Report<'_>) -> String {
             nodes.push(drain.node.clone());
         }
     }
+    let completed = report.outcome.drains.iter().all(|d| d.completed_at.is_some());
     match nodes.as_slice() {
         [] => {}
+        [node] if !completed => return format!(" during the drain of {node}"),
+        some if !completed && some.len() <= 4 => return format!(" during the drains of {}", and(some)),
+        many if !completed => return format!(" during the drains of {} nodes", many.len()),
         [node] => return format!(" while {node} was drained"),
         some if some.len() <= 4 => return format!(" while {} were drained", and(some)),
         many => return format!(" while {} nodes were drained", many.len()),
@@ -214,7 +272,7 @@ fn no_endpoints(report: &Report<'_>, failure: &Failure) -> String {
         Some((until, _)) => format!("from {since} to {until}"),
         None => format!("from {since} to the end of the run"),
     };
-    let unbounded = report.outcome.pdbs.is_empty() && !report.outcome.drains.is_empty();
+    let unbounded = report.outcome.pdbs.is_empty() && report.outcome.drains.iter().any(|d| d.evictions_granted > 0);
     let advice = if unbounded { "; no PodDisruptionBudget made the drain wait for replacements" } else { "" };
     format!("{} had no ready endpoint {span}{advice}", service.name)
 }
@@ -290,6 +348,48 @@ mod tests {
         assert!(cause_of(&outcome).starts_with("one race was lost by 0.005 s"));
         outcome.requests = Requests::default();
         assert_eq!(of(&fixture::setup(), &outcome).good, None);
+    }
+
+    #[test]
+    fn what_is_left_undone_says_why() {
+        let (setup, mut outcome) = (fixture::setup(), fixture::calm_outcome());
+        let undone = |outcome: &Outcome| {
+            left_undone(&Report {
+                scenario: "",
+                setup: &setup,
+                outcome,
+                expectations: &[],
+                warnings: &[],
+                assumptions: &[],
+            })
+        };
+        assert_eq!(undone(&outcome), []);
+        (outcome.drains[1].completed_at, outcome.drains[1].ended_at) = (None, None);
+        outcome.pdbs[0].history = vec![(Time::ZERO, 0, 3, 3)];
+        outcome.pdbs[0].denials = 7;
+        outcome.pods[1].node = None;
+        (outcome.pods[1].times.deleted_at, outcome.pods[1].created_at) = (None, Time::from_secs(9));
+        let (budget, pod) = (outcome.pdbs[0].name.clone(), outcome.pods[1].name.clone());
+        let lines = undone(&outcome);
+        assert_eq!(lines[0].1, Some(format!("{budget} never allowed a disruption: 3 pods healthy, 3 wanted")));
+        assert_eq!(lines[1].0, format!("pod {pod} had no node when the run ended"));
+        assert!(lines[1].1.as_ref().unwrap().contains("since 9.000s"), "{lines:?}");
+        outcome.drains[1].ended_at = Some(Time::from_secs(20));
+        outcome.drains[1].messages.push((Time::from_secs(20), "global timeout reached: 10s".into()));
+        let lines = undone(&outcome);
+        assert_eq!(lines[0].1.as_deref(), Some("global timeout reached: 10s"));
+        assert_eq!(of(&setup, &outcome).headline, "no request failed of 24,000 during the drains of node-1 and node-2");
+        outcome.drains[0].evictions_granted = 0;
+        assert_eq!(empty_drains(&outcome).collect::<Vec<_>>(), ["node-1"]);
+    }
+
+    #[test]
+    fn a_pod_without_traffic_does_not_win_the_tightest_race() {
+        let mut outcome = fixture::calm_outcome();
+        let mut idle = outcome.pods[0].clone();
+        (idle.slack_nanos, idle.services, idle.name) = (Some(-1), vec![], "database-0".into());
+        outcome.pods.push(idle);
+        assert!(cause_of(&outcome).contains("nginx-66b6c48dd5-abcde"), "{}", cause_of(&outcome));
     }
 
     #[test]

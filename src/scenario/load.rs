@@ -26,7 +26,7 @@ pub enum Input {
     },
 }
 
-/// No file may be larger; `kubectl get pods -A -o yaml` of 2,000 pods is about as large.
+/// No file may be larger; `kubectl get pods -A -o yaml` of 8,000 pods is about as large.
 pub const FILE_BYTES_MAX: u64 = 64 << 20;
 /// No input may consist of more files.
 const FILES_MAX: usize = 10_000;

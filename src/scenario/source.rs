@@ -15,7 +15,7 @@ pub struct SourceFile {
 }
 
 impl fmt::Debug for SourceFile {
-    /// The name only: a file may be 16 MiB long.
+    /// The name only: a file may be 64 MiB long.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.name)
     }

@@ -121,6 +121,19 @@ impl Compiler<'_> {
         }
     }
 
+    /// Pods whose controller is not simulated; of one that is in the input itself this has been told.
+    fn tell_unreplaced(&mut self, owner: &Owner, span: &Span) {
+        let Owner::Other { kind, .. } = owner else { return };
+        let message = format!("the pods of a {kind} are not replaced");
+        let of_kind = format!("the kind {kind} is not modelled");
+        if self.problems.list.iter().any(|d| d.message == message || d.message.starts_with(&of_kind)) {
+            return;
+        }
+        self.push(
+            Diagnostic::warning(message).at(span, "its controller is not modelled: when this pod goes, none comes"),
+        );
+    }
+
     fn pod(&mut self, mut manifest: PodManifest) {
         let node = self.node_of_pod(&mut manifest);
         match self.maker(&manifest) {
@@ -128,6 +141,7 @@ impl Compiler<'_> {
             Maker::ReplicaSet(index) => self.setup.replica_sets[index].placement.extend(node),
             Maker::Nobody(owner) => {
                 let PodManifest { meta, template, .. } = manifest;
+                self.tell_unreplaced(&owner, &meta.name.span);
                 let template = self.add_template("Pod", &meta.namespace, &meta.name, template);
                 self.setup.pods.push(PodSetup { name: meta.name.value, owner, template, node });
             }
