@@ -122,3 +122,17 @@ fn a_closed_pipe_is_quiet() {
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
 }
+
+/// Rows M1 to M11: what they teach holds for whatever seed somebody tries first. 200 seeds: by hand, after changes of the
+/// model.
+#[test]
+fn the_expectations_of_the_library_hold_for_the_first_seeds() {
+    let list = printed(&["scenarios", "list"]);
+    let first_words =
+        list.lines().filter(|line| !line.starts_with(' ')).filter_map(|line| line.split_whitespace().next());
+    let names: Vec<&str> = first_words.filter(|name| name.starts_with("m0") || name.starts_with("m1")).collect();
+    assert!(names.len() >= 13, "{names:?}");
+    for name in names {
+        printed(&["scenarios", "run", name, "--runs", "20"]);
+    }
+}

@@ -23,7 +23,7 @@ use proptest::prelude::*;
 const SLACK: Duration = Duration::from_secs(3);
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig::with_cases(if std::env::var_os("PROPTEST_CASES").is_some() { ProptestConfig::default().cases } else { 96 }))]
 
     #[test]
     fn every_run_keeps_the_invariants(setup in any_setup(), seed in any::<u64>()) {

@@ -27,6 +27,7 @@ library! {
     "m03-ignored-sigterm",
     "m04-grace-clock",
     "m05-prestop-nginx-quit",
+    "m05-prestop-nginx-quit-waits",
     "m06-the-race",
     "m07-prestop-sleep",
     "m07-prestop-sleep-too-short",

@@ -52,7 +52,7 @@ enum Command {
     /// List, show and run the built-in scenarios
     #[command(subcommand)]
     Scenarios(scenarios::ScenariosCommand),
-    /// Print the schema of scenarios or results, or the reference of expectations
+    /// Print the schema of scenarios or results, or the reference of expectations, latencies or profiles
     Schema(schema::SchemaArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),

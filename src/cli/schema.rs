@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use super::backend;
 use super::output::{Failure, Format, print, print_data};
 use crate::report::json::{ResultSet, RunResult};
-use crate::report::metrics;
+use crate::report::{metrics, reference};
 
 /// `drainsim schema [WHAT]`
 #[derive(Args, Debug)]
@@ -31,6 +31,10 @@ enum Subject {
     ResultSet,
     /// The metrics that expectations may use, as text
     Expectations,
+    /// The latencies with their defaults and sources, as text
+    Latencies,
+    /// The profiles of applications with their sources, as text
+    Profiles,
 }
 
 pub(super) fn run(args: &SchemaArgs) -> Result<ExitCode, Failure> {
@@ -39,6 +43,8 @@ pub(super) fn run(args: &SchemaArgs) -> Result<ExitCode, Failure> {
         Subject::Result => print_data(Format::Json, &schemars::schema_for!(RunResult))?,
         Subject::ResultSet => print_data(Format::Json, &schemars::schema_for!(ResultSet))?,
         Subject::Expectations => print(&metrics::render())?,
+        Subject::Latencies => print(&reference::latencies())?,
+        Subject::Profiles => print(&reference::profiles())?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -4,6 +4,7 @@
 pub mod explain;
 pub mod json;
 pub mod metrics;
+pub mod reference;
 pub mod summary;
 pub mod text;
 

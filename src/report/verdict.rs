@@ -155,7 +155,9 @@ fn cause(report: &Report<'_>) -> Option<String> {
     }
     let kept = report.outcome.failures.len();
     if group.len() < kept {
-        text.push_str(&format!(" (this kind: {} of {})", thousands(group.len() as u64), thousands(kept as u64)));
+        // Of very many failures only the first are kept.
+        let first = if (kept as u64) < report.outcome.requests.failed() { "the first " } else { "" };
+        text.push_str(&format!(" (this kind: {} of {first}{})", thousands(group.len() as u64), thousands(kept as u64)));
     } else if pods.len() > 1 {
         text.push_str(&format!(" (likewise {})", plural(pods.len() as u64 - 1, "other pod")));
     }

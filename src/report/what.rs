@@ -89,6 +89,10 @@ pub fn sentence(names: &Names<'_>, what: What) -> Sentence {
         What::SignalArrived { pod, container, signal } => {
             (kubelet(pod), format!("{} arrives in {}", signal.name(), names.container(pod, container)))
         }
+        What::HookSignalled { pod, container, signal } => (
+            names.the_pod(pod),
+            format!("the preStop hook sends {} to {}", signal.name(), names.container(pod, container)),
+        ),
         What::ListenerClosed { pod } => (names.the_pod(pod), "closes its listener".to_string()),
         What::ContainerExited { pod, container, code } => {
             (names.the_pod(pod), format!("{} ends with exit code {code}", names.container(pod, container)))

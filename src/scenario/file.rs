@@ -11,8 +11,8 @@ use crate::scenario::source::Spanned;
 use crate::scenario::suggest::nearest;
 use crate::scenario::tree::{Entry, Node, Value};
 use crate::scenario::values::{
-    ConnectionsEntry, HookSteps, KeepAliveTimeout, NodeRef, ProfileName, Quantity, Rate, ReactionEntry, Seconds,
-    SelectorText, Sources, TaintEntry,
+    ConnectionsEntry, HookSteps, KeepAliveTimeout, LatencyProfile, NodeRef, ProfileName, Quantity, Rate, ReactionEntry,
+    Seconds, SelectorText, Sources, TaintEntry,
 };
 use crate::simulation::setup::Arrivals;
 
@@ -46,6 +46,7 @@ record! {
         /// What the scenario shows, in a sentence or two.
         pub description: Option<String>,
         /// Labels to select scenarios by.
+        #[schemars(default)]
         pub labels: MapOf<String>,
     }
 }
@@ -78,6 +79,8 @@ record! {
         /// What is done to the cluster.
         #[schemars(default)]
         pub actions: Vec<ActionEntry>,
+        /// How long things take, unless `latencies` says otherwise; `default` if left out.
+        pub latency_profile: Option<LatencyProfile>,
         /// How long things take, by the name of the hop; each has a default.
         #[schemars(default)]
         pub latencies: MapOf<Distribution>,

@@ -187,7 +187,8 @@ fn read_program(program: &str, arguments: &[&str]) -> Option<Vec<HookStep>> {
     let signal = |signal| Some(vec![HookStep::Signal(signal)]);
     match (program, arguments) {
         ("true" | ":" | "echo" | "printf" | "date" | "set" | "logger", _) => Some(vec![]),
-        ("exit", [] | ["0"]) => Some(vec![]),
+        // A hook that fails is told of in an event; the kubelet goes on as after one that succeeds.
+        ("exit" | "false", _) => Some(vec![]),
         ("sleep", [_, ..]) => {
             let total = arguments.iter().map(|a| sleep_span(a)).collect::<Option<Vec<_>>>()?.into_iter().sum();
             Some(vec![HookStep::Wait(total)])
@@ -290,6 +291,8 @@ mod tests {
             ("sleep 5 || true", vec![wait(5000)]),
             ("exec sleep '5' # wait for the proxies", vec![wait(5000)]),
             ("true", vec![]),
+            ("exit 1", vec![]),
+            ("nginx -s quit; while kill -0 1; do sleep 1; done", vec![Send(Signal::Quit), UntilExit]),
         ] {
             let command = shell(script);
             assert_eq!((command.steps, command.unknown), (expected, vec![]), "{script}");

@@ -16,6 +16,7 @@ use crate::scenario::read::{MapOf, Read, expected, record, wrong_type};
 use crate::scenario::source::Spanned;
 use crate::scenario::suggest;
 use crate::scenario::tree::{Node, Value};
+use crate::simulation::latency::Latencies;
 use crate::simulation::setup::{Arrivals, Reaction};
 
 /// Says how a type looks in the JSON Schema.
@@ -641,6 +642,51 @@ impl Read for ProfileName {
             return None;
         }
         Some(Self(name))
+    }
+}
+
+/// A set of latencies that goes together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LatencyProfile {
+    /// A healthy cluster of some size: the defaults of the model.
+    Default,
+    /// An idle control plane on one machine: [`Latencies::idle_lab`].
+    IdleLab,
+}
+
+impl LatencyProfile {
+    const ALL: [(&'static str, Self); 2] = [("default", Self::Default), ("idle-lab", Self::IdleLab)];
+
+    /// The latencies.
+    #[must_use]
+    pub fn latencies(self) -> Latencies {
+        match self {
+            Self::Default => Latencies::default(),
+            Self::IdleLab => Latencies::idle_lab(),
+        }
+    }
+}
+
+schema_of!(LatencyProfile, "LatencyProfile", |_g| json_schema!({
+    "description": "Latencies that go together: `default`, a healthy cluster of some size; `idle-lab`, an idle control \
+                    plane on one machine, images pulled.",
+    "enum": LatencyProfile::ALL.map(|(name, _)| name)
+}));
+
+impl Read for LatencyProfile {
+    fn read(node: &Node, problems: &mut Diagnostics) -> Option<Self> {
+        let name = String::read(node, problems)?;
+        let known = Self::ALL.iter().find(|(own, _)| *own == name);
+        if known.is_none() {
+            problems.push(
+                Diagnostic::error(format!("unknown latency profile `{name}`")).at(&node.span, "").help(suggest::help(
+                    &name,
+                    "latency profiles",
+                    Self::ALL.iter().map(|(own, _)| *own),
+                )),
+            );
+        }
+        known.map(|(_, profile)| *profile)
     }
 }
 

@@ -265,9 +265,7 @@ fn delete_pod(
             ctx.publish(Kind::Pod, pod.0);
         }
         Outcome::Remove => {
-            if old.deletion.is_none() {
-                ctx.note(What::PodDeleted { pod, grace_seconds: 0 });
-            }
+            ctx.note(What::PodDeleted { pod, grace_seconds: 0 });
             remove_pod(ctx, pod);
         }
     }

@@ -157,6 +157,9 @@ impl Compiler<'_> {
     }
 
     fn latencies(&mut self) {
+        if let Some(profile) = self.spec.latency_profile {
+            self.setup.latencies = profile.latencies();
+        }
         for (name, distribution) in &self.spec.latencies.0 {
             match Hop::by_name(&name.value) {
                 Some(hop) => self.setup.latencies.set(hop, distribution.clone()),

@@ -27,6 +27,15 @@ pub(super) enum Process {
     Exited,
 }
 
+/// Who sends a signal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Sender {
+    /// A command of the container's preStop hook.
+    Hook,
+    /// The container runtime, asked by the kubelet.
+    Runtime,
+}
+
 impl Kubelets {
     /// The process listens.
     pub(super) fn app_listens(&mut self, ctx: &mut Context<'_>, network: &mut Network<'_>, pod: PodId, c: u8) {
@@ -49,11 +58,16 @@ impl Kubelets {
         pod: PodId,
         c: u8,
         signal: Signal,
+        sender: Sender,
     ) {
         if matches!(self.container(pod, c).process, Process::NotStarted | Process::Exited) {
             return;
         }
-        ctx.note(What::SignalArrived { pod, container: u32::from(c), signal });
+        let container = u32::from(c);
+        ctx.note(match sender {
+            Sender::Hook => What::HookSignalled { pod, container, signal },
+            Sender::Runtime => What::SignalArrived { pod, container, signal },
+        });
         let app = &ctx.setup.apps[template(ctx, pod).containers[usize::from(c)].app as usize];
         if matches!(app.reactions.get(&signal), None | Some(Reaction::Ignore)) {
             return;

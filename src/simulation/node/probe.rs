@@ -28,8 +28,11 @@ pub(super) struct ProbeState {
     pub(super) ready: bool,
     /// The ticker's origin: attempts come a whole number of periods after it.
     ticker: Origin,
-    /// An attempt has been made and told of: the first one counts as a change of the result.
+    /// The kubelet has heard of the result that a new container starts with, failure: for the worker that is a change of
+    /// the result as any other.
     told: bool,
+    /// The next attempt is one of the ticker, not one that a sync has asked for.
+    ticked: bool,
     successes: u32,
     pokes: u64,
     next: Option<Timer>,
@@ -111,6 +114,12 @@ impl Kubelets {
             } else {
                 self.attempt_at_next_tick(ctx, pod, c);
             }
+            if found && first && startup.is_none() {
+                // a young process answers after this sync has ended: the worker hears of two changes, one now and one then.
+                // In later syncs the answer comes within the sync, and the two make one more sync together
+                self.container(pod, c).probe.told = true;
+                self.update(ctx, pod);
+            }
         }
     }
 
@@ -135,6 +144,7 @@ impl Kubelets {
         let old_enough =
             container.started_at.is_some_and(|at| now.since(at).as_secs() >= probe.initial_delay.as_secs());
         let told = std::mem::replace(&mut container.probe.told, true);
+        let ticked = container.probe.ticked;
         if listens && old_enough {
             container.probe.successes += 1;
             let threshold = if is_startup { 1 } else { probe.success_threshold };
@@ -146,13 +156,16 @@ impl Kubelets {
                 } else {
                     container.probe.ready = true;
                 }
+                if !told && ticked {
+                    // no sync is under way that the first of the two changes would wait for: it has one of its own
+                    self.update(ctx, pod);
+                }
                 return self.result_changed(ctx, pod);
             }
         } else {
             container.probe.successes = 0;
         }
         if !told {
-            // the first answer of a new container counts as a change of the result, whatever it is
             self.update(ctx, pod);
         }
         self.attempt_at_next_tick(ctx, pod, c);
@@ -183,13 +196,15 @@ impl Kubelets {
         let period = period_of(spec.readiness, spec.startup, self.container(pod, c).probe.started);
         let at = self.container(pod, c).probe.ticker.next_tick(ctx.now(), period);
         self.attempt_at(ctx, pod, c, at);
+        self.container(pod, c).probe.ticked = true;
     }
 
     fn attempt_at(&mut self, ctx: &mut Context<'_>, pod: PodId, c: u8, at: Time) {
         self.stop_probes(ctx, pod, c);
         let answer = at + self.latency(ctx, Hop::ProbeLatency, pod);
         let timer = Self::after(ctx, answer.since(ctx.now()), pod, KubeletStep::ProbeResult(c));
-        self.container(pod, c).probe.next = Some(timer);
+        let probe = &mut self.container(pod, c).probe;
+        (probe.next, probe.ticked) = (Some(timer), false);
     }
 
     /// A result has changed: the status says so at once, and the worker is asked for a sync (`syncLoopIteration`).

@@ -13,7 +13,7 @@ use crate::simulation::context::Context;
 use crate::simulation::event::{AppStep, Event, KubeletStep};
 use crate::simulation::latency::Hop;
 use crate::simulation::network::Network;
-use crate::simulation::node::app::Process;
+use crate::simulation::node::app::{Process, Sender};
 use crate::simulation::node::kubelet::{Kubelets, Setup, serves, template};
 use crate::simulation::observe::What;
 use crate::simulation::outcome::PodActivity;
@@ -30,6 +30,8 @@ pub(super) struct Kill {
     /// The grace period that the kill began with, seconds.
     grace_seconds: u64,
     hook: HookState,
+    /// The grace period was over before the hook.
+    hook_overran: bool,
     /// The stop signal has been decided upon.
     stopping: bool,
     /// What is left of the grace period for the process, seconds.
@@ -113,7 +115,7 @@ impl Kubelets {
                 Self::after(ctx, *time, pod, KubeletStep::Hook(c));
             }
             Some(HookStep::Signal(signal)) => {
-                self.send_signal(ctx, network, pod, c, *signal);
+                self.send_signal(ctx, network, pod, c, *signal, Sender::Hook);
                 let next = self.latency(ctx, Hop::HookCommand, pod);
                 Self::after(ctx, next, pod, KubeletStep::Hook(c));
             }
@@ -139,13 +141,15 @@ impl Kubelets {
         let container = u32::from(c);
         ctx.note(if overran { What::PreStopOverran { pod, container } } else { What::PreStopEnded { pod, container } });
         ctx.cancel(deadline);
+        self.container(pod, c).kill.hook_overran = overran;
         self.stop_container(ctx, pod, c);
     }
 
     /// CRI StopContainer, with what is left of the grace period.
     fn stop_container(&mut self, ctx: &mut Context<'_>, pod: PodId, c: u8) {
+        // at the deadline the kubelet goes on at once; a hook that ends takes the way back from the container
         let returns = matches!(template(ctx, pod).containers[usize::from(c)].pre_stop, Some(Hook::Exec(_)))
-            && !matches!(self.container(pod, c).kill.hook, HookState::None);
+            && !self.container(pod, c).kill.hook_overran;
         let now = ctx.now();
         let mut way = self.latency(ctx, Hop::StopContainer, pod);
         if returns {
@@ -170,7 +174,7 @@ impl Kubelets {
         ctx.cause = cause;
         let app = template(ctx, pod).containers[usize::from(c)].app;
         let signal = ctx.setup.apps[app as usize].stop_signal;
-        self.send_signal(ctx, network, pod, c, signal);
+        self.send_signal(ctx, network, pod, c, signal, Sender::Runtime);
     }
 
     /// SIGKILL.

@@ -18,7 +18,7 @@ pub struct PodTimes {
     pub killing_at: Option<Time>,
     /// The serving container's preStop hook began.
     pub pre_stop_at: Option<Time>,
-    /// The serving container's stop signal arrived.
+    /// The serving container's stop signal arrived; not a signal that a preStop hook sends.
     pub sigterm_at: Option<Time>,
     /// The serving container got SIGKILL.
     pub sigkill_at: Option<Time>,

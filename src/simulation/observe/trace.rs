@@ -116,7 +116,7 @@ whats! {
     PreStopEnded(pod: PodId, container: u32);
     /// The grace period ended before the preStop hook did.
     PreStopOverran(pod: PodId, container: u32);
-    /// A signal arrived in a container.
+    /// The stop signal, or SIGKILL, arrived in a container.
     SignalArrived(pod: PodId, container: u32, signal: Signal);
     /// The process closed its listener: new connections are refused.
     ListenerClosed(pod: PodId);
@@ -134,6 +134,8 @@ whats! {
     RolloutRestarted(deployment: DeploymentId);
     /// A ReplicaSet was created or given a number of replicas.
     ReplicaSetScaled(replica_set: ReplicaSetId, replicas: u32);
+    /// The preStop hook sent a signal to its container.
+    HookSignalled(pod: PodId, container: u32, signal: Signal);
 }
 
 /// A field of a note as a number.
@@ -184,6 +186,7 @@ impl What {
             | Self::PreStopEnded { pod, .. }
             | Self::PreStopOverran { pod, .. }
             | Self::SignalArrived { pod, .. }
+            | Self::HookSignalled { pod, .. }
             | Self::ListenerClosed { pod }
             | Self::ContainerExited { pod, .. }
             | Self::NetworkGone { pod } => Some(pod),
