@@ -74,11 +74,16 @@ fn head(out: &mut String, summary: &Summary) {
             }
         }
     }
+    for drain in summary.drains.iter().filter(|d| d.completed < d.started) {
+        let (open, drains) = (thousands(drain.started - drain.completed), plural(drain.started, "drain"));
+        let _ = writeln!(out, "{} {open} of {drains} of {} not completed", paint(BAD, "✗"), drain.node);
+    }
     let all = summary.expectations.len() as u64;
     let failed = summary.expectations.iter().filter(|e| e.passed < summary.runs).count();
     let _ = match (all, failed) {
         (0, _) => Ok(()),
-        (_, 0) => writeln!(out, "{} {} hold in every run", paint(GOOD, "✓"), plural(all, "expectation")),
+        (1, 0) => writeln!(out, "{} the expectation holds in every run", paint(GOOD, "✓")),
+        (_, 0) => writeln!(out, "{} all {all} expectations hold in every run", paint(GOOD, "✓")),
         (_, _) => writeln!(out, "{} {failed} of {} failed in some run", paint(BAD, "✗"), plural(all, "expectation")),
     };
 }
@@ -108,19 +113,13 @@ fn spreads(summary: &Summary) -> String {
     if let Some(slack) = &summary.least_slack {
         table.row(row("least slack", slack, &|v| format!("{v:+.3}s")));
     }
-    let mut notes = String::new();
     for drain in &summary.drains {
         if let Some(duration) = &drain.duration {
             let name = format!("drain of {}", shorten(&drain.node, 14));
             table.row(row(&name, duration, &|v| format!("{v:.3}s")));
         }
-        let open = drain.started - drain.completed;
-        if open > 0 {
-            let drains = plural(drain.started, "drain");
-            let _ = writeln!(notes, "  ✗ {} of {drains} of {} not completed", thousands(open), drain.node);
-        }
     }
-    table.render() + &notes
+    table.render()
 }
 
 /// A count that may be a mean: at most two decimals.
@@ -188,7 +187,7 @@ mod tests {
         let mut outcome = fixture::calm_outcome();
         outcome.drains[1].completed_at = None;
         let text = text([outcome.clone(), outcome]);
-        assert!(text.contains("  ✗ 2 of 2 drains of node-2 not completed\n"), "{text}");
+        assert!(text.lines().nth(2).unwrap().starts_with("✗ 2 of 2 drains of node-2 not completed"), "{text}");
         assert!(!text.contains("drain of node-2"), "{text}");
     }
 }
