@@ -170,6 +170,8 @@ pub struct Traffic {
     pub from: Vec<String>,
     /// What the clients do about connections.
     pub connections: Connections,
+    /// Who chooses the pod.
+    pub via: Via,
     /// A request that has not been answered after this time has failed: connecting and answering together.
     pub timeout: Duration,
     /// The first request comes after this time.
@@ -185,6 +187,45 @@ pub enum Arrivals {
     Poisson,
     /// Evenly, each client with a phase of its own.
     Constant,
+}
+
+/// Who chooses the pod of a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Via {
+    /// kube-proxy on the client's node: the clients speak to the Service's address.
+    #[default]
+    KubeProxy,
+    /// An ingress controller of its own mind. [`Traffic::from`] names the nodes on which its replicas run; the clients
+    /// are somewhere outside, and always reach a replica that runs.
+    IngressNginx(IngressNginx),
+}
+
+/// How ingress-nginx follows the endpoints, and what it does about an upstream that fails it.
+///
+/// Source: kubernetes/ingress-nginx, `internal/ingress/controller/config/config.go` NewDefault (proxy-connect-timeout,
+/// proxy-next-upstream `error timeout`, proxy-next-upstream-tries, retry-non-idempotent), `pkg/flags/flags.go`
+/// (sync-rate-limit), `rootfs/etc/nginx/lua/balancer.lua` BACKENDS_SYNC_INTERVAL (v1.12).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct IngressNginx {
+    /// At least so long from the start of one sync of the controller to the next: `--sync-rate-limit` 0.3 per second.
+    pub sync_interval: Duration,
+    /// Every worker of nginx looks so often for endpoints that the controller has posted.
+    pub poll_interval: Duration,
+    /// `proxy-next-upstream-tries`: so many pods at most are asked for a connection.
+    pub tries: u32,
+    /// `proxy-connect-timeout`.
+    pub connect_timeout: Duration,
+}
+
+impl Default for IngressNginx {
+    fn default() -> Self {
+        Self {
+            sync_interval: Duration::from_nanos(10_000_000_000 / 3),
+            poll_interval: Duration::from_secs(1),
+            tries: 3,
+            connect_timeout: Duration::from_secs(5),
+        }
+    }
 }
 
 /// What a client does about connections.
