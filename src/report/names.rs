@@ -2,7 +2,7 @@
 
 use crate::api::{DeploymentId, NodeId, PdbId, PodId, ReplicaSetId, ServiceId};
 use crate::simulation::outcome::{Failure, PodOutcome, Router};
-use crate::simulation::setup::{ActionKind, DrainOptions, Via};
+use crate::simulation::setup::{ActionKind, DrainOptions, DryRun, Via};
 use crate::simulation::{Outcome, Setup};
 
 /// Looks names up. An identity that nothing is known of gets a number for a name: a report must not fail.
@@ -156,10 +156,14 @@ impl<'a> Names<'a> {
 /// `kubectl drain` with the flags that are not at their defaults.
 fn drain(options: &DrainOptions) -> String {
     let mut line = format!("kubectl drain {}", options.nodes.join(" "));
+    if let Some(selector) = &options.selector {
+        line.push_str(&format!("--selector='{selector}'"));
+    }
     let flags = [
         (options.force, "--force"),
         (options.ignore_daemonsets, "--ignore-daemonsets"),
         (options.delete_emptydir_data, "--delete-emptydir-data"),
+        (options.delete_local_data, "--delete-local-data"),
         (options.disable_eviction, "--disable-eviction"),
     ];
     for (_, flag) in flags.into_iter().filter(|(set, _)| *set) {
@@ -171,6 +175,11 @@ fn drain(options: &DrainOptions) -> String {
     }
     if !options.timeout.is_zero() {
         line.push_str(&format!(" --timeout={}", options.timeout));
+    }
+    match options.dry_run {
+        DryRun::None => {}
+        DryRun::Client => line.push_str(" --dry-run=client"),
+        DryRun::Server => line.push_str(" --dry-run=server"),
     }
     line
 }

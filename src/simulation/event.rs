@@ -141,6 +141,8 @@ pub enum KubectlStep {
     Poll(u32),
     /// The answer to a look at a pod of the n-th wait has come.
     Looked(u32),
+    /// The list of the nodes that a selector takes has come.
+    Selected,
 }
 
 /// Signals by number, for [`AppStep::React`].

@@ -308,14 +308,18 @@ pub enum ActionKind {
 /// `kubectl drain`, with its flags.
 #[derive(Clone, PartialEq, Debug)]
 pub struct DrainOptions {
-    /// The nodes, in the order given.
+    /// The nodes, in the order given; none with [`selector`](Self::selector).
     pub nodes: Vec<String>,
+    /// `--selector`: instead of names, the nodes that have these labels when the process looks.
+    pub selector: Option<crate::api::Selector>,
     /// `--force`.
     pub force: bool,
     /// `--ignore-daemonsets`.
     pub ignore_daemonsets: bool,
     /// `--delete-emptydir-data`.
     pub delete_emptydir_data: bool,
+    /// `--delete-local-data`, the old name of `--delete-emptydir-data`: deprecated from 1.20 on, unknown from 1.31 on.
+    pub delete_local_data: bool,
     /// `--disable-eviction`: plain deletes, budgets are not asked.
     pub disable_eviction: bool,
     /// `--grace-period`; negative: the pod's own.
@@ -326,20 +330,51 @@ pub struct DrainOptions {
     pub pod_selector: Option<crate::api::Selector>,
     /// `--skip-wait-for-delete-timeout`, seconds; 0: off.
     pub skip_wait_for_delete_timeout: u64,
+    /// `--dry-run`.
+    pub dry_run: DryRun,
+}
+
+/// `--dry-run` of kubectl.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum DryRun {
+    /// It is done.
+    #[default]
+    None,
+    /// kubectl reads, and sends no write.
+    Client,
+    /// The apiserver decides, and stores nothing.
+    Server,
+}
+
+impl DryRun {
+    /// What kubectl adds to its lines.
+    ///
+    /// Source: `k8s.io/kubectl/pkg/cmd/util/helpers.go` PrintFlagsWithDryRunStrategy (v1.36).
+    #[must_use]
+    pub const fn suffix(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Client => " (dry run)",
+            Self::Server => " (server dry run)",
+        }
+    }
 }
 
 impl Default for DrainOptions {
     fn default() -> Self {
         Self {
             nodes: Vec::new(),
+            selector: None,
             force: false,
             ignore_daemonsets: false,
             delete_emptydir_data: false,
+            delete_local_data: false,
             disable_eviction: false,
             grace_period: -1,
             timeout: Duration::ZERO,
             pod_selector: None,
             skip_wait_for_delete_timeout: 0,
+            dry_run: DryRun::None,
         }
     }
 }

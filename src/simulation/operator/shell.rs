@@ -114,6 +114,14 @@ impl Shell<'_, '_> {
         self.ctx.submit_after(way, write, Caller::Kubectl(self.id, step));
     }
 
+    /// Sends a write with `dryRun: All` by the core client: it takes its time and changes nothing; `step` comes with the
+    /// answer.
+    pub fn pretend_core(&mut self, object: u64, step: KubectlStep) {
+        let wait = self.client.core.take(self.now());
+        let way = self.latency(Hop::ApiRequest, object) + self.latency(Hop::ApiWrite, object);
+        self.after(wait + way, step);
+    }
+
     /// Sends a write by the core client; its answer is handed to `written` with `step`.
     pub fn write_core(&mut self, write: Write, object: u64, step: KubectlStep) {
         let wait = self.client.core.take(self.now());

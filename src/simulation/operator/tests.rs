@@ -1,6 +1,8 @@
 //! Whole kubectl processes against a cluster that does what it is told: a hop takes 2 ms, a pod ends some time after its
 //! deletion, and each test answers the evictions by hand.
 
+mod flags;
+
 use std::collections::BTreeMap;
 
 use super::*;
