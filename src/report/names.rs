@@ -2,7 +2,7 @@
 
 use crate::api::{DeploymentId, NodeId, PdbId, PodId, ReplicaSetId, ServiceId};
 use crate::simulation::outcome::{Failure, PodOutcome, Router};
-use crate::simulation::setup::{ActionKind, DrainOptions, DryRun, Via};
+use crate::simulation::setup::{ActionKind, DrainOptions, DryRun, UpgradeProfile, Via};
 use crate::simulation::{Outcome, Setup};
 
 /// Looks names up. An identity that nothing is known of gets a number for a name: a report must not fail.
@@ -149,6 +149,19 @@ impl<'a> Names<'a> {
             ActionKind::AddNode { node, .. } => format!("machine {} joins", node.name),
             ActionKind::ShutOff(node) => format!("{node} loses power"),
             ActionKind::DeleteNode(node) => format!("kubectl delete node {node}"),
+            ActionKind::Upgrade(options) => {
+                let who = match options.profile {
+                    UpgradeProfile::Plain => "",
+                    UpgradeProfile::Gke => "GKE ",
+                    UpgradeProfile::Eks => "EKS ",
+                    UpgradeProfile::Aks => "AKS ",
+                };
+                format!("{who}upgrade of {}", options.nodes.join(", "))
+            }
+            ActionKind::ClusterAutoscaler(options) => {
+                format!("cluster-autoscaler scale-down of {}", options.nodes.join(", "))
+            }
+            ActionKind::Karpenter(options) => format!("Karpenter disruption of {}", options.nodes.join(", ")),
         }
     }
 }

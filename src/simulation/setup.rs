@@ -303,6 +303,91 @@ pub enum ActionKind {
     ShutOff(String),
     /// The Node object is deleted (`kubectl delete node`).
     DeleteNode(String),
+    /// A managed service upgrades a pool of nodes: each is emptied and replaced.
+    Upgrade(UpgradeOptions),
+    /// cluster-autoscaler scales these nodes down.
+    ClusterAutoscaler(ClusterAutoscalerOptions),
+    /// Karpenter disrupts these nodes.
+    Karpenter(KarpenterOptions),
+}
+
+/// The upgrade of a node pool. Every old node is replaced by a new machine like it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct UpgradeOptions {
+    /// In which order things are done.
+    pub profile: UpgradeProfile,
+    /// The old nodes, in the order in which they are taken.
+    pub nodes: Vec<String>,
+    /// So many machines come in addition, before old ones go.
+    pub max_surge: u32,
+    /// So many old nodes go before their replacement is there.
+    pub max_unavailable: u32,
+    /// How long a node may take to become empty; `None`: for ever.
+    pub drain_timeout: Option<Duration>,
+    /// What is left then is deleted, whatever the budgets say; without it the upgrade fails.
+    pub force: bool,
+    /// From empty to switched off.
+    pub wait_after_drain: Duration,
+    /// From the order of a machine to its node's being Ready.
+    pub ready_after: Duration,
+}
+
+/// Whose upgrade it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum UpgradeProfile {
+    /// Nobody's: cordon, drain, replace, with no time limit.
+    Plain,
+    /// Surge upgrades of Google Kubernetes Engine.
+    Gke,
+    /// Updates of managed node groups of Amazon EKS.
+    Eks,
+    /// Rolling upgrades of Azure Kubernetes Service.
+    Aks,
+}
+
+/// A scale-down by cluster-autoscaler, with its flags.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ClusterAutoscalerOptions {
+    /// The nodes that it no longer needs.
+    pub nodes: Vec<String>,
+    /// `--max-pod-eviction-time`: how long one pod's eviction is tried.
+    pub max_pod_eviction_time: Duration,
+    /// `--max-graceful-termination-sec`: no pod gets more grace.
+    pub max_graceful_termination: u64,
+    /// `--node-delete-delay-after-taint`.
+    pub node_delete_delay_after_taint: Duration,
+    /// `--daemonset-eviction-for-occupied-nodes`.
+    pub evict_daemonsets: bool,
+    /// `--skip-nodes-with-local-storage`.
+    pub skip_nodes_with_local_storage: bool,
+    /// `--cordon-node-before-terminating`.
+    pub cordon: bool,
+}
+
+impl Default for ClusterAutoscalerOptions {
+    /// The defaults of `cluster-autoscaler/config/flags/flags.go` (cluster-autoscaler 1.36.1).
+    fn default() -> Self {
+        Self {
+            nodes: Vec::new(),
+            max_pod_eviction_time: Duration::from_secs(120),
+            max_graceful_termination: 600,
+            node_delete_delay_after_taint: Duration::from_secs(5),
+            evict_daemonsets: true,
+            skip_nodes_with_local_storage: true,
+            cordon: true,
+        }
+    }
+}
+
+/// A disruption of nodes by Karpenter.
+#[derive(Clone, PartialEq, Debug)]
+pub struct KarpenterOptions {
+    /// The nodes.
+    pub nodes: Vec<String>,
+    /// `spec.terminationGracePeriod` of their NodeClaims; `None`: as long as it takes.
+    pub termination_grace_period: Option<Duration>,
+    /// Each node gets a replacement before it goes, Ready after so long; `None`: nothing replaces it.
+    pub replacement_ready_after: Option<Duration>,
 }
 
 /// `kubectl drain`, with its flags.

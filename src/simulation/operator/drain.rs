@@ -19,6 +19,7 @@ use crate::simulation::latency::Hop;
 use crate::simulation::observe::What;
 use crate::simulation::operator::filters::{self, Verdict};
 use crate::simulation::operator::messages::{self, Failure};
+use crate::simulation::operator::progress::NodeProgress;
 use crate::simulation::operator::shell::{EvictionRequest, Shell};
 use crate::simulation::operator::single::live_node;
 use crate::simulation::operator::wait::{Limit, Next, Wait};
@@ -84,6 +85,21 @@ struct Target {
     may_send: bool,
 }
 
+impl NodeDrain {
+    /// What reports need of it.
+    #[must_use]
+    pub fn progress(&self, name: &str) -> NodeProgress {
+        NodeProgress {
+            name: name.to_string(),
+            started_at: self.started_at,
+            completed_at: self.completed_at,
+            ended_at: self.ended_at,
+            granted: self.granted,
+            denied: self.denied,
+        }
+    }
+}
+
 impl Drain {
     /// A process that has not begun.
     #[must_use]
@@ -111,6 +127,11 @@ impl Drain {
             KubectlStep::Refresh(slot) => self.refresh(shell, slot),
             KubectlStep::Poll(wait) => self.woken(shell, wait),
             KubectlStep::Looked(wait) => self.looked(shell, wait),
+            KubectlStep::MachineReady(_)
+            | KubectlStep::Marked(_)
+            | KubectlStep::Deadline(_)
+            | KubectlStep::Waited(_)
+            | KubectlStep::Removed(_) => None, // other operators'
             // these come as answers to writes, and as steps in a dry run, which writes nothing
             KubectlStep::Cordon(node) => self.cordoned(shell, node, Ok(())),
             KubectlStep::Answer(slot) => self.deleted(shell, slot, Ok(())),

@@ -84,6 +84,7 @@ impl<'a> Cluster<'a> {
                 requests: Resources::default(),
                 placement: crate::api::pod::Placement::default(),
                 has_empty_dir,
+                hints: crate::api::pod::DisruptionHints::default(),
             });
         }
         let answer = Box::new(|_: &str, _| (10, Ok(())));
