@@ -139,6 +139,7 @@ pub(crate) fn outcome() -> Outcome {
         replica_set_names: vec!["nginx-66b6c48dd5".to_string()],
         traffic_names: vec!["web".to_string()],
         trace: observer.trace,
+        history: None,
         warnings: Vec::new(),
     }
 }

@@ -90,6 +90,7 @@ pub(super) fn outcome(world: World<'_>, seed: u64, end: Time, events: u64) -> Ou
             .map(|n| store.replica_sets.head(n).map_or_else(String::new, |rs| rs.name.clone()))
             .collect(),
         traffic_names: ctx.setup.traffic.iter().map(|t| t.name.clone()).collect(),
+        history: ctx.observer.trace.is_kept().then_some(ctx.store),
         trace: ctx.observer.trace,
         warnings,
     }
