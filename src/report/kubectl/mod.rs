@@ -14,9 +14,6 @@ mod pod_status;
 mod printers;
 mod resource;
 
-#[cfg(test)]
-mod tests;
-
 pub use cluster::Cluster;
 pub use get::{Answer, Output, Query, events, get, watch};
 pub use resource::Resource;

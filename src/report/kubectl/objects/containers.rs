@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use crate::api::{Pod, PodId, PodTemplate};
+use crate::api::{Phase, Pod, PodId, PodTemplate};
 use crate::engine::Time;
 use crate::report::kubectl::clock::Instant;
 use crate::report::kubectl::cluster::{Cluster, uid};
@@ -68,6 +68,8 @@ impl Cluster<'_> {
                 What::InitContainerExited { container, code, .. } => {
                     with(&mut init, container, |life| life.end(time, code));
                 }
+                // as long as the pod is Pending, nobody has told the apiserver that one of them runs
+                What::ContainerStarted { .. } if version.phase == Phase::Pending => {}
                 What::ContainerStarted { container, .. } => with(&mut lives, container, |life| life.start(time)),
                 What::ContainerExited { container, code, .. } => {
                     with(&mut lives, container, |life| life.end(time, code))
