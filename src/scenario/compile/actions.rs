@@ -214,7 +214,9 @@ impl Compiler<'_> {
         let changes: Vec<_> = set.chain(remove).collect();
         if changes.is_empty() {
             let problem = Diagnostic::error("`labelPod` changes no label");
-            self.push(problem.at(&entry.name.span, "of this pod").help("add `labels: {KEY: VALUE}`, or `remove: [KEY]`"));
+            self.push(
+                problem.at(&entry.name.span, "of this pod").help("add `labels: {KEY: VALUE}`, or `remove: [KEY]`"),
+            );
             return None;
         }
         let (namespace, name) = self.possible_pod(entry.namespace.as_ref(), &entry.name)?;

@@ -130,10 +130,12 @@ pub(in crate::simulation) fn admit(ctx: &mut Context<'_>, new: NewPod) -> (PodMe
 
 fn create(ctx: &mut Context<'_>, new: NewPod) -> Result<PodId, WriteError> {
     let (meta, pod) = admit(ctx, new);
-    let exists = ctx.store.label_set(pod.labels).pods.iter().any(|other| {
-        ctx.store.pod_meta[other.index()].name == meta.name && ctx.store.pods.head(other.index()).is_some()
-    });
-    if exists {
+    // names with a random suffix do not meet; those of StatefulSets and static pods come again and again
+    let comes_again = matches!(meta.owner, Owner::StatefulSet(_) | Owner::Mirror);
+    let is_same = |(number, other): (usize, &PodMeta)| {
+        other.name == meta.name && other.namespace == meta.namespace && ctx.store.pods.head(number).is_some()
+    };
+    if comes_again && ctx.store.pod_meta.iter().enumerate().any(is_same) {
         return Err(WriteError::Conflict);
     }
     let now = ctx.now();

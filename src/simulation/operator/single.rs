@@ -7,8 +7,8 @@
 use crate::api::{AutoscalerId, Kind, NodeId, PodId, Store};
 use crate::simulation::context::{Context, node_luck};
 use crate::simulation::event::KubectlStep;
-use crate::simulation::operator::{label, messages};
 use crate::simulation::operator::shell::Shell;
+use crate::simulation::operator::{label, messages};
 use crate::simulation::setup::ActionKind;
 use crate::simulation::write::{WorkloadWrite, Write, WriteError};
 

@@ -96,7 +96,7 @@ pub enum WorkloadWrite {
 pub struct NewPod {
     /// The namespace.
     pub namespace: String,
-    /// The name. If a pod of this name and these labels exists, the apiserver answers AlreadyExists.
+    /// The name. If a pod of this name exists, the apiserver answers AlreadyExists.
     pub name: String,
     /// Stands for it in keyed draws.
     pub luck: u64,
