@@ -140,6 +140,7 @@ pub(crate) fn outcome() -> Outcome {
         replica_set_names: vec!["nginx-66b6c48dd5".to_string()],
         traffic: vec![TrafficOutcome { name: "web".to_string(), requests }],
         trace: observer.trace,
+        history: None,
         warnings: Vec::new(),
     }
 }

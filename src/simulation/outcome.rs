@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::api::{NodeId, PodId, ServiceId};
+use crate::api::{NodeId, PodId, ServiceId, Store};
 use crate::engine::{Duration, Time};
 use crate::simulation::observe::{CauseId, PodTimes, Trace};
 
@@ -37,6 +37,8 @@ pub struct Outcome {
     pub traffic: Vec<TrafficOutcome>,
     /// The causal trace; empty if it was off.
     pub trace: Trace,
+    /// Every version of every object; `None` if the trace was off.
+    pub history: Option<Store>,
     /// What the run itself found worth a warning.
     pub warnings: Vec<String>,
 }

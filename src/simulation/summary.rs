@@ -96,6 +96,7 @@ pub(super) fn outcome(world: World<'_>, seed: u64, end: Time, events: u64) -> Ou
         traffic: (ctx.setup.traffic.iter().zip(network.traffic))
             .map(|(t, requests)| TrafficOutcome { name: t.name.clone(), requests })
             .collect(),
+        history: ctx.observer.trace.is_kept().then_some(ctx.store),
         trace: ctx.observer.trace,
         warnings,
     }
