@@ -251,6 +251,21 @@ impl Store {
         self.revision
     }
 
+    /// Writes a pod that was removed before: the mirror of a static pod comes again.
+    pub fn restore_pod(&mut self, now: Time, id: PodId, pod: Pod) -> Revision {
+        debug_assert!(self.pods.head(id.index()).is_none(), "a pod that is there need not be restored");
+        if let Some(node) = pod.node {
+            self.node_pods[node.index()].push(id);
+        }
+        let pods = &mut self.label_sets[pod.labels.0 as usize].pods;
+        if let Err(at) = pods.binary_search(&id) {
+            pods.insert(at, id);
+        }
+        let stored = self.next(now, Some(pod));
+        self.pods.push(id.index(), stored);
+        self.revision
+    }
+
     /// Removes a pod.
     pub fn remove_pod(&mut self, now: Time, id: PodId) -> Revision {
         if let Some(node) = self.pods.head(id.index()).and_then(|p| p.node) {

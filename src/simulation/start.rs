@@ -5,7 +5,7 @@ mod controllers;
 
 use crate::api::pdb::Pdb;
 use crate::api::{
-    Deployment, DeploymentId, NodeId, Owner, PdbId, Phase, Pod, PodMeta, ReplicaSet, ReplicaSetId, Selector, ServiceId,
+    Deployment, DeploymentId, NodeId, PdbId, Phase, Pod, PodMeta, ReplicaSet, ReplicaSetId, Selector, ServiceId,
     TemplateId,
 };
 use crate::engine::{Key, Time};
@@ -146,7 +146,6 @@ fn replica_set(
 /// Adds a pod that has been running for long on this node, or on one that the scheduler's rules choose; whether there was
 /// one. A pod without a place starts Pending.
 fn add_pod(world: &mut World<'_>, meta: PodMeta, pod: Pod, node: Option<&str>) -> bool {
-    let is_mirror = meta.owner == Owner::Mirror;
     let by_name = node.and_then(|name| world.ctx.store.node_by_name(name));
     let node =
         by_name.or_else(|| world.scheduler.place_now(&world.ctx, meta.template, pod.labels, &meta.owner, meta.luck));
@@ -169,7 +168,6 @@ fn add_pod(world: &mut World<'_>, meta: PodMeta, pod: Pod, node: Option<&str>) -
     world.job.start_with(&world.ctx, id);
     world.ctx.observer.pod_mut(id).ready_at = node.map(|_| Time::ZERO);
     match node {
-        Some(_) if is_mirror => {}
         Some(node) => world.kubelets.adopt(&mut world.ctx, &mut world.network, id, node),
         None => world.warnings.push(format!("no node has room for {name}: it starts Pending")),
     }

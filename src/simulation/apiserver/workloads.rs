@@ -37,6 +37,18 @@ pub(in crate::simulation) fn commit(ctx: &mut Context<'_>, write: WorkloadWrite)
             Ok(())
         }
         WorkloadWrite::LabelPod { pod, changes } => label_pod(ctx, pod, changes),
+        WorkloadWrite::RestoreMirror { pod } => {
+            if ctx.store.pods.head(pod.index()).is_some() {
+                return Err(WriteError::Conflict);
+            }
+            let last = ctx.store.pods.history(pod.index()).iter().rev().find_map(|v| v.value);
+            let last = last.ok_or(WriteError::NotFound)?;
+            let now = ctx.now();
+            ctx.store.restore_pod(now, pod, Pod { deletion: None, disruption_target: false, ..last });
+            ctx.note(What::PodCreated { pod });
+            ctx.publish(Kind::Pod, pod.0);
+            Ok(())
+        }
         WorkloadWrite::RemoveFinalizer { pod } => {
             update_pod(ctx, pod, None, |p| p.finalizer = false)?;
             let removable = ctx.store.pods.head(pod.index()).is_some_and(is_only_held_by_a_finalizer);

@@ -7,6 +7,7 @@ pub mod app;
 pub mod kubelet;
 pub mod probe;
 pub mod startup;
+mod static_pods;
 pub mod status;
 pub mod termination;
 pub mod worker;

@@ -31,6 +31,11 @@ pub enum WorkloadWrite {
         /// Labels to set, or to take away (`None`).
         changes: Vec<(String, Option<String>)>,
     },
+    /// A kubelet makes the mirror of a static pod anew.
+    RestoreMirror {
+        /// Which.
+        pod: PodId,
+    },
     /// The Job controller has counted a pod: its tracking finalizer goes.
     RemoveFinalizer {
         /// Which.
