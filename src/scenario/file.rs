@@ -69,7 +69,7 @@ record! {
         /// How the applications in the pods behave. For each container the first entry that fits counts.
         #[schemars(default)]
         pub apps: Vec<AppEntry>,
-        /// Where the pods of a Deployment or ReplicaSet are at the start: its name, and nodes for its first pods in
+        /// Where the pods of a Deployment, ReplicaSet, StatefulSet or Job are at the start: its name, and nodes for its first pods in
         /// order. The others are placed as the scheduler would.
         #[schemars(default)]
         pub placement: MapOf<Vec<Spanned<String>>>,
