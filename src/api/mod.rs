@@ -20,7 +20,7 @@ pub use labels::{LabelSetId, Labels, Selector};
 pub use meta::{DeploymentId, IntOrPercent, NodeId, PdbId, PodId, ReplicaSetId, ServiceId, TemplateId};
 pub use node::{Node, Taint, TaintEffect, Toleration};
 pub use pdb::{Pdb, PdbSpec, PdbStatus};
-pub use pod::{Container, Owner, Phase, Pod, PodMeta, PodTemplate};
+pub use pod::{Container, ContainerStatus, Owner, Phase, Pod, PodMeta, PodTemplate, RestartPolicy};
 pub use service::{Endpoint, Endpoints, Service};
 pub use store::{Kind, Revision, Store, Table};
 pub use version::Version;

@@ -120,6 +120,7 @@ impl<'a> Names<'a> {
             ActionKind::AddNode { node, .. } => format!("machine {} joins", node.name),
             ActionKind::ShutOff(node) => format!("{node} loses power"),
             ActionKind::DeleteNode(node) => format!("kubectl delete node {node}"),
+            ActionKind::Shutdown(node) => format!("{node} is shut down"),
         }
     }
 }

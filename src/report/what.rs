@@ -93,6 +93,25 @@ pub fn sentence(names: &Names<'_>, what: What) -> Sentence {
             names.the_pod(pod),
             format!("the preStop hook sends {} to {}", signal.name(), names.container(pod, container)),
         ),
+        What::ContainerBacksOff { pod, container } => {
+            (kubelet(pod), format!("puts the next start of {} off: CrashLoopBackOff", names.container(pod, container)))
+        }
+        What::ContainerHangs { pod, container } => {
+            (names.the_pod(pod), format!("{} answers nothing any more", names.container(pod, container)))
+        }
+        What::ProbeFailed { pod, container, startup } => {
+            let probe = if startup == 0 { "liveness" } else { "startup" };
+            (
+                kubelet(pod),
+                format!("the {probe} probe of {} has failed: it is stopped", names.container(pod, container)),
+            )
+        }
+        What::NodeShuttingDown { node } => {
+            (format!("kubelet {}", names.node(node)), "the node is shutting down: Ready becomes False".to_string())
+        }
+        What::PodRejected { pod } => {
+            (kubelet(pod), format!("rejects {}: the node is shutting down", names.the_pod(pod)))
+        }
         What::ListenerClosed { pod } => (names.the_pod(pod), "closes its listener".to_string()),
         What::ContainerExited { pod, container, code } => {
             (names.the_pod(pod), format!("{} ends with exit code {code}", names.container(pod, container)))

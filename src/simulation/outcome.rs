@@ -266,4 +266,6 @@ pub enum PodActivity {
     NetworkGone,
     /// Its node was off.
     NodeOff,
+    /// Its process accepted connections and answered nothing.
+    Hanging,
 }

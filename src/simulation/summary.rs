@@ -38,7 +38,7 @@ pub(super) fn outcome(world: World<'_>, seed: u64, end: Time, events: u64) -> Ou
             name: meta.name.clone(),
             node,
             services,
-            containers: store.templates[meta.template.index()].containers.iter().map(|c| c.name.clone()).collect(),
+            containers: store.templates[meta.template.index()].all_containers().map(|c| c.name.clone()).collect(),
             created_at: meta.created_at,
             times,
             slack_nanos,

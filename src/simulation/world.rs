@@ -10,7 +10,7 @@ use crate::simulation::control_plane::node_lifecycle::{NodeLifecycleController, 
 use crate::simulation::control_plane::node_loss::NodeLoss;
 use crate::simulation::control_plane::replica_set::ReplicaSetController;
 use crate::simulation::control_plane::scheduler::Scheduler;
-use crate::simulation::event::{Controller, Event, WatchId};
+use crate::simulation::event::{Controller, Event, ShutdownStep, WatchId};
 use crate::simulation::eviction::{Answer, Evictions};
 use crate::simulation::network::Network;
 use crate::simulation::node::Kubelets;
@@ -53,6 +53,8 @@ pub(super) struct World<'a> {
     pub(super) warnings: Vec<String>,
     /// Actions that wait for a node to become Ready.
     joining: Vec<(NodeId, u32)>,
+    /// Actions that wait for a machine to be down.
+    shutting_down: Vec<(NodeId, u32)>,
 }
 
 impl<'a> World<'a> {
@@ -74,6 +76,7 @@ impl<'a> World<'a> {
             kubectl: Kubectl::new(),
             warnings: Vec::new(),
             joining: Vec::new(),
+            shutting_down: Vec::new(),
         }
     }
 
@@ -114,6 +117,8 @@ impl<'a> World<'a> {
             Event::ScheduleRetry(pod) => self.scheduler.retry(ctx, pod),
             Event::NodeLoss(step) => self.node_loss.step(ctx, step),
             Event::Kubelet(pod, step) => self.kubelets.step(ctx, &mut self.network, pod, step),
+            Event::NodeShutdown(node, ShutdownStep::PowerOff) => self.shutdown_is_over(node),
+            Event::NodeShutdown(node, step) => self.kubelets.shutdown_step(ctx, node, step),
             Event::App(pod, container, step) => self.kubelets.app_step(ctx, &mut self.network, pod, container, step),
             Event::Kubectl(process, step) => {
                 self.kubectl.step(ctx, process, step);
@@ -240,19 +245,47 @@ impl<'a> World<'a> {
             }
             ActionKind::ShutOff(name) => {
                 if let Some(node) = ctx.store.node_by_name(name) {
-                    self.network.node_off(ctx.now(), node);
-                    self.kubelets.node_off(ctx, &mut self.network, node);
-                    self.node_loss.node_silent(ctx, node);
+                    self.power_off(node);
                 } else {
                     self.warnings.push(format!("{name} could not be shut off: there is no such node at {}", ctx.now()));
                 }
-                ctx.note(What::ActionDone { action });
+                self.ctx.note(What::ActionDone { action });
                 self.action_done(action);
+            }
+            ActionKind::Shutdown(name) => {
+                if let Some(node) = ctx.store.node_by_name(name) {
+                    self.shutting_down.push((node, action));
+                    self.kubelets.shut_down(ctx, node);
+                } else {
+                    self.warnings
+                        .push(format!("{name} could not be shut down: there is no such node at {}", ctx.now()));
+                    ctx.note(What::ActionDone { action });
+                    self.action_done(action);
+                }
             }
             _ => {
                 self.kubectl.start(ctx, action);
                 self.after_kubectl();
             }
+        }
+    }
+
+    /// The machine has no power any more.
+    fn power_off(&mut self, node: NodeId) {
+        let ctx = &mut self.ctx;
+        self.network.node_off(ctx.now(), node);
+        self.kubelets.node_off(ctx, &mut self.network, node);
+        self.node_loss.node_silent(ctx, node);
+    }
+
+    /// Nothing delays the shutdown of a machine any more.
+    fn shutdown_is_over(&mut self, node: NodeId) {
+        self.power_off(node);
+        let done: Vec<_> = self.shutting_down.iter().filter(|(n, _)| *n == node).map(|(_, action)| *action).collect();
+        self.shutting_down.retain(|(n, _)| *n != node);
+        for action in done {
+            self.ctx.note(What::ActionDone { action });
+            self.action_done(action);
         }
     }
 

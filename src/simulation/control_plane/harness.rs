@@ -5,7 +5,7 @@ use crate::api::deletion::{Outcome, delete};
 use crate::api::quantity::Resources;
 use crate::api::{
     Deployment, DeploymentId, Kind, Labels, Node, NodeId, Owner, Phase, Pod, PodId, PodMeta, PodTemplate, ReplicaSet,
-    ReplicaSetId, Revision, TemplateId,
+    ReplicaSetId, RestartPolicy, Revision, TemplateId,
 };
 use crate::engine::{Distribution, Duration, Key, Time};
 use crate::simulation::context::{Context, Watches};
@@ -41,6 +41,8 @@ pub fn template(name: &str, cpu_millis: u64) -> PodTemplate {
         init_containers: Vec::new(),
         containers: Vec::new(),
         serving: 0,
+        restart_policy: RestartPolicy::Always,
+        priority: 0,
         requests: Resources { cpu_millis, memory_bytes: 0 },
         placement: crate::api::pod::Placement::default(),
         has_empty_dir: false,

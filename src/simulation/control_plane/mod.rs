@@ -5,7 +5,7 @@ pub mod deployment;
 pub mod disruption;
 pub mod endpoint_slice;
 #[cfg(test)]
-mod harness;
+pub(in crate::simulation) mod harness;
 pub mod node_lifecycle;
 pub mod node_loss;
 pub mod rate_limit;

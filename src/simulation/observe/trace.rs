@@ -136,6 +136,16 @@ whats! {
     ReplicaSetScaled(replica_set: ReplicaSetId, replicas: u32);
     /// The preStop hook sent a signal to its container.
     HookSignalled(pod: PodId, container: u32, signal: Signal);
+    /// The start of a container that has ended is put off: CrashLoopBackOff.
+    ContainerBacksOff(pod: PodId, container: u32);
+    /// A process began to answer nothing.
+    ContainerHangs(pod: PodId, container: u32);
+    /// The kubelet began to stop a container because its liveness probe (or its startup probe) has failed.
+    ProbeFailed(pod: PodId, container: u32, startup: u32);
+    /// A node is being shut down: its kubelet says that it is not ready, and stops its pods.
+    NodeShuttingDown(node: NodeId);
+    /// A kubelet refused to run a pod, since its node is being shut down.
+    PodRejected(pod: PodId);
 }
 
 /// A field of a note as a number.
@@ -187,6 +197,10 @@ impl What {
             | Self::PreStopOverran { pod, .. }
             | Self::SignalArrived { pod, .. }
             | Self::HookSignalled { pod, .. }
+            | Self::ContainerBacksOff { pod, .. }
+            | Self::ContainerHangs { pod, .. }
+            | Self::ProbeFailed { pod, .. }
+            | Self::PodRejected { pod }
             | Self::ListenerClosed { pod }
             | Self::ContainerExited { pod, .. }
             | Self::NetworkGone { pod } => Some(pod),
