@@ -135,6 +135,8 @@ pub enum AppStep {
 pub enum ShutdownStep {
     /// The time of a group of pods (by its place in the order of stopping) is over.
     GroupOver(u8),
+    /// The volumes of a pod are looked at again.
+    Look,
     /// It delays the shutdown no longer.
     PowerOff,
 }

@@ -187,7 +187,9 @@ pub struct PodOutcome {
     pub node: Option<String>,
     /// Its Services.
     pub services: Vec<ServiceId>,
-    /// The names of its containers, in the order of the notes' numbers.
+    /// How often its containers have been restarted during the run, as its last status has it.
+    pub restarts: u32,
+    /// The names of its containers, in the order of the notes' numbers: init containers last.
     pub containers: Vec<String>,
     /// When it was created; pods of the steady state at 0.
     pub created_at: Time,

@@ -32,7 +32,9 @@ pub(super) fn outcome(world: World<'_>, seed: u64, end: Time, events: u64) -> Ou
             (Some(closed), Some((clean, _))) if times.deleted_at.is_some() => Some(difference(closed, clean)),
             _ => None,
         };
+        let statuses = last.map_or(&[][..], |p| store.container_statuses(p.containers));
         pods.push(PodOutcome {
+            restarts: statuses.iter().map(|s| s.restart_count).sum(),
             id,
             namespace: meta.namespace.clone(),
             name: meta.name.clone(),

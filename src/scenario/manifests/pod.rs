@@ -190,7 +190,11 @@ fn is_sidecar(node: &Node, cx: &mut Cx<'_>) -> bool {
 
 fn tell_unmodelled(spec: &Node, cx: &mut Cx<'_>) {
     for (key, field, instead) in [
-        ("priorityClassName", "priorityClassName", "no pod preempts another"),
+        (
+            "priorityClassName",
+            "priorityClassName",
+            "no pod preempts another; it counts in a graceful node shutdown only",
+        ),
         ("schedulingGates", "schedulingGates", "the pods are scheduled at once"),
         ("readinessGates", "readinessGates", "the pods are Ready when their containers are"),
         ("activeDeadlineSeconds", "activeDeadlineSeconds", "the pods run for ever"),

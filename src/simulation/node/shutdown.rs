@@ -13,7 +13,7 @@ use crate::engine::{Duration, Timer};
 use crate::simulation::context::Context;
 use crate::simulation::event::{Event, ShutdownStep};
 use crate::simulation::latency::Hop;
-use crate::simulation::node::kubelet::{Kubelets, template};
+use crate::simulation::node::kubelet::{Kubelets, PodRuntime, template};
 use crate::simulation::node::worker::Work;
 use crate::simulation::write::{Caller, Write};
 
@@ -71,7 +71,10 @@ impl Kubelets {
 
     /// Does what an event asks for.
     pub fn shutdown_step(&mut self, ctx: &mut Context<'_>, node: NodeId, step: ShutdownStep) {
-        let ShutdownStep::GroupOver(group) = step else { return };
+        let group = match step {
+            ShutdownStep::GroupOver(group) => group,
+            ShutdownStep::Look | ShutdownStep::PowerOff => return self.group_goes_on(ctx, node),
+        };
         if let Some(shutdown) = self.nodes[node.index()].shutdown.as_mut().filter(|s| s.current == usize::from(group)) {
             shutdown.current += 1;
             self.stop_group(ctx, node);
@@ -110,16 +113,23 @@ impl Kubelets {
         self.group_goes_on(ctx, node);
     }
 
-    /// A pod's containers have all stopped: if it was the last one of its group, the next group's turn has come.
-    pub(super) fn shutdown_goes_on(&mut self, ctx: &mut Context<'_>, pod: PodId) {
+    /// A pod's containers have all stopped, and its volumes will be unmounted after this time. If it is the last one of its
+    /// group, the next group's turn comes then.
+    pub(super) fn shutdown_goes_on(&mut self, ctx: &mut Context<'_>, pod: PodId, unmounted: Duration) {
         let node = self.pod(pod).node;
-        self.group_goes_on(ctx, node);
+        if self.nodes[node.index()].shutdown.is_some() {
+            ctx.schedule(unmounted, Event::NodeShutdown(node, ShutdownStep::Look));
+        }
     }
 
     fn group_goes_on(&mut self, ctx: &mut Context<'_>, node: NodeId) {
         let Some(shutdown) = &self.nodes[node.index()].shutdown else { return };
         let Some(group) = shutdown.groups.get(shutdown.current) else { return };
-        let stopped = |pod: &PodId| self.runtime(*pod).is_none_or(|p| p.worker.stage == Work::Terminated);
+        let now = ctx.now();
+        let stopped = |pod: &PodId| {
+            let over = |p: &PodRuntime| p.worker.stage == Work::Terminated && p.containers[0].kill.unmounted_at <= now;
+            self.runtime(*pod).is_none_or(over)
+        };
         if !group.pods.iter().all(stopped) {
             return;
         }

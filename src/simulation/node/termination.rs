@@ -51,7 +51,7 @@ pub(super) struct Kill {
     /// CRI StopContainer has returned.
     stopped: bool,
     /// Of the pod: when its volumes are unmounted.
-    unmounted_at: Time,
+    pub(super) unmounted_at: Time,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -395,7 +395,8 @@ impl Kubelets {
         let unmounted_at = ctx.now() + self.latency(ctx, Hop::PodCleanup, pod);
         self.container(pod, 0).kill.unmounted_at = unmounted_at;
         self.sync_ended(ctx, pod, false);
-        self.shutdown_goes_on(ctx, pod);
+        let polls = unmounted_at.since(ctx.now()).as_nanos().div_ceil(UNMOUNT_POLL.as_nanos());
+        self.shutdown_goes_on(ctx, pod, UNMOUNT_POLL.mul(polls));
     }
 
     /// Waits for the volumes, then lets the object go. This is the worker's last sync: it stays busy.
