@@ -241,7 +241,7 @@ fn a_startup_probe_gives_up() {
       startupProbe: {tcpSocket: {port: 1}, periodSeconds: 2, failureThreshold: 5}",
     );
     let outcome = outcome(spec, &manifest, 3);
-    let gaveup = times(&outcome, |what| matches!(what, What::ProbeFailed { startup: 1, .. }).then_some(()));
+    let gaveup = times(&outcome, |what| matches!(what, What::ProbeGaveUp { startup: 1, .. }).then_some(()));
     assert!(gaveup.len() >= 3, "{gaveup:?}");
     let started = starts(&outcome)[0].0;
     assert!((8.0..13.0).contains(&(gaveup[0].0 - started)), "five attempts at 2 s: {gaveup:?} after {started}");

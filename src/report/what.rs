@@ -99,7 +99,7 @@ pub fn sentence(names: &Names<'_>, what: What) -> Sentence {
         What::ContainerHangs { pod, container } => {
             (names.the_pod(pod), format!("{} answers nothing any more", names.container(pod, container)))
         }
-        What::ProbeFailed { pod, container, startup } => {
+        What::ProbeGaveUp { pod, container, startup } => {
             let probe = if startup == 0 { "liveness" } else { "startup" };
             (
                 kubelet(pod),
@@ -137,6 +137,54 @@ pub fn sentence(names: &Names<'_>, what: What) -> Sentence {
         What::ReplicaSetScaled { replica_set, replicas } => (
             "Deployment controller".to_string(),
             format!("{} is to have {replicas} replicas", names.replica_set(replica_set)),
+        ),
+        What::PodLabelled { pod } => ("apiserver".to_string(), format!("the labels of {} change", names.the_pod(pod))),
+        What::PodReleased { pod } => (
+            "controller manager".to_string(),
+            format!("{} no longer matches the selector of its controller, which gives it up", names.the_pod(pod)),
+        ),
+        What::PodAdopted { pod, replica_set } => {
+            (names.replica_set(replica_set), format!("adopts {}", names.the_pod(pod)))
+        }
+        What::StatefulSetScaled { stateful_set, replicas } => {
+            ("apiserver".to_string(), format!("{} is to have {replicas} replicas", names.stateful_set(stateful_set)))
+        }
+        What::StatefulSetChanged { stateful_set } => {
+            ("apiserver".to_string(), format!("the template of {} changes", names.stateful_set(stateful_set)))
+        }
+        What::DaemonSetChanged { daemon_set } => {
+            ("apiserver".to_string(), format!("the template of {} changes", names.daemon_set(daemon_set)))
+        }
+        What::JobEnded { job, complete } => {
+            let how = if complete == 1 { "is complete" } else { "has failed" };
+            ("Job controller".to_string(), format!("{} {how}", names.job(job)))
+        }
+        What::AutoscalerChanged { autoscaler, min } => {
+            ("apiserver".to_string(), format!("{} is to keep {min} replicas at least", names.autoscaler(autoscaler)))
+        }
+        What::Autoscaled { autoscaler, replicas } => {
+            (names.autoscaler(autoscaler), format!("wants {replicas} replicas"))
+        }
+        What::ImagePresent { pod, container } => {
+            (kubelet(pod), format!("the image of {} is on the node", names.container(pod, container)))
+        }
+        What::ImagePulling { pod, container } => {
+            (kubelet(pod), format!("pulls the image of {}", names.container(pod, container)))
+        }
+        What::ImagePulled { pod, container } => {
+            (kubelet(pod), format!("the image of {} has been pulled", names.container(pod, container)))
+        }
+        What::ProbeFailed { pod, container, startup } => {
+            let kind = match startup {
+                0 => "readiness",
+                1 => "startup",
+                _ => "liveness",
+            };
+            (kubelet(pod), format!("the {kind} probe of {} fails", names.container(pod, container)))
+        }
+        What::SurplusDeleted { pod, replica_set } => (
+            "ReplicaSet controller".to_string(),
+            format!("{} deletes {}", names.replica_set(replica_set), names.the_pod(pod)),
         ),
     };
     Sentence { who, what }

@@ -75,6 +75,7 @@ pub fn cluster(nodes: &[&str], replicas: u32, reaction: Reaction, hook: Option<H
             restart_policy: RestartPolicy::Always,
             priority: 0,
             has_empty_dir: false,
+            hints: drainsim::api::pod::DisruptionHints::default(),
         }],
         deployments: vec![DeploymentSetup {
             namespace: "default".into(),
@@ -82,6 +83,7 @@ pub fn cluster(nodes: &[&str], replicas: u32, reaction: Reaction, hook: Option<H
             replicas,
             strategy: Strategy::default(),
             min_ready_seconds: 0,
+            selector: Selector::labels([("app", NAME)]),
             template: TemplateId(0),
             placement: Vec::new(),
         }],

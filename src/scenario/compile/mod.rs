@@ -3,6 +3,7 @@
 
 mod actions;
 mod apps;
+mod controllers;
 mod kubelet;
 mod nodes;
 mod services;
@@ -11,12 +12,15 @@ mod traffic;
 mod waiting;
 mod workloads;
 
+use std::collections::BTreeSet;
+
 use crate::api::{Labels, TemplateId, Version};
 use crate::engine::{Duration, Time};
 use crate::scenario::diagnostic::{Diagnostic, Diagnostics};
 use crate::scenario::document::Document;
 use crate::scenario::file::{API_VERSION, KIND, ScenarioFile, Spec};
 use crate::scenario::manifests::{self, ContainerManifest, Manifests};
+use crate::scenario::originals::Originals;
 use crate::scenario::read::Read;
 use crate::scenario::source::{Span, Spanned};
 use crate::scenario::suggest;
@@ -46,10 +50,16 @@ pub(super) fn compile(documents: &[Document], problems: &mut Diagnostics) -> Opt
         manifests,
         problems,
         assumptions: Vec::new(),
+        made_up_stateful_sets: BTreeSet::new(),
+        made_up_jobs: BTreeSet::new(),
         templates: Vec::new(),
         setup: Setup { version, duration: file.spec.value.duration.value, ..Setup::default() },
     };
     compiler.run();
+    let mut originals = Originals::new(documents);
+    for template in &compiler.templates {
+        originals.add_template(template.kind, &template.namespace, &template.name);
+    }
     let Compiler { setup, assumptions, problems, .. } = compiler;
     let expectations = expectations::read(&file.spec.value.expect, &setup, problems);
     Some(Scenario {
@@ -61,6 +71,7 @@ pub(super) fn compile(documents: &[Document], problems: &mut Diagnostics) -> Opt
         expectations,
         warnings: Vec::new(),
         assumptions,
+        originals,
     })
 }
 
@@ -105,6 +116,9 @@ struct Compiler<'a> {
     manifests: Manifests,
     problems: &'a mut Diagnostics,
     assumptions: Vec<String>,
+    /// StatefulSets and Jobs that are known by their pods only.
+    made_up_stateful_sets: BTreeSet<usize>,
+    made_up_jobs: BTreeSet<usize>,
     /// Beside `setup.templates`, in the same order.
     templates: Vec<TemplateOrigin>,
     setup: Setup,
@@ -112,7 +126,7 @@ struct Compiler<'a> {
 
 /// Whose template it is.
 struct TemplateOrigin {
-    /// `Deployment`, `ReplicaSet`, `DaemonSet` or `Pod`.
+    /// `Deployment`, `ReplicaSet`, `StatefulSet`, `DaemonSet`, `Job` or `Pod`.
     kind: &'static str,
     /// The namespace.
     namespace: String,

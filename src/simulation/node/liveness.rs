@@ -15,6 +15,7 @@ use crate::simulation::node::app::Process;
 use crate::simulation::node::kubelet::{Kubelets, template};
 use crate::simulation::node::probe::Origin;
 use crate::simulation::node::worker::Work;
+use crate::simulation::observe::What;
 
 /// When a probe that fails from `unhealthy` on has failed `failureThreshold` times in a row, if the container was started at
 /// `started`: the start of that last attempt. Attempts do not overlap: one that gets no answer takes its whole `timeout`.
@@ -53,6 +54,7 @@ impl Kubelets {
     /// The probe has failed often enough: the next sync stops the container.
     pub(super) fn liveness_failed(&mut self, ctx: &mut Context<'_>, pod: PodId, c: u8) {
         self.container(pod, c).probe.liveness_timer = None;
+        ctx.remark(What::ProbeFailed { pod, container: u32::from(c), startup: 2 });
         self.give_up(ctx, pod, c, FailedProbe::Liveness);
     }
 

@@ -160,9 +160,12 @@ impl Kubelets {
     fn pull(&mut self, ctx: &mut Context<'_>, pod: PodId, c: u8) {
         let image = template(ctx, pod).container(c).image.clone();
         let node = self.pod(pod).node.index();
+        let container = u32::from(c);
         if self.nodes[node].images.contains(&image) {
+            ctx.remark(What::ImagePresent { pod, container });
             return self.image_ready(ctx, pod, c);
         }
+        ctx.remark(What::ImagePulling { pod, container });
         let luck = Key::new("pull").number(self.nodes[node].luck).text(&image).bits();
         let pull = ctx.latency(Hop::ImagePull, luck, 0);
         let now = ctx.now();
@@ -172,8 +175,14 @@ impl Kubelets {
         Self::after(ctx, done.since(now), pod, KubeletStep::ImageReady(c));
     }
 
+    /// The image has been pulled.
+    pub(super) fn image_pulled(&mut self, ctx: &mut Context<'_>, pod: PodId, c: u8) {
+        ctx.remark(What::ImagePulled { pod, container: u32::from(c) });
+        self.image_ready(ctx, pod, c);
+    }
+
     /// The image is there: the container is created and started.
-    pub(super) fn image_ready(&mut self, ctx: &mut Context<'_>, pod: PodId, c: u8) {
+    fn image_ready(&mut self, ctx: &mut Context<'_>, pod: PodId, c: u8) {
         let image = template(ctx, pod).container(c).image.clone();
         let node = self.pod(pod).node.index();
         self.nodes[node].images.insert(image);

@@ -140,7 +140,7 @@ impl Kubelets {
         let own = probe_spec.and_then(|p| p.termination_grace_seconds);
         let grace_seconds = own.unwrap_or(template(ctx, pod).termination_grace_period_seconds);
         let startup = u32::from(probe == FailedProbe::Startup);
-        ctx.note(What::ProbeFailed { pod, container: u32::from(c), startup });
+        ctx.note(What::ProbeGaveUp { pod, container: u32::from(c), startup });
         self.pod(pod).changed = true;
         let now = ctx.now();
         self.stop_liveness(ctx, pod, c);
