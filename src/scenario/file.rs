@@ -11,10 +11,14 @@ use crate::scenario::source::Spanned;
 use crate::scenario::suggest::nearest;
 use crate::scenario::tree::{Entry, Node, Value};
 use crate::scenario::values::{
-    ConnectionsEntry, HookSteps, KeepAliveTimeout, LatencyProfile, NodeRef, ProfileName, Quantity, Rate, ReactionEntry,
-    Seconds, SelectorText, Sources, TaintEntry,
+    ConnectionsEntry, HookSteps, KeepAliveTimeout, LatencyProfile, NodeRef, Objects, ProfileName, Quantity, Rate,
+    ReactionEntry, Seconds, SelectorText, Sources, TaintEntry,
 };
 use crate::simulation::setup::{Arrivals, DryRun};
+
+mod operators;
+
+pub use operators::{ClusterAutoscalerAction, DeletePdbAction, KarpenterAction, UpgradeAction};
 
 /// `apiVersion` of the scenario document.
 pub const API_VERSION: &str = "drainsim/v1alpha1";
@@ -218,7 +222,7 @@ record! {
         pub uncordon: Option<NodeRef>,
         /// `kubectl delete pod`.
         pub delete_pod: Option<DeletePodAction>,
-        /// `kubectl scale deployment`.
+        /// `kubectl scale` of a Deployment or a ReplicaSet.
         pub scale: Option<ScaleAction>,
         /// `kubectl rollout restart deployment`.
         pub rollout_restart: Option<RestartAction>,
@@ -228,12 +232,36 @@ record! {
         pub shut_off: Option<NodeRef>,
         /// `kubectl delete node`.
         pub delete_node: Option<NodeRef>,
+        /// A managed service upgrades a pool of nodes.
+        pub upgrade: Option<UpgradeAction>,
+        /// cluster-autoscaler removes nodes that are no longer needed.
+        pub cluster_autoscaler: Option<ClusterAutoscalerAction>,
+        /// Karpenter disrupts nodes.
+        pub karpenter: Option<KarpenterAction>,
+        /// `kubectl apply`: Deployments that are there are changed, PodDisruptionBudgets made or changed.
+        pub apply: Option<Objects>,
+        /// `kubectl delete poddisruptionbudget`.
+        pub delete_pdb: Option<DeletePdbAction>,
     }
 }
 
 /// The keys of an action that say what is done.
-pub const ACTIONS: [&str; 9] =
-    ["drain", "cordon", "uncordon", "deletePod", "scale", "rolloutRestart", "addNode", "shutOff", "deleteNode"];
+pub const ACTIONS: [&str; 14] = [
+    "drain",
+    "cordon",
+    "uncordon",
+    "deletePod",
+    "scale",
+    "rolloutRestart",
+    "addNode",
+    "shutOff",
+    "deleteNode",
+    "upgrade",
+    "clusterAutoscaler",
+    "karpenter",
+    "apply",
+    "deletePdb",
+];
 
 /// One time and one thing.
 fn check_action(node: &Node, problems: &mut Diagnostics) -> bool {
@@ -360,11 +388,32 @@ record! {
     }
 }
 
+/// One workload.
+fn check_scale(node: &Node, problems: &mut Diagnostics) -> bool {
+    match (node.entry("deployment"), node.entry("replicaSet")) {
+        (Some(deployment), Some(replica_set)) => problems.push(
+            Diagnostic::error("`scale` is about one workload")
+                .at(&replica_set.key_span, "the second one")
+                .and_at(&deployment.key_span, "the first one")
+                .help("make two actions of it"),
+        ),
+        (None, None) => problems.push(
+            Diagnostic::error("`scale` does not say what")
+                .at(&node.span, "in this action")
+                .help("add `deployment: NAME` or `replicaSet: NAME`"),
+        ),
+        _ => return true,
+    }
+    false
+}
+
 record! {
-    /// `kubectl scale deployment`.
-    pub struct ScaleAction is "`scale`" {
+    /// `kubectl scale`.
+    pub struct ScaleAction is "`scale`", checked by check_scale {
         /// The Deployment: its name, or namespace/name.
-        pub deployment: Spanned<String>,
+        pub deployment: Option<Spanned<String>>,
+        /// A ReplicaSet that no Deployment owns: its name, or namespace/name.
+        pub replica_set: Option<Spanned<String>>,
         /// `--replicas`.
         pub replicas: u32,
     }

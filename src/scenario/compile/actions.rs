@@ -14,16 +14,16 @@ use crate::scenario::values::{NodeRef, SelectorText};
 use crate::simulation::setup::{Action, ActionKind, DrainOptions, When};
 
 /// From a machine's start to Ready, if nobody says.
-const NODE_READY_DEFAULT: Duration = Duration::from_secs(30);
+pub(super) const NODE_READY_DEFAULT: Duration = Duration::from_secs(30);
 
 impl Compiler<'_> {
     pub(super) fn actions(&mut self) {
         let spec = self.spec;
         let names = self.action_names();
         let joining = self.joining_nodes();
-        for entry in &spec.actions {
+        for (index, entry) in spec.actions.iter().enumerate() {
             let when = self.when(entry, &names);
-            let what = self.what(entry, &joining);
+            let what = self.what(index, entry, &joining);
             if let (Some(when), Some(what)) = (when, what) {
                 let name = entry.name.as_ref().map(|n| n.value.clone()).unwrap_or_default();
                 self.setup.actions.push(Action { name, when, what });
@@ -92,7 +92,7 @@ impl Compiler<'_> {
         Some(When::After(first, entry.wait.unwrap_or_default()))
     }
 
-    fn what(&mut self, entry: &ActionEntry, joining: &[String]) -> Option<ActionKind> {
+    fn what(&mut self, index: usize, entry: &ActionEntry, joining: &[String]) -> Option<ActionKind> {
         if let Some(drain) = &entry.drain {
             return self.drain(drain, joining).map(ActionKind::Drain);
         }
@@ -113,10 +113,30 @@ impl Compiler<'_> {
         }
         if let Some(scale) = &entry.scale {
             let replicas = scale.replicas;
-            return self.deployment(&scale.deployment).map(|deployment| ActionKind::Scale { deployment, replicas });
+            if let Some(name) = &scale.replica_set {
+                let replica_set = self.replica_set(name)?;
+                return Some(ActionKind::ScaleReplicaSet { replica_set, replicas });
+            }
+            let deployment = self.deployment(scale.deployment.as_ref()?)?;
+            return Some(ActionKind::Scale { deployment, replicas });
         }
         if let Some(restart) = &entry.rollout_restart {
             return self.deployment(&restart.deployment).map(|deployment| ActionKind::RolloutRestart { deployment });
+        }
+        if let Some(upgrade) = &entry.upgrade {
+            return self.upgrade(upgrade, joining).map(ActionKind::Upgrade);
+        }
+        if let Some(autoscaler) = &entry.cluster_autoscaler {
+            return self.cluster_autoscaler(autoscaler, joining).map(ActionKind::ClusterAutoscaler);
+        }
+        if let Some(karpenter) = &entry.karpenter {
+            return self.karpenter(karpenter, joining).map(ActionKind::Karpenter);
+        }
+        if entry.apply.is_some() {
+            return self.apply(index).map(ActionKind::Apply);
+        }
+        if let Some(budget) = &entry.delete_pdb {
+            return self.pdb_named(&budget.name).map(|pdb| ActionKind::DeletePdb { pdb });
         }
         entry.add_node.as_ref().and_then(|node| self.add_node_action(node))
     }
@@ -138,7 +158,7 @@ impl Compiler<'_> {
     }
 
     /// The name of a node that is there at the start, joins, or is added.
-    fn node(&mut self, name: &Spanned<String>, joining: &[String]) -> Option<String> {
+    pub(super) fn node(&mut self, name: &Spanned<String>, joining: &[String]) -> Option<String> {
         if self.knows_node(&name.value) || joining.contains(&name.value) {
             return Some(name.value.clone());
         }

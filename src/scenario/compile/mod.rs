@@ -2,15 +2,20 @@
 //! does not fit together is told.
 
 mod actions;
+mod apply;
 mod apps;
 mod nodes;
+mod operators;
 mod services;
 mod serving;
 mod traffic;
 mod workloads;
 
+use std::collections::BTreeMap;
+
 use crate::api::{Labels, TemplateId, Version};
 use crate::engine::{Duration, Time};
+use crate::scenario::compile::apply::AppliedManifest;
 use crate::scenario::diagnostic::{Diagnostic, Diagnostics};
 use crate::scenario::document::Document;
 use crate::scenario::file::{API_VERSION, KIND, ScenarioFile, Spec};
@@ -45,6 +50,7 @@ pub(super) fn compile(documents: &[Document], problems: &mut Diagnostics) -> Opt
         problems,
         assumptions: Vec::new(),
         templates: Vec::new(),
+        applied: BTreeMap::new(),
         setup: Setup { version, duration: file.spec.value.duration.value, ..Setup::default() },
     };
     compiler.run();
@@ -105,6 +111,8 @@ struct Compiler<'a> {
     assumptions: Vec<String>,
     /// Beside `setup.templates`, in the same order.
     templates: Vec<TemplateOrigin>,
+    /// The objects of `apply` actions, by the action's index.
+    applied: BTreeMap<usize, Vec<AppliedManifest>>,
     setup: Setup,
 }
 
@@ -135,6 +143,7 @@ impl Compiler<'_> {
         }
         self.nodes();
         self.workloads();
+        self.applied_objects();
         self.services();
         self.serving();
         self.apps();

@@ -303,7 +303,7 @@ impl Compiler<'_> {
     }
 
     /// The id of a template; pods that are alike share one.
-    fn add_template(
+    pub(super) fn add_template(
         &mut self,
         kind: &'static str,
         namespace: &str,

@@ -136,6 +136,10 @@ whats! {
     ReplicaSetScaled(replica_set: ReplicaSetId, replicas: u32);
     /// The preStop hook sent a signal to its container.
     HookSignalled(pod: PodId, container: u32, signal: Signal);
+    /// A budget was created, or its spec changed.
+    PdbApplied(pdb: PdbId);
+    /// A budget was deleted.
+    PdbDeleted(pdb: PdbId);
 }
 
 /// A field of a note as a number.

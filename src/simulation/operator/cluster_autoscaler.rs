@@ -207,7 +207,11 @@ impl ClusterAutoscaler {
             let grace = if limit > 0 { own.min(limit) } else { own };
             let slot = self.evictor.add(number, pod, Some(i64::try_from(grace).unwrap_or(i64::MAX)));
             let entry = &mut self.works[work];
-            if daemon { entry.best_effort.push(slot) } else { entry.full.push(slot) }
+            if daemon {
+                entry.best_effort.push(slot)
+            } else {
+                entry.full.push(slot)
+            }
             let text = format!("Normal ScaleDown: deleting pod for node scale down: {}", shell.ctx.store.pod_name(pod));
             shell.print(number, text);
             self.evictor.ask(shell, slot);
@@ -249,15 +253,23 @@ impl ClusterAutoscaler {
         }
         for slot in failed {
             let pod = self.evictor.attempts()[slot as usize].pod;
-            let text =
-                format!("Warning ScaleDownFailed: failed to delete pod for ScaleDown: {}", shell.ctx.store.pod_name(pod));
+            let text = format!(
+                "Warning ScaleDownFailed: failed to delete pod for ScaleDown: {}",
+                shell.ctx.store.pod_name(pod)
+            );
             shell.print(number, text);
         }
         self.fail(shell, number, "prepareNodeForDeletion failed");
     }
 
     fn poll(&mut self, shell: &mut Shell<'_, '_>, number: u32) {
-        if self.works[number as usize].stage == Stage::Disappearing {
+        let entry = &self.works[number as usize];
+        if entry.stage != Stage::Disappearing {
+            return;
+        }
+        if is_over(entry.gone_until, shell.now()) {
+            self.fail(shell, number, "pods remaining after timeout");
+        } else {
             shell.read(node_luck(&self.works[number as usize].progress.name), KubectlStep::Looked(number));
         }
     }
@@ -270,9 +282,6 @@ impl ClusterAutoscaler {
         };
         if !entry.full.iter().any(is_there) {
             return self.remove(shell, number);
-        }
-        if is_over(entry.gone_until, shell.now() + POLL_INTERVAL) {
-            return self.fail(shell, number, "pods remaining after timeout");
         }
         shell.after(POLL_INTERVAL, KubectlStep::Poll(number));
     }
@@ -332,10 +341,7 @@ fn blocks(shell: &Shell<'_, '_>, pod: PodId, options: &ClusterAutoscalerOptions)
     // what was there at the start has been there for longer than the timeout
     let is_young = meta.created_at > Time::ZERO && shell.now() < meta.created_at + SYSTEM_POD_TIMEOUT;
     if meta.namespace == "kube-system" && budgets.is_empty() && is_young {
-        return Some(format!(
-            "non-daemonset, non-mirrored, non-pdb-assigned kube-system pod present: {}",
-            meta.name
-        ));
+        return Some(format!("non-daemonset, non-mirrored, non-pdb-assigned kube-system pod present: {}", meta.name));
     }
     if template.hints.safe_to_evict == Some(false) {
         return Some(format!("pod annotated as not safe to evict present: {}", meta.name));

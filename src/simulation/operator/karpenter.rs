@@ -122,7 +122,8 @@ impl Karpenter {
             }
             Reply::Refused | Reply::Pending => {
                 progress.denied += u64::from(code == Some(429));
-                let why = if several { "eviction does not support multiple PDBs" } else { "evicting pod violates a PDB" };
+                let why =
+                    if several { "eviction does not support multiple PDBs" } else { "evicting pod violates a PDB" };
                 self.say(shell, attempt.node, format!("Warning FailedDraining: Failed to drain node, {why}: {pod}"));
             }
         }
@@ -216,7 +217,8 @@ impl Karpenter {
         let group: Vec<PodId> = rest.into_iter().filter(|pod| Some(group(shell, *pod)) == first).collect();
         for pod in late.into_iter().chain(group) {
             // what is in the queue stays there; what has left it and is still waited for comes back
-            let queued = (0..).zip(self.evictor.attempts()).find(|(_, a)| a.pod == pod).map(|(slot, a)| (slot, a.state));
+            let queued =
+                (0..).zip(self.evictor.attempts()).find(|(_, a)| a.pod == pod).map(|(slot, a)| (slot, a.state));
             match queued {
                 Some((_, State::Asked | State::BackingOff)) => {}
                 Some((slot, _)) if needs_force(shell, pod, self.works[number as usize].termination_time) => {
@@ -341,7 +343,8 @@ mod tests {
     fn pods_whose_grace_outlasts_the_node_are_late() {
         let at = Time::from_secs;
         let running = Pod::created(LabelSetId(0), Some(NodeId(0)));
-        let going = |timestamp| Pod { deletion: Some(Deletion { timestamp: at(timestamp), grace_seconds: 30 }), ..running };
+        let going =
+            |timestamp| Pod { deletion: Some(Deletion { timestamp: at(timestamp), grace_seconds: 30 }), ..running };
         for (pod, grace, end, now, late) in [
             (running, 30, None, 1_000, false),
             (running, 30, Some(100), 70, false),

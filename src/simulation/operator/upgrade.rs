@@ -413,7 +413,7 @@ impl Upgrade {
             pods.into_iter().for_each(|pod| self.delete(shell, number, pod));
             return None;
         }
-        let Some(node) = self.works[work].id else { return None };
+        let node = self.works[work].id?;
         let entry = &mut self.works[work];
         let limit = self.options.drain_timeout.unwrap_or_default();
         let name = entry.progress.name.clone();
@@ -491,12 +491,8 @@ impl Work {
 
 /// The pods of a node that must leave it: neither mirror pods nor those of DaemonSets.
 fn pods_to_move(shell: &Shell<'_, '_>, node: NodeId) -> Vec<PodId> {
-    let everything = DrainOptions {
-        force: true,
-        ignore_daemonsets: true,
-        delete_emptydir_data: true,
-        ..DrainOptions::default()
-    };
+    let everything =
+        DrainOptions { force: true, ignore_daemonsets: true, delete_emptydir_data: true, ..DrainOptions::default() };
     let store = &shell.ctx.store;
     let leaves = |pod: &PodId| {
         let Some(head) = store.pods.head(pod.index()) else { return false };
