@@ -19,7 +19,7 @@ use crate::scenario::source::Spanned;
 use crate::scenario::suggest;
 use crate::scenario::tree::{Node, Value};
 use crate::simulation::latency::Latencies;
-use crate::simulation::setup::{Arrivals, DryRun, Reaction, UpgradeProfile};
+use crate::simulation::setup::{Arrivals, DryRun, IngressNginx, Reaction, UpgradeProfile, Via};
 
 /// Says how a type looks in the JSON Schema.
 macro_rules! schema_of {
@@ -540,6 +540,21 @@ schema_of!(IntOrPercent, "IntOrPercent", |_g| json_schema!({
     "description": "A number, or a percentage.",
     "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^[0-9]+%$"}]
 }));
+
+schema_of!(Via, "Via", |_g| json_schema!({
+    "description": "Who chooses the pod: the kube-proxy of the client's node, or an ingress controller.",
+    "enum": ["kube-proxy", "ingress-nginx"]
+}));
+
+impl Read for Via {
+    fn read(node: &Node, problems: &mut Diagnostics) -> Option<Self> {
+        match node.as_str() {
+            Some("kube-proxy") => Some(Self::KubeProxy),
+            Some("ingress-nginx") => Some(Self::IngressNginx(IngressNginx::default())),
+            _ => expected(node, "`kube-proxy` or `ingress-nginx`", problems),
+        }
+    }
+}
 
 /// What clients do about connections.
 #[derive(Clone, PartialEq, Debug)]

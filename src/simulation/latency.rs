@@ -145,6 +145,9 @@ hops! {
     KubeProxySync "kubeProxySync" ms(30, 150),
         "kube-proxy: one (partial) sync of the rules.",
         "shape: KEP-3453; numbers: assumption for tens of Services";
+    IngressSync "ingressSync" ms(30, 300),
+        "Ingress controller: one sync, from the endpoints that it reads to their being posted to nginx.",
+        "shape: ingress-nginx internal/ingress/controller/controller.go syncIngress; numbers: assumption";
     KubectlStart "kubectlStart" constant(40),
         "kubectl: from the start of the process to its first request (discovery comes from its cache).",
         "measured: 40 ms to the first line of output in recordings of a v1.36 cluster";

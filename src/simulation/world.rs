@@ -119,6 +119,7 @@ impl<'a> World<'a> {
             Event::Requeue(Controller::Deployment, key) => self.deployment.requeue(ctx, key),
             Event::Requeue(Controller::ReplicaSet, key) => self.replica_set.requeue(ctx, key),
             Event::Requeue(Controller::NodeLifecycle, key) => self.node_lifecycle.requeue(ctx, key),
+            Event::Sync(_, _) | Event::Requeue(_, _) => {}
             Event::Schedule => self.scheduler.schedule(ctx),
             Event::ScheduleRetry(pod) => self.scheduler.retry(ctx, pod),
             Event::NodeLoss(step) => self.node_loss.step(ctx, step),
@@ -191,6 +192,7 @@ impl<'a> World<'a> {
             Caller::Controller(Controller::Deployment, key) => self.deployment.written(ctx, key, result),
             Caller::Controller(Controller::ReplicaSet, key) => self.replica_set.written(ctx, key, result),
             Caller::Controller(Controller::NodeLifecycle, key) => self.node_lifecycle.written(ctx, key, result),
+            Caller::Controller(_, _) => {}
             Caller::Scheduler(pod) => self.scheduler.written(ctx, pod, result),
             Caller::Kubelet(pod) => self.kubelets.written(ctx, pod, result),
             Caller::Kubectl(process, step) => {

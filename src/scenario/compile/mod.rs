@@ -4,6 +4,7 @@
 mod actions;
 mod apply;
 mod apps;
+mod controllers;
 mod nodes;
 mod operators;
 mod services;
@@ -11,7 +12,7 @@ mod serving;
 mod traffic;
 mod workloads;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::{Labels, TemplateId, Version};
 use crate::engine::{Duration, Time};
@@ -49,6 +50,8 @@ pub(super) fn compile(documents: &[Document], problems: &mut Diagnostics) -> Opt
         manifests,
         problems,
         assumptions: Vec::new(),
+        made_up_stateful_sets: BTreeSet::new(),
+        made_up_jobs: BTreeSet::new(),
         templates: Vec::new(),
         applied: BTreeMap::new(),
         setup: Setup { version, duration: file.spec.value.duration.value, ..Setup::default() },
@@ -109,6 +112,9 @@ struct Compiler<'a> {
     manifests: Manifests,
     problems: &'a mut Diagnostics,
     assumptions: Vec<String>,
+    /// StatefulSets and Jobs that are known by their pods only.
+    made_up_stateful_sets: BTreeSet<usize>,
+    made_up_jobs: BTreeSet<usize>,
     /// Beside `setup.templates`, in the same order.
     templates: Vec<TemplateOrigin>,
     /// The objects of `apply` actions, by the action's index.
@@ -118,7 +124,7 @@ struct Compiler<'a> {
 
 /// Whose template it is.
 struct TemplateOrigin {
-    /// `Deployment`, `ReplicaSet`, `DaemonSet` or `Pod`.
+    /// `Deployment`, `ReplicaSet`, `StatefulSet`, `DaemonSet`, `Job` or `Pod`.
     kind: &'static str,
     /// The namespace.
     namespace: String,
