@@ -85,10 +85,8 @@ pub struct JobStatus {
     pub terminating: u32,
     /// `succeeded`.
     pub succeeded: u32,
-    /// `failed`, those included that a rule ignores.
+    /// `failed`, without those that a rule ignores: these count against `backoffLimit`.
     pub failed: u32,
-    /// Failures that count against `backoffLimit`.
-    pub counted_failures: u32,
     /// Complete (true) or Failed (false); `None`: it goes on.
     pub finished: Option<bool>,
 }

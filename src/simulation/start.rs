@@ -35,6 +35,7 @@ pub(super) fn steady_state(world: &mut World<'_>) {
     nodes(world);
     workloads(world);
     derived_objects(world);
+    world.autoscaler.start(&mut world.ctx);
     let ready: Vec<_> = world.ctx.setup.nodes.iter().enumerate().filter(|(_, n)| n.ready_at.is_none()).collect();
     for (number, node) in ready {
         world.network.add_node(Time::ZERO, NodeId::from(number), &node.node.name);
@@ -166,6 +167,9 @@ fn add_pod(world: &mut World<'_>, meta: PodMeta, pod: Pod, node: Option<&str>) -
     }
     world.replica_set.start_with(&world.ctx, id);
     world.deployment.start_with(&world.ctx, id);
+    world.stateful_set.start_with(&world.ctx, id);
+    world.daemon_set.start_with(&world.ctx, id);
+    world.job.start_with(&world.ctx, id);
     world.ctx.observer.pod_mut(id).ready_at = node.map(|_| Time::ZERO);
     match node {
         Some(_) if is_mirror => {}

@@ -143,13 +143,20 @@ impl DeploymentController {
 
     /// The informer delivers a version of a pod. Only the end of a Recreate Deployment's last pod makes it sync
     /// (deletePod).
-    pub fn on_pod(&mut self, ctx: &mut Context<'_>, pod: PodId, _old: Option<Pod>, new: Option<Pod>) {
-        let Owner::ReplicaSet(id) = ctx.store.pod_meta[pod.index()].owner else { return };
-        if new.is_some() {
+    pub fn on_pod(&mut self, ctx: &mut Context<'_>, pod: PodId, old: Option<Pod>, new: Option<Pod>) {
+        let owner = |version: Option<Pod>| match ctx.store.owner_of(pod, &version?) {
+            Owner::ReplicaSet(id) => Some(id),
+            _ => None,
+        };
+        let (before, now) = (owner(old), owner(new));
+        if let Some(id) = now {
             self.pods_of(id).insert(pod);
+        }
+        let Some(id) = before.filter(|_| before != now) else { return };
+        self.pods_of(id).remove(&pod);
+        if new.is_some() {
             return;
         }
-        self.pods_of(id).remove(&pod);
         let seen = ctx.controller_view(Kind::ReplicaSet);
         let Some(owner) = ctx.store.replica_sets.at(id.index(), seen).and_then(|rs| rs.deployment) else { return };
         let seen = ctx.controller_view(Kind::Deployment);

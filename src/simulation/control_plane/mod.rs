@@ -1,10 +1,13 @@
 //! The controllers of kube-controller-manager and the scheduler, each reading through the watches and writing through
 //! the apiserver.
 
+pub mod autoscaler;
+pub mod batch_worker;
 pub mod daemon_set;
 pub mod deployment;
 pub mod disruption;
 pub mod endpoint_slice;
+pub mod expectations;
 #[cfg(test)]
 mod harness;
 pub mod job;
