@@ -267,6 +267,27 @@ fn karpenter_waits_for_all_replacements_before_any_pod_moves() {
 }
 
 #[test]
+fn a_replica_set_and_a_stateful_set_are_scaled_by_name() {
+    let workload = |kind: &str, name: &str| {
+        format!(
+            "---\napiVersion: apps/v1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec:\n  replicas: 1\n  serviceName: {name}\n  \
+             selector: {{matchLabels: {{app: {name}}}}}\n  template:\n    metadata: {{labels: {{app: {name}}}}}\n    \
+             spec: {{containers: [{{name: main, image: main}}]}}\n"
+        )
+    };
+    let actions =
+        "[{at: 10s, scale: {replicaSet: own, replicas: 3}}, {at: 10s, scale: {statefulSet: db, replicas: 2}}]";
+    let text = CLUSTER.replace("DURATION", "2m").replace("ACTIONS", actions).replace(", stuck: [c]", "");
+    let text = text.replace("\n    - {deployment: stuck, profile: graceful, startup: 2s}", "");
+    let text = text + &workload("ReplicaSet", "own") + &workload("StatefulSet", "db");
+    let files = Memory([("s.yaml".into(), text.into_bytes())].into());
+    let scenario = Scenario::load_from(&files, &[Input::Path("s.yaml".into())], &[]);
+    let outcome = run(&scenario.unwrap_or_else(|problems| panic!("{problems}")).setup, 1, true);
+    let count = |begins: &str| outcome.pods.iter().filter(|p| p.name.starts_with(begins)).count();
+    assert_eq!((count("own-"), count("db-")), (3, 2));
+}
+
+#[test]
 fn an_applied_budget_is_closed_until_its_controller_has_seen_it() {
     let actions = "
     - at: 10s

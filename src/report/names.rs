@@ -211,6 +211,11 @@ impl<'a> Names<'a> {
                 let name = found.map_or_else(String::new, |r| format!("{} -n {}", r.name, r.namespace));
                 format!("kubectl scale replicaset {name} --replicas={replicas}")
             }
+            ActionKind::ScaleStatefulSet { stateful_set, replicas } => {
+                let found = self.setup.stateful_sets.get(*stateful_set);
+                let name = found.map_or_else(String::new, |s| format!("{} -n {}", s.name, s.namespace));
+                format!("kubectl scale statefulset {name} --replicas={replicas}")
+            }
             ActionKind::Apply(objects) => {
                 let title = |object: &Applied| match object {
                     Applied::Deployment { deployment: index, .. } => format!("deployment {}", deployment(*index)),

@@ -228,7 +228,7 @@ record! {
         pub label_pod: Option<LabelPodAction>,
         /// `kubectl patch hpa`: other bounds.
         pub patch_hpa: Option<PatchHpaAction>,
-        /// `kubectl scale` of a Deployment or a ReplicaSet.
+        /// `kubectl scale` of a Deployment, a ReplicaSet or a StatefulSet.
         pub scale: Option<ScaleAction>,
         /// `kubectl rollout restart deployment`.
         pub rollout_restart: Option<RestartAction>,
@@ -398,19 +398,21 @@ record! {
 
 /// One workload.
 fn check_scale(node: &Node, problems: &mut Diagnostics) -> bool {
-    match (node.entry("deployment"), node.entry("replicaSet")) {
-        (Some(deployment), Some(replica_set)) => problems.push(
+    const WORKLOADS: [&str; 3] = ["deployment", "replicaSet", "statefulSet"];
+    let given: Vec<&Entry> = node.entries().iter().filter(|e| WORKLOADS.contains(&e.key.as_str())).collect();
+    match given[..] {
+        [first, second, ..] => problems.push(
             Diagnostic::error("`scale` is about one workload")
-                .at(&replica_set.key_span, "the second one")
-                .and_at(&deployment.key_span, "the first one")
+                .at(&second.key_span, "the second one")
+                .and_at(&first.key_span, "the first one")
                 .help("make two actions of it"),
         ),
-        (None, None) => problems.push(
+        [] => problems.push(
             Diagnostic::error("`scale` does not say what")
                 .at(&node.span, "in this action")
-                .help("add `deployment: NAME` or `replicaSet: NAME`"),
+                .help("add `deployment: NAME`, `replicaSet: NAME` or `statefulSet: NAME`"),
         ),
-        _ => return true,
+        [_] => return true,
     }
     false
 }
@@ -452,6 +454,8 @@ record! {
         pub deployment: Option<Spanned<String>>,
         /// A ReplicaSet that no Deployment owns: its name, or namespace/name.
         pub replica_set: Option<Spanned<String>>,
+        /// The StatefulSet: its name, or namespace/name.
+        pub stateful_set: Option<Spanned<String>>,
         /// `--replicas`.
         pub replicas: u32,
     }

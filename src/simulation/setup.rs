@@ -440,6 +440,13 @@ pub enum ActionKind {
         /// The new number of replicas.
         replicas: u32,
     },
+    /// `kubectl scale statefulset`.
+    ScaleStatefulSet {
+        /// Index into [`Setup::stateful_sets`].
+        stateful_set: usize,
+        /// The new number of replicas.
+        replicas: u32,
+    },
     /// `kubectl apply`.
     Apply(Vec<Applied>),
     /// `kubectl delete poddisruptionbudget`.

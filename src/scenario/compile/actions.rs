@@ -123,6 +123,10 @@ impl Compiler<'_> {
                 let replica_set = self.replica_set(name)?;
                 return Some(ActionKind::ScaleReplicaSet { replica_set, replicas });
             }
+            if let Some(name) = &scale.stateful_set {
+                let stateful_set = self.stateful_set(name)?;
+                return Some(ActionKind::ScaleStatefulSet { stateful_set, replicas });
+            }
             let deployment = self.deployment(scale.deployment.as_ref()?)?;
             return Some(ActionKind::Scale { deployment, replicas });
         }
@@ -234,7 +238,9 @@ impl Compiler<'_> {
         let changes: Vec<_> = set.chain(remove).collect();
         if changes.is_empty() {
             let problem = Diagnostic::error("`labelPod` changes no label");
-            self.push(problem.at(&entry.name.span, "of this pod").help("add `labels: {KEY: VALUE}`, or `remove: [KEY]`"));
+            self.push(
+                problem.at(&entry.name.span, "of this pod").help("add `labels: {KEY: VALUE}`, or `remove: [KEY]`"),
+            );
             return None;
         }
         let (namespace, name) = self.possible_pod(entry.namespace.as_ref(), &entry.name)?;

@@ -111,6 +111,15 @@ impl Compiler<'_> {
         })
     }
 
+    /// The index of the StatefulSet that is meant by `name` or `namespace/name`; told if there is none.
+    pub(super) fn stateful_set(&mut self, name: &Spanned<String>) -> Option<usize> {
+        let sets = &self.setup.stateful_sets;
+        let fits = |i: &usize| super::is_named(&name.value, &sets[*i].namespace, &sets[*i].name);
+        let found: Vec<usize> = (0..sets.len()).filter(fits).collect();
+        let names: Vec<String> = sets.iter().map(|s| super::short_name(&s.namespace, &s.name)).collect();
+        self.one_of("StatefulSet", name, &found, &names)
+    }
+
     /// The index of the ReplicaSet that is meant by `name` or `namespace/name`; told if there is none.
     pub(super) fn replica_set(&mut self, name: &Spanned<String>) -> Option<usize> {
         let sets = &self.setup.replica_sets;

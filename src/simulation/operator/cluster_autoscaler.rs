@@ -6,7 +6,7 @@
 //!
 //! Source: `cluster-autoscaler/core/scaledown/actuation/{actuator,drain,group_deletion_scheduler}.go`,
 //! `cluster-autoscaler/simulator/drainability/rules` (cluster-autoscaler 1.36.1). Not modelled: drain priorities, pods that
-//! must complete, the rule for custom controllers, `--scale-down-parallelism`, and its client's rate limit.
+//! must complete, `--min-replica-count`, `--scale-down-parallelism`, and its client's rate limit.
 
 use crate::api::eviction::Refusal;
 use crate::api::{NodeId, Owner, PodId, Taint, TaintEffect};
@@ -326,7 +326,8 @@ fn blocks(shell: &Shell<'_, '_>, pod: PodId, options: &ClusterAutoscalerOptions)
     let (head, meta, template) = (store.pods.head(pod.index())?, &store.pod_meta[pod.index()], store.template_of(pod));
     let grace = Duration::from_secs(template.termination_grace_period_seconds);
     let long_terminating = head.deletion.is_some_and(|d| d.timestamp + grace + LONG_TERMINATING < shell.now());
-    let passes = matches!(meta.owner, Owner::Mirror | Owner::DaemonSet(_))
+    let owner = store.owner_of(pod, head);
+    let passes = matches!(owner, Owner::Mirror | Owner::DaemonSet(_))
         || long_terminating
         || template.hints.safe_to_evict == Some(true)
         || head.phase.is_terminal();
@@ -335,7 +336,13 @@ fn blocks(shell: &Shell<'_, '_>, pod: PodId, options: &ClusterAutoscalerOptions)
     }
     let budgets = &store.label_set(head.labels).pdbs;
     let budgets: Vec<_> = budgets.iter().filter_map(|id| store.pdbs.head(id.index())).collect();
-    if matches!(meta.owner, Owner::None) {
+    // with --skip-nodes-with-custom-controller-pods, which is on by default, only these kinds count as controllers
+    let replicated = match &owner {
+        Owner::ReplicaSet(_) | Owner::StatefulSet(_) | Owner::Job(_) => true,
+        Owner::Other { kind, .. } => kind == "ReplicationController",
+        Owner::None | Owner::DaemonSet(_) | Owner::Mirror => false,
+    };
+    if !replicated {
         return Some(format!("{}/{} is not replicated", meta.namespace, meta.name));
     }
     // what was there at the start has been there for longer than the timeout

@@ -4,11 +4,11 @@
 //! `pkg/cmd/rollout/rollout_restart.go` RunRestart, `pkg/cmd/delete/delete.go` DeleteResult, `pkg/cmd/wait/delete.go`
 //! IsDeleted (v1.36).
 
-use crate::api::{AutoscalerId, Kind, NodeId, PodId, ReplicaSetId, Store};
+use crate::api::{AutoscalerId, Kind, NodeId, PodId, ReplicaSetId, StatefulSetId, Store};
 use crate::simulation::context::{Context, node_luck};
 use crate::simulation::event::KubectlStep;
-use crate::simulation::operator::{label, messages};
 use crate::simulation::operator::shell::Shell;
+use crate::simulation::operator::{label, messages};
 use crate::simulation::setup::ActionKind;
 use crate::simulation::write::{WorkloadWrite, Write, WriteError};
 
@@ -75,6 +75,10 @@ impl Single {
                 let name = replica_set_name(shell.ctx, *replica_set);
                 shell.print(0, format!("replicaset.apps/{name} scaled"));
             }
+            ActionKind::ScaleStatefulSet { stateful_set, .. } => {
+                let name = stateful_set_name(shell.ctx, *stateful_set);
+                shell.print(0, format!("statefulset.apps/{name} scaled"));
+            }
             ActionKind::DeletePdb { pdb } => {
                 let spec = &shell.ctx.store.pdb_specs[pdb.index()];
                 let text = messages::pdb_deleted(spec, shell.ctx.version);
@@ -121,6 +125,10 @@ impl Single {
             }
             ActionKind::ScaleReplicaSet { replica_set, .. } => {
                 shell.read(replica_set_luck(shell.ctx, *replica_set), KubectlStep::Found(0));
+                None
+            }
+            ActionKind::ScaleStatefulSet { stateful_set, .. } => {
+                shell.read(stateful_set_luck(shell.ctx, *stateful_set), KubectlStep::Found(0));
                 None
             }
             ActionKind::DeletePdb { pdb } => {
@@ -177,6 +185,12 @@ impl Single {
                 let (index, replicas) = (u32::try_from(*deployment).unwrap_or(u32::MAX), *replicas);
                 let luck = deployment_luck(shell.ctx, *deployment);
                 shell.write(Write::ScaleDeployment { deployment: index, replicas }, luck, KubectlStep::Answer(0));
+            }
+            ActionKind::ScaleStatefulSet { stateful_set, replicas } => {
+                let (id, replicas) = (StatefulSetId::from(*stateful_set), *replicas);
+                let write = WorkloadWrite::ScaleStatefulSet { stateful_set: id, replicas };
+                let luck = stateful_set_luck(shell.ctx, *stateful_set);
+                shell.write(Write::Workload(write), luck, KubectlStep::Answer(0));
             }
             ActionKind::ScaleReplicaSet { replica_set, replicas } => {
                 let (id, replicas) = (replica_set_id(shell.ctx, *replica_set), *replicas);
@@ -258,6 +272,9 @@ impl Single {
             ActionKind::ScaleReplicaSet { replica_set, .. } => {
                 (messages::from_server(error, "replicasets.apps", replica_set_name(shell.ctx, *replica_set)), 1)
             }
+            ActionKind::ScaleStatefulSet { stateful_set, .. } => {
+                (messages::from_server(error, "statefulsets.apps", stateful_set_name(shell.ctx, *stateful_set)), 1)
+            }
             ActionKind::DeletePdb { pdb } => {
                 let name = &shell.ctx.store.pdb_specs[pdb.index()].name;
                 (messages::from_server(error, "poddisruptionbudgets.policy", name), 1)
@@ -313,6 +330,14 @@ fn deployment_name<'a>(ctx: &Context<'a>, deployment: usize) -> &'a str {
 
 fn replica_set_name<'a>(ctx: &Context<'a>, replica_set: usize) -> &'a str {
     ctx.setup.replica_sets.get(replica_set).map_or("", |r| r.name.as_str())
+}
+
+fn stateful_set_name<'a>(ctx: &Context<'a>, stateful_set: usize) -> &'a str {
+    ctx.setup.stateful_sets.get(stateful_set).map_or("", |s| s.name.as_str())
+}
+
+fn stateful_set_luck(ctx: &Context<'_>, stateful_set: usize) -> u64 {
+    ctx.luck_of(Kind::StatefulSet, u32::try_from(stateful_set).unwrap_or(u32::MAX))
 }
 
 /// ReplicaSets of their own come after the first ones of the Deployments.
