@@ -9,7 +9,7 @@
 
 mod compile;
 pub mod diagnostic;
-mod document;
+pub(crate) mod document;
 pub mod expectation;
 mod expectations;
 mod file;
@@ -18,13 +18,13 @@ mod latency;
 pub mod load;
 mod manifests;
 pub mod profiles;
-mod read;
+pub(crate) mod read;
 mod schema;
 mod set;
 pub mod source;
 mod suggest;
-mod tree;
-mod values;
+pub(crate) mod tree;
+pub(crate) mod values;
 
 use crate::api::Labels;
 use crate::scenario::expectation::Expectation;
@@ -34,6 +34,7 @@ pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use load::{Disk, Files, Input, Memory};
 pub use schema::schema;
 pub use source::Span;
+pub(crate) use suggest::help as help_with_name;
 
 /// A validated scenario.
 #[derive(Clone, PartialEq, Debug)]
@@ -89,5 +90,11 @@ impl Scenario {
             Some(scenario) if !problems.has_errors() => Ok(Self { warnings: problems.list, ..scenario }),
             _ => Err(problems),
         }
+    }
+
+    /// The scenario among documents that have been read, if it can be run: for what looks at the documents, too.
+    pub(crate) fn of_documents(documents: &[document::Document]) -> Option<Self> {
+        let mut problems = Diagnostics::default();
+        compile::compile(documents, &mut problems).filter(|_| !problems.has_errors())
     }
 }
