@@ -13,14 +13,16 @@ pub(super) static ZERO: Rule = Rule {
     id: "grace-zero",
     severity: Severity::Warning,
     summary: "terminationGracePeriodSeconds of 0",
-    why: "Every deletion and every eviction is a force delete: the object vanishes at once, no preStop hook runs, the process \
-          is killed, and a replacement of the same name may run beside the old one.",
+    why: "Every deletion and every eviction is a force delete: the object vanishes at once, and the kubelet stops the containers \
+          with a grace of 1 s. preStop is cut after that second, SIGKILL comes 2 s after the stop signal, and a replacement of the \
+          same name may run beside the old pod.",
     fix: "terminationGracePeriodSeconds: 30",
-    source: "pkg/registry/core/pod/strategy.go CheckGracefulDelete; k8s.io/apiserver/pkg/registry/rest/delete.go BeforeDelete",
+    source: "pkg/registry/core/pod/strategy.go CheckGracefulDelete; k8s.io/apiserver/pkg/registry/rest/delete.go BeforeDelete; \
+             pkg/kubelet/pod_workers.go calculateEffectiveGracePeriod",
     check: |cluster, sink| {
         for workload in cluster.workloads.iter().filter(|w| w.grace_seconds() == 0) {
             let Some(span) = workload.grace_span() else { continue };
-            let message = format!("pods of {} are killed at once when they are deleted", workload.title());
+            let message = format!("pods of {} get no time to stop when they are deleted", workload.title());
             sink.push(message, span, "a grace period of nothing");
         }
     },
