@@ -227,8 +227,7 @@ pub(super) static OVERLAP: Rule = Rule {
     id: "pdb-overlap",
     severity: Severity::Error,
     summary: "two PodDisruptionBudgets select the same pod",
-    why: "The eviction API does not decide between budgets: it answers 500, kubectl drain gives up on the \
-          node."
+    why: "The eviction API does not decide between budgets: it answers 500, and kubectl drain gives up on the node.",
     fix: "delete one of the budgets, or make their selectors disjoint",
     source: "pkg/registry/core/pod/storage/eviction.go Create",
     check: |cluster, sink| {
