@@ -6,6 +6,7 @@
 mod backend;
 mod completions;
 mod explain;
+mod get;
 pub mod library;
 mod lint;
 mod output;
@@ -35,6 +36,7 @@ use output::Failure;
   drainsim run drain.yaml                       run your own, with the seed 1
   drainsim run drain.yaml --runs 1000           run it with 1,000 seeds
   drainsim explain drain.yaml --request 1       why the first failed request failed
+  drainsim get pods drain.yaml --at 42s         the pods at that time, as kubectl prints them
   drainsim lint manifests/                      what is wrong with manifests, without a run
   kubectl get deploy,svc,pdb -o yaml | drainsim run scenario.yaml -
 
@@ -51,6 +53,8 @@ enum Command {
     Run(run::RunArgs),
     /// Tell why a request failed, or how a pod went away, step by step
     Explain(explain::ExplainArgs),
+    /// Show pods, nodes or other objects at any time of a run, as kubectl get does
+    Get(get::GetArgs),
     /// Tell what is wrong with manifests, without a run
     Lint(lint::LintArgs),
     /// List, show and run the built-in scenarios
@@ -136,6 +140,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Get(args) => get::run(&args),
         Command::Lint(args) => lint::run(&args),
         Command::Scenarios(command) => scenarios::run(&command),
         Command::Schema(args) => schema::run(&args),

@@ -150,7 +150,8 @@ fn answers() -> usize {
 }
 
 /// TestEviction "the error is about sync failure …", "the error includes the reason …". A row: version, reason of the
-/// condition, currentHealthy, desiredHealthy; what the refusal says.
+/// condition, currentHealthy, desiredHealthy; what the refusal says. (The message of the condition SyncFailed, which follows
+/// after a colon, is not modelled.)
 fn words() -> usize {
     use DisruptionReason::{InsufficientPods, SyncFailed};
     let needs = "The disruption budget web needs 3 healthy pods and has 2 currently";

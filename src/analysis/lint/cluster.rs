@@ -501,6 +501,9 @@ fn learn_behaviour(workload: &mut Workload<'_>, setup: Option<&Setup>) {
         let id = match workload.kind.as_str() {
             "Deployment" => setup.deployments.iter().find(|d| named(&d.namespace, &d.name)).map(|d| d.template),
             "ReplicaSet" => setup.replica_sets.iter().find(|r| named(&r.namespace, &r.name)).map(|r| r.template),
+            "StatefulSet" => setup.stateful_sets.iter().find(|s| named(&s.namespace, &s.name)).map(|s| s.template),
+            "DaemonSet" => setup.daemon_sets.iter().find(|d| named(&d.namespace, &d.name)).map(|d| d.template),
+            "Job" => setup.jobs.iter().find(|j| named(&j.namespace, &j.name)).map(|j| j.template),
             "Pod" => setup.pods.iter().find(|p| p.name == workload.name).map(|p| p.template),
             _ => None,
         };

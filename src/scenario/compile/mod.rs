@@ -18,6 +18,7 @@ use crate::scenario::diagnostic::{Diagnostic, Diagnostics};
 use crate::scenario::document::Document;
 use crate::scenario::file::{API_VERSION, KIND, ScenarioFile, Spec};
 use crate::scenario::manifests::{self, ContainerManifest, Manifests};
+use crate::scenario::originals::Originals;
 use crate::scenario::read::Read;
 use crate::scenario::source::{Span, Spanned};
 use crate::scenario::suggest;
@@ -53,6 +54,10 @@ pub(super) fn compile(documents: &[Document], problems: &mut Diagnostics) -> Opt
         setup: Setup { version, duration: file.spec.value.duration.value, ..Setup::default() },
     };
     compiler.run();
+    let mut originals = Originals::new(documents);
+    for template in &compiler.templates {
+        originals.add_template(template.kind, &template.namespace, &template.name);
+    }
     let Compiler { setup, assumptions, problems, .. } = compiler;
     let expectations = expectations::read(&file.spec.value.expect, &setup, problems);
     Some(Scenario {
@@ -64,6 +69,7 @@ pub(super) fn compile(documents: &[Document], problems: &mut Diagnostics) -> Opt
         expectations,
         warnings: Vec::new(),
         assumptions,
+        originals,
     })
 }
 
