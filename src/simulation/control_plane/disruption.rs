@@ -136,9 +136,7 @@ fn scale_of_controllers(ctx: &Context<'_>, pods: &[(PodId, Pod)]) -> Option<u32>
     for (id, pod) in pods {
         match ctx.store.owner_of(*id, pod) {
             Owner::ReplicaSet(rs_id) => {
-                let Some(rs) = ctx.store.replica_sets.at(rs_id.index(), ctx.controller_view(Kind::ReplicaSet)) else {
-                    return None;
-                };
+                let rs = ctx.store.replica_sets.at(rs_id.index(), ctx.controller_view(Kind::ReplicaSet))?;
                 let deployment = rs.deployment.and_then(|d| {
                     Some((d, ctx.store.deployments.at(d.index(), ctx.controller_view(Kind::Deployment))?))
                 });
