@@ -3,12 +3,16 @@
 //! Each table names the file and, where Kubernetes tests the same, the test that it restates (v1.36.2). A row is what goes in
 //! and what comes out; where the original test has a row of that kind, the numbers are its own.
 
+// The type of a row is said once, where the row is explained.
+#![allow(clippy::type_complexity)]
+
 mod kubernetes_tables {
     mod deletion;
     mod disruption;
     mod drain;
     mod endpoints;
     mod eviction;
+    mod grace;
     mod numbers;
     mod rollout;
     mod selectors;
@@ -64,6 +68,11 @@ mod kubernetes_tables {
     }
 
     #[test]
+    fn containers_are_stopped() {
+        grace::check();
+    }
+
+    #[test]
     fn endpoints_have_conditions() {
         endpoints::check();
     }
@@ -90,6 +99,7 @@ mod kubernetes_tables {
             + disruption::check()
             + eviction::check()
             + deletion::check()
+            + grace::check()
             + endpoints::check()
             + drain::check()
             + tolerations::check()
