@@ -14,6 +14,7 @@ mod kubernetes_tables {
     mod eviction;
     mod grace;
     mod numbers;
+    mod restarts;
     mod rollout;
     mod selectors;
     mod tolerations;
@@ -73,6 +74,11 @@ mod kubernetes_tables {
     }
 
     #[test]
+    fn containers_are_started_again() {
+        restarts::check();
+    }
+
+    #[test]
     fn endpoints_have_conditions() {
         endpoints::check();
     }
@@ -103,6 +109,7 @@ mod kubernetes_tables {
             + endpoints::check()
             + drain::check()
             + tolerations::check()
+            + restarts::check()
             + rollout::check();
         assert!(rows >= 150, "{rows} rows");
     }

@@ -48,7 +48,7 @@ pub fn status(
 
 /// (expectedPods, desiredHealthy). A plain `minAvailable` counts the pods that there are, in every phase and terminating
 /// ones, too; a percentage and `maxUnavailable` go by the scale of their controllers.
-fn expected(budget: Budget, pods: usize, scale: impl FnOnce() -> Option<u32>) -> Option<(u32, u32)> {
+pub(crate) fn expected(budget: Budget, pods: usize, scale: impl FnOnce() -> Option<u32>) -> Option<(u32, u32)> {
     match budget {
         Budget::Nothing => Some((0, 0)),
         Budget::MinAvailable(IntOrPercent::Int(n)) => Some((u32::try_from(pods).unwrap_or(u32::MAX), n)),
