@@ -5,11 +5,13 @@ mod actions;
 mod apply;
 mod apps;
 mod controllers;
+mod kubelet;
 mod nodes;
 mod operators;
 mod services;
 mod serving;
 mod traffic;
+mod waiting;
 mod workloads;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -166,6 +168,7 @@ impl Compiler<'_> {
         if let Some(period) = self.spec.kube_proxy.as_ref().and_then(|p| p.min_sync_period) {
             self.setup.kube_proxy = KubeProxySetup { min_sync_period: period };
         }
+        self.kubelet();
     }
 
     fn check_duration(&mut self) {
