@@ -182,6 +182,8 @@ whats! {
     PdbApplied(pdb: PdbId);
     /// A budget was deleted.
     PdbDeleted(pdb: PdbId);
+    /// An operator gave a node its taint (1), or took it away (0).
+    NodeMarked(node: NodeId, present: u32);
 }
 
 /// A field of a note as a number.
