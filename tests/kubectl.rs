@@ -55,6 +55,7 @@ fn query(resources: &[Resource], output: Output) -> Query {
         name: None,
         namespace: Some("default".to_string()),
         selector: Selector::default(),
+        times: false,
         output,
     }
 }
@@ -160,7 +161,7 @@ fn tables_of_m14() {
         [Resource::Nodes, Resource::Pods, Resource::Deployments, Resource::ReplicaSets, Resource::PodDisruptionBudgets];
     insta::assert_snapshot!("m14_before", played.table(&all, Output::Wide, 0));
     insta::assert_snapshot!("m14_blocked", played.table(&all, Output::Wide, 120));
-    insta::assert_snapshot!("m14_at_the_end", played.table(&all, Output::Table, 360));
+    insta::assert_snapshot!("m14_at_the_end", played.table(&all, Output::Table, 480));
     insta::assert_snapshot!("m14_events", events(&played.cluster(), played.outcome.end));
 }
 
