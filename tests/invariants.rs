@@ -357,6 +357,7 @@ fn build(nodes: usize, workloads: &[Workload], actions: &[(u64, Deed)], minor: u
             replicas: w.replicas,
             strategy: RolloutStrategy::default(),
             min_ready_seconds: 0,
+            selector: selector.clone(),
             template: TemplateId::from(number),
             placement: Vec::new(),
         });

@@ -1,6 +1,8 @@
 //! What things are called in sentences.
 
-use crate::api::{DeploymentId, NodeId, PdbId, PodId, ReplicaSetId, ServiceId};
+use crate::api::{
+    AutoscalerId, DaemonSetId, DeploymentId, JobId, NodeId, PdbId, PodId, ReplicaSetId, ServiceId, StatefulSetId,
+};
 use crate::simulation::outcome::{Failure, PodOutcome, Router};
 use crate::simulation::setup::{ActionKind, DrainOptions, DryRun, UpgradeProfile, Via};
 use crate::simulation::{Outcome, Setup};
@@ -120,6 +122,32 @@ impl<'a> Names<'a> {
         found.map_or_else(|| format!("Deployment #{}", id.0), |d| format!("Deployment {}/{}", d.namespace, d.name))
     }
 
+    /// `StatefulSet default/db`.
+    #[must_use]
+    pub fn stateful_set(&self, id: StatefulSetId) -> String {
+        let found = self.setup.stateful_sets.get(id.index()).map(|s| (&s.namespace, &s.name));
+        titled("StatefulSet", id.0, found)
+    }
+
+    /// `DaemonSet default/agent`.
+    #[must_use]
+    pub fn daemon_set(&self, id: DaemonSetId) -> String {
+        titled("DaemonSet", id.0, self.setup.daemon_sets.get(id.index()).map(|s| (&s.namespace, &s.name)))
+    }
+
+    /// `Job default/backup`.
+    #[must_use]
+    pub fn job(&self, id: JobId) -> String {
+        titled("Job", id.0, self.setup.jobs.get(id.index()).map(|j| (&j.namespace, &j.name)))
+    }
+
+    /// `HorizontalPodAutoscaler default/web`.
+    #[must_use]
+    pub fn autoscaler(&self, id: AutoscalerId) -> String {
+        let found = self.setup.autoscalers.get(id.index()).map(|h| (&h.namespace, &h.name));
+        titled("HorizontalPodAutoscaler", id.0, found)
+    }
+
     /// A stream of traffic: the name that the scenario gave it.
     #[must_use]
     pub fn traffic(&self, traffic: u32) -> String {
@@ -164,6 +192,11 @@ impl<'a> Names<'a> {
             ActionKind::Karpenter(options) => format!("Karpenter disruption of {}", options.nodes.join(", ")),
         }
     }
+}
+
+/// `KIND NAMESPACE/NAME`, or its number.
+fn titled(kind: &str, number: u32, found: Option<(&String, &String)>) -> String {
+    found.map_or_else(|| format!("{kind} #{number}"), |(namespace, name)| format!("{kind} {namespace}/{name}"))
 }
 
 /// `kubectl drain` with the flags that are not at their defaults.

@@ -154,6 +154,15 @@ hops! {
     NetworkRtt "networkRtt" Distribution::log_normal(Duration::from_micros(300), Duration::from_millis(2)).expect("p50 < p99"),
         "Round trip between two pods of the cluster.",
         "assumption";
+    StatefulSetSync "statefulSetSync" ms(20, 300),
+        "StatefulSet controller: from the event to the start of a sync.",
+        "assumption";
+    DaemonSetSync "daemonSetSync" ms(20, 300),
+        "DaemonSet controller: from the event to the start of a sync.",
+        "assumption";
+    JobSync "jobSync" ms(20, 300),
+        "Job controller: from the end of its batch period to the start of a sync.",
+        "assumption; the batch period of 1 s is SyncJobBatchPeriod, pkg/controller/job/job_controller.go";
 }
 
 /// The distribution of every hop in one scenario.
@@ -209,6 +218,9 @@ impl Latencies {
             (Hop::KubeProxySync, micros(28_000, 50_000)),
             (Hop::KubectlStart, constant(45)),
             (Hop::NetworkRtt, micros(150, 500)),
+            (Hop::StatefulSetSync, micros(3_000, 10_000)),
+            (Hop::DaemonSetSync, micros(3_000, 10_000)),
+            (Hop::JobSync, micros(3_000, 10_000)),
         ] {
             lab.set(hop, distribution);
         }

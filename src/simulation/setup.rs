@@ -3,10 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use crate::api::autoscaler::ScaleTarget;
+use crate::api::daemon_set::DaemonSetUpdate;
+use crate::api::job::{PodFailurePolicy, PodReplacementPolicy};
 use crate::api::pod::Signal;
 use crate::api::quantity::Resources;
+use crate::api::stateful_set::{PodManagement, StatefulSetUpdate};
 use crate::api::workload::Strategy;
-use crate::api::{Labels, Node, Owner, PdbSpec, PodTemplate, Service, ServiceId, Taint, TemplateId, Version};
+use crate::api::{Labels, Node, Owner, PdbSpec, PodTemplate, Selector, Service, ServiceId, Taint, TemplateId, Version};
 use crate::engine::{Distribution, Duration, Time};
 use crate::simulation::latency::Latencies;
 
@@ -29,6 +33,14 @@ pub struct Setup {
     pub deployments: Vec<DeploymentSetup>,
     /// ReplicaSets without a Deployment.
     pub replica_sets: Vec<ReplicaSetSetup>,
+    /// The StatefulSets, completely rolled out.
+    pub stateful_sets: Vec<StatefulSetSetup>,
+    /// The DaemonSets, with a pod on each node that they are for.
+    pub daemon_sets: Vec<DaemonSetSetup>,
+    /// The Jobs, with as many pods running as they may have.
+    pub jobs: Vec<JobSetup>,
+    /// The HorizontalPodAutoscalers, content with what there is.
+    pub autoscalers: Vec<AutoscalerSetup>,
     /// Single pods: bare ones, and those of controllers that are not modelled.
     pub pods: Vec<PodSetup>,
     /// The applications that run in containers.
@@ -65,6 +77,8 @@ pub struct DeploymentSetup {
     pub strategy: Strategy,
     /// `spec.minReadySeconds`.
     pub min_ready_seconds: u64,
+    /// `spec.selector`.
+    pub selector: Selector,
     /// `spec.template`.
     pub template: TemplateId,
     /// Nodes for the first pods, in order; the scheduler's rules place the others.
@@ -82,10 +96,98 @@ pub struct ReplicaSetSetup {
     pub replicas: u32,
     /// `spec.minReadySeconds`.
     pub min_ready_seconds: u64,
+    /// `spec.selector`.
+    pub selector: Selector,
     /// `spec.template`.
     pub template: TemplateId,
     /// Nodes for the first pods, in order.
     pub placement: Vec<String>,
+}
+
+/// A StatefulSet of the scenario.
+#[derive(Clone, PartialEq, Debug)]
+pub struct StatefulSetSetup {
+    /// The namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+    /// `spec.replicas`.
+    pub replicas: u32,
+    /// `spec.ordinals.start`.
+    pub first_ordinal: u32,
+    /// `spec.podManagementPolicy`.
+    pub management: PodManagement,
+    /// `spec.updateStrategy`.
+    pub update: StatefulSetUpdate,
+    /// `spec.minReadySeconds`.
+    pub min_ready_seconds: u64,
+    /// `spec.selector`.
+    pub selector: Selector,
+    /// `spec.template`.
+    pub template: TemplateId,
+    /// Nodes for the pods by ordinal, from the first on; the scheduler's rules place the others.
+    pub placement: Vec<String>,
+}
+
+/// A DaemonSet of the scenario.
+#[derive(Clone, PartialEq, Debug)]
+pub struct DaemonSetSetup {
+    /// The namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+    /// `spec.updateStrategy`.
+    pub update: DaemonSetUpdate,
+    /// `spec.minReadySeconds`.
+    pub min_ready_seconds: u64,
+    /// `spec.selector`.
+    pub selector: Selector,
+    /// `spec.template`, with the tolerations that the controller adds.
+    pub template: TemplateId,
+    /// Names of the pods that are there, by node; nodes without an entry get one with a name of the model's.
+    pub pods: BTreeMap<String, String>,
+}
+
+/// A Job of the scenario.
+#[derive(Clone, PartialEq, Debug)]
+pub struct JobSetup {
+    /// The namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+    /// `spec.parallelism`.
+    pub parallelism: u32,
+    /// `spec.completions`; `None`: one success is enough.
+    pub completions: Option<u32>,
+    /// `spec.backoffLimit`.
+    pub backoff_limit: u32,
+    /// `spec.podReplacementPolicy`.
+    pub replacement: PodReplacementPolicy,
+    /// `spec.podFailurePolicy`.
+    pub failure_policy: Option<PodFailurePolicy>,
+    /// `spec.template`.
+    pub template: TemplateId,
+    /// Nodes for the first pods, in order.
+    pub placement: Vec<String>,
+}
+
+/// A HorizontalPodAutoscaler of the scenario.
+#[derive(Clone, PartialEq, Debug)]
+pub struct AutoscalerSetup {
+    /// The namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+    /// `spec.scaleTargetRef`: an index into the Setup's Deployments, StatefulSets or ReplicaSets.
+    pub target: ScaleTarget,
+    /// `spec.minReplicas`.
+    pub min_replicas: u32,
+    /// `spec.maxReplicas`.
+    pub max_replicas: u32,
+    /// How many requests a second one pod is meant to get (`averageValue`); `None`: as many as each gets at the start.
+    pub per_pod: Option<f64>,
+    /// `spec.behavior.scaleDown.stabilizationWindowSeconds`; 300 s unless given.
+    pub stabilization: Duration,
 }
 
 /// A single pod.

@@ -3,11 +3,14 @@
 
 mod actions;
 mod apps;
+mod controllers;
 mod nodes;
 mod services;
 mod serving;
 mod traffic;
 mod workloads;
+
+use std::collections::BTreeSet;
 
 use crate::api::{Labels, TemplateId, Version};
 use crate::engine::{Duration, Time};
@@ -45,6 +48,8 @@ pub(super) fn compile(documents: &[Document], problems: &mut Diagnostics) -> Opt
         manifests,
         problems,
         assumptions: Vec::new(),
+        made_up_stateful_sets: BTreeSet::new(),
+        made_up_jobs: BTreeSet::new(),
         templates: Vec::new(),
         setup: Setup { version, duration: file.spec.value.duration.value, ..Setup::default() },
     };
@@ -109,6 +114,9 @@ struct Compiler<'a> {
     manifests: Manifests,
     problems: &'a mut Diagnostics,
     assumptions: Vec<String>,
+    /// StatefulSets and Jobs that are known by their pods only.
+    made_up_stateful_sets: BTreeSet<usize>,
+    made_up_jobs: BTreeSet<usize>,
     /// Beside `setup.templates`, in the same order.
     templates: Vec<TemplateOrigin>,
     setup: Setup,
@@ -116,7 +124,7 @@ struct Compiler<'a> {
 
 /// Whose template it is.
 struct TemplateOrigin {
-    /// `Deployment`, `ReplicaSet`, `DaemonSet` or `Pod`.
+    /// `Deployment`, `ReplicaSet`, `StatefulSet`, `DaemonSet`, `Job` or `Pod`.
     kind: &'static str,
     /// The namespace.
     namespace: String,
