@@ -208,6 +208,12 @@ pub struct PodOutcome {
     pub node: Option<String>,
     /// Its Services.
     pub services: Vec<ServiceId>,
+    /// Its object is there at the end of the run.
+    pub exists: bool,
+    /// All its containers have ended well.
+    pub succeeded: bool,
+    /// How long a Job's pod had run when it was deleted or failed: work that its successor does again.
+    pub lost_work: Duration,
     /// The names of its containers, in the order of the notes' numbers.
     pub containers: Vec<String>,
     /// When it was created; pods of the steady state at 0.

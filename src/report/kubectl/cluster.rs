@@ -156,7 +156,7 @@ impl<'a> Cluster<'a> {
         let history = self.store.pods.history(pod.index());
         let until = history.partition_point(|v| v.time <= at);
         let status = |v: &crate::api::store::Stored<crate::api::Pod>| v.value.map(|p| (p.phase, p.ready, p.has_ip));
-        let mut reported = at;
+        let mut reported = Self::first_written(history);
         for (older, newer) in history[..until].iter().zip(&history[1.min(until)..until]) {
             if status(newer).is_some() && status(newer) != status(older) {
                 reported = newer.time;
