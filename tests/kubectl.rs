@@ -181,6 +181,72 @@ fn tables_of_m02() {
     });
 }
 
+const WORKLOADS: &str = r#"apiVersion: drainsim/v1alpha1
+kind: Scenario
+metadata: {name: workloads}
+spec:
+  kubernetes: "1.36"
+  duration: 2m
+  nodes: [{name: node-1}, {name: node-2}]
+  placement: {db: [node-1, node-2]}
+  actions:
+    - {at: 10s, drain: {node: node-1, ignoreDaemonsets: true, force: true}}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db}
+spec:
+  replicas: 2
+  serviceName: db
+  selector: {matchLabels: {app: db}}
+  template:
+    metadata: {labels: {app: db}}
+    spec:
+      containers: [{name: db, image: postgres:17, readinessProbe: {tcpSocket: {port: 5432}, periodSeconds: 3}}]
+---
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: agent, namespace: kube-system}
+spec:
+  selector: {matchLabels: {app: agent}}
+  template:
+    metadata: {labels: {app: agent}}
+    spec: {containers: [{name: agent, image: agent:1}]}
+---
+apiVersion: batch/v1
+kind: Job
+metadata: {name: work}
+spec:
+  parallelism: 2
+  completions: 3
+  template:
+    metadata: {labels: {app: work}}
+    spec: {restartPolicy: Never, containers: [{name: work, image: work:1}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: bare, labels: {app: bare}}
+spec:
+  nodeName: node-1
+  initContainers: [{name: wait, image: busybox}]
+  containers: [{name: app, image: nginx:1.25}, {name: side, image: side:1}]
+"#;
+
+/// One of each kind that has pods, on a node that is drained by force.
+#[test]
+fn every_kind_of_workload_is_shown() {
+    let memory = Memory(BTreeMap::from([(PathBuf::from("s.yaml"), WORKLOADS.as_bytes().to_vec())]));
+    let scenario = Scenario::load_from(&memory, &[Input::Path("s.yaml".into())], &[]);
+    let played = Played::new(scenario.unwrap_or_else(|problems| panic!("{problems}")));
+    let all = [Resource::StatefulSets, Resource::DaemonSets, Resource::Jobs, Resource::Pods];
+    let table = |seconds| {
+        let everywhere = Query { namespace: None, ..query(&all, Output::Wide) };
+        get(&played.cluster(), &everywhere, Time::from_secs(seconds)).unwrap().out
+    };
+    insta::assert_snapshot!("workloads", [table(0), table(20)].join("\n----\n\n"));
+    insta::assert_snapshot!("workloads_events", events(&played.cluster(), played.outcome.end));
+}
+
 /// Objects come out as they went in: what a run shows of its start is read as the same cluster again.
 #[test]
 fn objects_are_read_back_as_the_cluster_they_are_of() {
