@@ -181,6 +181,25 @@ fn tables_of_m02() {
     });
 }
 
+/// What `kubectl get pods -w` says of a pod that is evicted and of its replacement, without repetitions: as in the recording
+/// `C-iptables-graceful-pre0-r1` of a v1.36.2 cluster (see `tests/recordings`), whose objects were put through printPod by
+/// hand.
+#[test]
+fn pods_go_through_the_states_that_a_recorded_cluster_showed() {
+    let played = Played::builtin("m02-drain");
+    let pods = query(&[Resource::Pods], Output::Table);
+    let watched = watch(&played.cluster(), &pods, Time::ZERO, Time::from_secs(25)).unwrap().out;
+    let states = |suffix: &str| {
+        let rows = watched.lines().filter(|line| line.split(' ').next().unwrap().ends_with(suffix));
+        let mut states: Vec<String> =
+            rows.map(|row| row.split_whitespace().skip(1).take(2).collect::<Vec<_>>().join(" ")).collect();
+        states.dedup();
+        states
+    };
+    assert_eq!(states("-5vrtr"), ["1/1 Running", "1/1 Terminating", "0/1 Completed"]);
+    assert_eq!(states("-22fdk"), ["0/1 Pending", "0/1 ContainerCreating", "0/1 Running", "1/1 Running"]);
+}
+
 const WORKLOADS: &str = r#"apiVersion: drainsim/v1alpha1
 kind: Scenario
 metadata: {name: workloads}

@@ -163,7 +163,8 @@ impl Cluster<'_> {
             unready.filter_map(|s| s["name"].as_str()).collect::<Vec<_>>().join(" ")
         };
         if initialized {
-            conditions.push(condition("Initialized", true, began, "", ""));
+            let reason = if version.phase == Phase::Succeeded { "PodCompleted" } else { "" };
+            conditions.push(condition("Initialized", true, began, reason, ""));
         } else {
             let message = format!("containers with incomplete status: [{}]", names(&statuses.init, true));
             conditions.push(condition("Initialized", false, began, "ContainersNotInitialized", &message));
