@@ -169,7 +169,7 @@ impl<'a> Cluster<'a> {
     }
 }
 
-/// What `kubectl` can see of what happens in containers.
+/// What tells how a pod's containers came to the state that `kubectl` shows.
 const fn is_of_containers(what: What) -> bool {
     matches!(
         what,
@@ -179,7 +179,9 @@ const fn is_of_containers(what: What) -> bool {
             | What::InitContainerExited { .. }
             | What::ContainerStarted { .. }
             | What::ContainerExited { .. }
-            | What::SignalArrived { .. }
+            | What::PreStopEnded { .. }
+            | What::PreStopOverran { .. }
+            | What::EvictionRequested { .. }
     )
 }
 

@@ -322,11 +322,11 @@ impl Collector<'_, '_> {
         );
         let of_hook = |e: &&TraceEntry| match e.what {
             // ended by the container's own end: the note comes right after that of the exit
-            What::PreStopEnded { pod: p, container } => p == pod && container == number && e.cause >= exit.id,
-            What::PreStopOverran { pod: p, container } => p == pod && container == number,
+            What::PreStopEnded { container, .. } => container == number && e.cause >= exit.id,
+            What::PreStopOverran { container, .. } => container == number,
             _ => false,
         };
-        if is_command && self.cluster.trace.entries().iter().any(|e| of_hook(&e)) {
+        if is_command && self.cluster.facts_of(pod).iter().any(|e| of_hook(&e)) {
             let before = u32::try_from(template.init_containers.len()).unwrap_or(0);
             if let Some((_, about)) = self.container(pod, before + number) {
                 let message = "PreStopHook failed".to_string();

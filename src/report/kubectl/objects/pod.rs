@@ -120,8 +120,8 @@ impl Cluster<'_> {
         let mut conditions = Vec::new();
         if version.disruption_target {
             let since = first(|p| p.disruption_target);
-            let evicted = |what| matches!(what, What::EvictionRequested { pod, .. } if pod == id);
-            let (reason, message) = if self.trace.entries().iter().any(|e| evicted(e.what)) {
+            let evicted = self.facts_of(id).iter().any(|e| matches!(e.what, What::EvictionRequested { .. }));
+            let (reason, message) = if evicted {
                 ("EvictionByEvictionAPI", "Eviction API: evicting")
             } else {
                 ("DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint")
