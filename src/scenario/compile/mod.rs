@@ -4,10 +4,12 @@
 mod actions;
 mod apps;
 mod controllers;
+mod kubelet;
 mod nodes;
 mod services;
 mod serving;
 mod traffic;
+mod waiting;
 mod workloads;
 
 use std::collections::BTreeSet;
@@ -159,6 +161,7 @@ impl Compiler<'_> {
         if let Some(period) = self.spec.kube_proxy.as_ref().and_then(|p| p.min_sync_period) {
             self.setup.kube_proxy = KubeProxySetup { min_sync_period: period };
         }
+        self.kubelet();
     }
 
     fn check_duration(&mut self) {
