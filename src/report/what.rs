@@ -194,10 +194,9 @@ pub fn sentence(names: &Names<'_>, what: What) -> Sentence {
             };
             (kubelet(pod), format!("the {kind} probe of {} fails", names.container(pod, container)))
         }
-        What::SurplusDeleted { pod, replica_set } => (
-            "ReplicaSet controller".to_string(),
-            format!("{} deletes {}", names.replica_set(replica_set), names.the_pod(pod)),
-        ),
+        What::DeletedByController { pod } => {
+            ("controller manager".to_string(), format!("{} is deleted by its controller", names.the_pod(pod)))
+        }
     };
     Sentence { who, what }
 }

@@ -114,14 +114,14 @@ impl<'a> World<'a> {
                     Write::RemovePod { pod } | Write::DeletePod { pod, .. } => Some(pod),
                     _ => None,
                 };
-                let surplus = match (&write, caller) {
-                    (Write::DeletePod { pod, .. }, Caller::Controller(Controller::ReplicaSet, key)) => {
-                        Some(What::SurplusDeleted { pod: *pod, replica_set: ReplicaSetId(key) })
+                let deleted = match (&write, caller) {
+                    (Write::DeletePod { pod, .. }, Caller::Controller(controller, _)) if makes_pods(controller) => {
+                        Some(What::DeletedByController { pod: *pod })
                     }
                     _ => None,
                 };
                 let result = apiserver::commit(ctx, &mut self.network, write);
-                if let Some(what) = surplus.filter(|_| result.is_ok()) {
+                if let Some(what) = deleted.filter(|_| result.is_ok()) {
                     ctx.remark(what);
                 }
                 if let Some(pod) = removed.filter(|pod| ctx.store.pods.head(pod.index()).is_none()) {
@@ -383,4 +383,9 @@ impl<'a> World<'a> {
             }
         }
     }
+}
+
+/// Whether a controller has pods of its own, which it also deletes.
+const fn makes_pods(controller: Controller) -> bool {
+    matches!(controller, Controller::ReplicaSet | Controller::StatefulSet | Controller::DaemonSet | Controller::Job)
 }
