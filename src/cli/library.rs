@@ -21,7 +21,11 @@ macro_rules! library {
 }
 
 library! {
+    "daemonset-under-drain",
+    "graceful-node-shutdown",
+    "hpa-minimum-meets-a-budget",
     "large-rolling-drain",
+    "liveness-restarts-a-hanging-process",
     "m01-naive-upgrade",
     "m02-drain",
     "m03-ignored-sigterm",
@@ -38,6 +42,14 @@ library! {
     "m14-drain-blocked-until-a-node-is-added",
     "m14-impatient-drain-takes-the-starting-pod",
     "m21-ingress-without-endpoints",
+    "m22-relabelled-pod",
+    "m23-init-waits-for-backend",
+    "m26-crash-loop-always-allow",
+    "m26-crash-loop-blocks-drain",
+    "sidecar-stops-last",
+    "spot-notice",
+    "statefulset-drained-in-order",
+    "statefulset-on-a-lost-node",
 }
 
 /// The part of a scenario that says what it is.
