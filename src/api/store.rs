@@ -253,6 +253,21 @@ impl Store {
         self.revision
     }
 
+    /// Writes a pod that was removed before: the mirror of a static pod comes again.
+    pub fn restore_pod(&mut self, now: Time, id: PodId, pod: Pod) -> Revision {
+        debug_assert!(self.pods.head(id.index()).is_none(), "a pod that is there need not be restored");
+        if let Some(node) = pod.node {
+            self.node_pods[node.index()].push(id);
+        }
+        let pods = &mut self.label_sets[pod.labels.0 as usize].pods;
+        if let Err(at) = pods.binary_search(&id) {
+            pods.insert(at, id);
+        }
+        let stored = self.next(now, Some(pod));
+        self.pods.push(id.index(), stored);
+        self.revision
+    }
+
     /// Removes a pod.
     pub fn remove_pod(&mut self, now: Time, id: PodId) -> Revision {
         if let Some(node) = self.pods.head(id.index()).and_then(|p| p.node) {
@@ -345,12 +360,27 @@ impl Store {
 
     /// Adds a budget as it is created: nobody has observed it.
     pub fn add_pdb(&mut self, now: Time, spec: PdbSpec) -> PdbId {
+        let (budget, unhealthy) = (spec.budget, spec.unhealthy);
+        let id = self.register_pdb(spec);
+        self.put_pdb(now, id, Pdb { generation: 1, budget, unhealthy, ..Pdb::default() });
+        id
+    }
+
+    /// Makes a budget known that may be created later: until then there is no object.
+    pub fn register_pdb(&mut self, spec: PdbSpec) -> PdbId {
         debug_assert!(self.label_sets.is_empty(), "budgets come before pods");
         let id = PdbId::from(self.pdb_specs.len());
         self.pdb_specs.push(spec);
         self.pdb_label_sets.push(Vec::new());
-        self.put_pdb(now, id, Pdb { generation: 1, ..Pdb::default() });
+        self.pdbs.objects.push(Vec::with_capacity(4));
         id
+    }
+
+    /// Removes a budget.
+    pub fn remove_pdb(&mut self, now: Time, id: PdbId) -> Revision {
+        let stored = self.next(now, None);
+        self.pdbs.push(id.index(), stored);
+        self.revision
     }
 
     /// The identity of a label set in a namespace.

@@ -5,7 +5,7 @@ mod controllers;
 
 use crate::api::pdb::Pdb;
 use crate::api::{
-    Deployment, DeploymentId, NodeId, Owner, PdbId, Phase, Pod, PodMeta, ReplicaSet, ReplicaSetId, Selector, ServiceId,
+    Deployment, DeploymentId, NodeId, PdbId, Phase, Pod, PodMeta, ReplicaSet, ReplicaSetId, Selector, ServiceId,
     TemplateId,
 };
 use crate::engine::{Key, Time};
@@ -26,6 +26,9 @@ pub(super) fn steady_state(world: &mut World<'_>) {
     }
     for pdb in &setup.pdbs {
         world.ctx.store.add_pdb(Time::ZERO, pdb.clone());
+    }
+    for pdb in &setup.later_pdbs {
+        world.ctx.store.register_pdb(pdb.clone());
     }
     for template in &setup.templates {
         world.ctx.store.add_template(template.clone());
@@ -149,7 +152,6 @@ fn replica_set(
 /// Adds a pod that has been running for long on this node, or on one that the scheduler's rules choose; whether there was
 /// one. A pod without a place starts Pending.
 fn add_pod(world: &mut World<'_>, meta: PodMeta, pod: Pod, node: Option<&str>) -> bool {
-    let is_mirror = meta.owner == Owner::Mirror;
     let by_name = node.and_then(|name| world.ctx.store.node_by_name(name));
     let node =
         by_name.or_else(|| world.scheduler.place_now(&world.ctx, meta.template, pod.labels, &meta.owner, meta.luck));
@@ -176,7 +178,6 @@ fn add_pod(world: &mut World<'_>, meta: PodMeta, pod: Pod, node: Option<&str>) -
     world.job.start_with(&world.ctx, id);
     world.ctx.observer.pod_mut(id).ready_at = node.filter(|_| version.ready).map(|_| Time::ZERO);
     match node {
-        Some(_) if is_mirror => {}
         Some(node) => world.kubelets.adopt(&mut world.ctx, &mut world.network, id, node),
         None => world.warnings.push(format!("no node has room for {name}: it starts Pending")),
     }
@@ -187,10 +188,10 @@ fn add_pod(world: &mut World<'_>, meta: PodMeta, pod: Pod, node: Option<&str>) -
 fn derived_objects(world: &mut World<'_>) {
     let ctx = &mut world.ctx;
     for pdb in (0..ctx.store.pdb_specs.len()).map(PdbId::from) {
-        let Some(Pdb { generation, status }) = ctx.store.pdbs.head(pdb.index()).cloned() else { continue };
-        let (mut status, _) = disruption::compute(ctx, pdb, &status, ctx.store.revision());
-        status.observed_generation = generation;
-        ctx.store.put_pdb(Time::ZERO, pdb, Pdb { generation, status });
+        let Some(created) = ctx.store.pdbs.head(pdb.index()).cloned() else { continue };
+        let (mut status, _) = disruption::compute(ctx, pdb, &created, ctx.store.revision());
+        status.observed_generation = created.generation;
+        ctx.store.put_pdb(Time::ZERO, pdb, Pdb { status, ..created });
     }
     for service in (0..ctx.store.services.len()).map(ServiceId::from) {
         let revision = ctx.store.revision();

@@ -178,7 +178,7 @@ impl Kubelets {
             return;
         }
         if matches!(ctx.store.pod_meta[pod.index()].owner, Owner::Mirror) {
-            return; // the mirror is only a picture of a static pod: deleting it stops nothing
+            return self.mirror_changed(ctx, pod, node);
         }
         let seen = ctx.watches.seen(crate::simulation::context::Watches::kubelet(node), Kind::Pod);
         let version = ctx.store.pods.at(pod.index(), seen).copied();

@@ -12,6 +12,7 @@ mod liveness;
 mod probe;
 mod shutdown;
 mod startup;
+mod static_pods;
 mod status;
 mod termination;
 mod worker;
