@@ -351,7 +351,9 @@ impl<'a> World<'a> {
 
     /// Nothing delays the shutdown of a machine any more.
     fn shutdown_is_over(&mut self, node: NodeId) {
-        self.machine_off(node);
+        if !self.kubelets.is_node_off(node) {
+            self.machine_off(node);
+        }
         let done: Vec<_> = self.shutting_down.iter().filter(|(n, _)| *n == node).map(|(_, action)| *action).collect();
         self.shutting_down.retain(|(n, _)| *n != node);
         for action in done {

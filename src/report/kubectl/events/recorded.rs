@@ -337,11 +337,12 @@ impl Collector<'_, '_> {
             What::PreStopOverran { container, .. } => container == number,
             _ => false,
         };
-        if is_command && self.cluster.facts_of(pod).iter().any(|e| of_hook(&e)) {
-            if let Some((_, about)) = self.container(pod, number) {
-                let message = "PreStopHook failed".to_string();
-                self.kubelet(exit.time, pod, about, Kind::Warning, "FailedPreStopHook", message);
-            }
+        if is_command
+            && self.cluster.facts_of(pod).iter().any(|e| of_hook(&e))
+            && let Some((_, about)) = self.container(pod, number)
+        {
+            let message = "PreStopHook failed".to_string();
+            self.kubelet(exit.time, pod, about, Kind::Warning, "FailedPreStopHook", message);
         }
     }
 
