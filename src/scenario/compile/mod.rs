@@ -2,20 +2,23 @@
 //! does not fit together is told.
 
 mod actions;
+mod apply;
 mod apps;
 mod controllers;
 mod kubelet;
 mod nodes;
+mod operators;
 mod services;
 mod serving;
 mod traffic;
 mod waiting;
 mod workloads;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::{Labels, TemplateId, Version};
 use crate::engine::{Duration, Time};
+use crate::scenario::compile::apply::AppliedManifest;
 use crate::scenario::diagnostic::{Diagnostic, Diagnostics};
 use crate::scenario::document::Document;
 use crate::scenario::file::{API_VERSION, KIND, ScenarioFile, Spec};
@@ -53,6 +56,7 @@ pub(super) fn compile(documents: &[Document], problems: &mut Diagnostics) -> Opt
         made_up_stateful_sets: BTreeSet::new(),
         made_up_jobs: BTreeSet::new(),
         templates: Vec::new(),
+        applied: BTreeMap::new(),
         setup: Setup { version, duration: file.spec.value.duration.value, ..Setup::default() },
     };
     compiler.run();
@@ -121,6 +125,8 @@ struct Compiler<'a> {
     made_up_jobs: BTreeSet<usize>,
     /// Beside `setup.templates`, in the same order.
     templates: Vec<TemplateOrigin>,
+    /// The objects of `apply` actions, by the action's index.
+    applied: BTreeMap<usize, Vec<AppliedManifest>>,
     setup: Setup,
 }
 
@@ -151,6 +157,7 @@ impl Compiler<'_> {
         }
         self.nodes();
         self.workloads();
+        self.applied_objects();
         self.services();
         self.serving();
         self.apps();
