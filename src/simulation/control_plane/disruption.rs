@@ -276,7 +276,8 @@ mod tests {
         let custom = Owner::Other { kind: "Rollout".into(), name: "r".into() };
         let setup = Setup::default();
         // the pods' controllers; the budget; expectedPods and desiredHealthy, or SyncFailed
-        let cases: [(&[&Owner], Budget, Option<(u32, u32)>); 30] = [
+        type Case<'a> = (&'a [&'a Owner], Budget, Option<(u32, u32)>);
+        let cases: [Case<'_>; 30] = [
             (&[&OF_DEPLOYMENT; 4], MaxUnavailable(Int(1)), Some((4, 3))),
             (&[&OF_DEPLOYMENT; 2], MaxUnavailable(Int(1)), Some((4, 3))),
             (&[&OF_DEPLOYMENT; 5], MaxUnavailable(Percent(50)), Some((4, 2))),
