@@ -1,4 +1,8 @@
 //! Questions over many runs of one scenario.
 
+pub mod judge;
+pub mod paired;
 pub mod runs;
+pub mod shrink;
 pub mod statistics;
+pub mod suite;

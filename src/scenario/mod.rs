@@ -9,7 +9,9 @@
 
 mod compile;
 pub mod diagnostic;
+pub mod discover;
 mod document;
+mod expect_entry;
 pub mod expectation;
 mod expectations;
 mod file;
@@ -64,6 +66,8 @@ pub struct SourcedExpectation {
     pub expectation: Expectation,
     /// The place.
     pub span: Span,
+    /// The place of its value, if that was recorded and may be written anew.
+    pub recorded: Option<Span>,
 }
 
 impl Scenario {
