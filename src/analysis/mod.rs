@@ -1,5 +1,6 @@
 //! Questions over many runs of one scenario.
 
+pub mod compare;
 pub mod judge;
 pub mod paired;
 pub mod runs;

@@ -25,6 +25,8 @@ pub(super) enum Format {
 pub(super) enum Failure {
     /// One sentence.
     Usage(String),
+    /// There is nothing to do: one sentence.
+    NothingSelected(String),
     /// Diagnostics that are rendered already.
     Rendered(String),
     /// Writing failed.
@@ -46,11 +48,11 @@ impl Failure {
             // Whoever reads has enough, as with `| head`.
             Self::Write(error) if error.kind() == ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
             Self::Write(error) => label(&format!("the result cannot be written: {error}")),
-            Self::Usage(text) => label(text),
+            Self::Usage(text) | Self::NothingSelected(text) => label(text),
             Self::Rendered(text) => text.trim_end().to_string(),
         };
         let _ = writeln!(anstream::stderr(), "{text}");
-        ExitCode::from(2)
+        ExitCode::from(if matches!(self, Self::NothingSelected(_)) { 4 } else { 2 })
     }
 }
 

@@ -6,7 +6,9 @@ use clap::{Args, ValueEnum};
 
 use super::backend;
 use super::output::{Failure, Format, print, print_data};
+use crate::report::compare::ComparisonResult;
 use crate::report::json::{ResultSet, RunResult};
+use crate::report::suite::json::TestResult;
 use crate::report::{metrics, reference};
 
 /// `drainsim schema [WHAT]`
@@ -29,6 +31,10 @@ enum Subject {
     Result,
     /// The JSON Schema of the result of many runs
     ResultSet,
+    /// The JSON Schema of the result of `drainsim test`
+    TestResult,
+    /// The JSON Schema of the result of `drainsim compare`
+    Comparison,
     /// The metrics that expectations may use, as text
     Expectations,
     /// The latencies with their defaults and sources, as text
@@ -42,6 +48,8 @@ pub(super) fn run(args: &SchemaArgs) -> Result<ExitCode, Failure> {
         Subject::Scenario => print_data(Format::Json, &backend::scenario_schema())?,
         Subject::Result => print_data(Format::Json, &schemars::schema_for!(RunResult))?,
         Subject::ResultSet => print_data(Format::Json, &schemars::schema_for!(ResultSet))?,
+        Subject::TestResult => print_data(Format::Json, &schemars::schema_for!(TestResult))?,
+        Subject::Comparison => print_data(Format::Json, &schemars::schema_for!(ComparisonResult))?,
         Subject::Expectations => print(&metrics::render())?,
         Subject::Latencies => print(&reference::latencies())?,
         Subject::Profiles => print(&reference::profiles())?,

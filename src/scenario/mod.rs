@@ -15,6 +15,7 @@ mod expect_entry;
 pub mod expectation;
 mod expectations;
 mod file;
+pub mod handles;
 pub mod hook_command;
 mod latency;
 pub mod load;
