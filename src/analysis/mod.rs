@@ -7,3 +7,4 @@ pub mod runs;
 pub mod shrink;
 pub mod statistics;
 pub mod suite;
+pub mod sweep;

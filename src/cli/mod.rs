@@ -12,6 +12,7 @@ mod output;
 mod run;
 mod scenarios;
 mod schema;
+mod sweep;
 mod test;
 
 use std::process::ExitCode;
@@ -37,6 +38,7 @@ use output::Failure;
   drainsim run drain.yaml --runs 1000           run it with 1,000 seeds
   drainsim test scenarios/                      check what scenarios expect, in CI
   drainsim compare drain.yaml --set-b preStop=2s  two policies under the same weather
+  drainsim sweep drain.yaml --vary preStop=0s..15s:1s   the same at many points
   drainsim explain drain.yaml --request 1       why the first failed request failed
   kubectl get deploy,svc,pdb -o yaml | drainsim run scenario.yaml -
 
@@ -56,6 +58,10 @@ enum Command {
     Test(test::TestArgs),
     /// Compare two scenarios, or two versions of one, under the same seeds
     Compare(compare::CompareArgs),
+    /// Vary values of a scenario, each point under many seeds
+    Sweep(sweep::SweepArgs),
+    /// Join the records of a sweep's shards
+    Merge(sweep::MergeArgs),
     /// Tell why a request failed, or how a pod went away, step by step
     Explain(explain::ExplainArgs),
     /// List, show and run the built-in scenarios
@@ -146,6 +152,8 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Compare(args) => compare::run(&args),
+        Command::Sweep(args) => sweep::run(&args),
+        Command::Merge(args) => sweep::merge(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Scenarios(command) => scenarios::run(&command),
         Command::Schema(args) => schema::run(&args),

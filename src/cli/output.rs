@@ -99,16 +99,22 @@ pub(super) struct Progress {
     total: u64,
     step: u64,
     shown: bool,
+    // A person waits in real time; no result depends on it.
+    #[allow(clippy::disallowed_types)]
+    began: std::time::Instant,
 }
 
 impl Progress {
     pub(super) fn new(total: u64) -> Self {
-        Self { total, step: (total / 200).max(1), shown: total > 1 && std::io::stderr().is_terminal() }
+        #[allow(clippy::disallowed_types)]
+        let began = std::time::Instant::now();
+        Self { total, step: (total / 200).max(1), shown: total > 1 && std::io::stderr().is_terminal(), began }
     }
 
     pub(super) fn tell(&self, done: u64) {
         if self.shown && done.is_multiple_of(self.step) {
-            let _ = write!(std::io::stderr().lock(), "\r{done} of {} runs", self.total);
+            let left = self.began.elapsed().as_secs_f64() / done.max(1) as f64 * self.total.saturating_sub(done) as f64;
+            let _ = write!(std::io::stderr().lock(), "\r{done} of {} runs, {} left\x1b[K", self.total, clock(left));
         }
     }
 
@@ -117,6 +123,16 @@ impl Progress {
         if self.shown {
             let _ = write!(std::io::stderr().lock(), "\r\x1b[K");
         }
+    }
+}
+
+/// `45s`, `3m20s`, `2h05m`.
+fn clock(seconds: f64) -> String {
+    let seconds = seconds.ceil() as u64;
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
     }
 }
 
@@ -133,6 +149,11 @@ pub(super) fn shell_word(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_left_is_told_in_two_units() {
+        assert_eq!([0.2, 59.0, 200.0, 7_500.0].map(clock), ["1s", "59s", "3m20s", "2h05m"]);
+    }
 
     #[test]
     fn words_survive_a_shell() {

@@ -8,6 +8,7 @@ pub mod metrics;
 pub mod reference;
 pub mod suite;
 pub mod summary;
+pub mod sweep;
 pub mod text;
 
 mod names;
