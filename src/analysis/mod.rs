@@ -8,3 +8,4 @@ pub mod shrink;
 pub mod statistics;
 pub mod suite;
 pub mod sweep;
+pub mod tune;

@@ -14,6 +14,7 @@ mod scenarios;
 mod schema;
 mod sweep;
 mod test;
+mod tune;
 
 use std::process::ExitCode;
 
@@ -39,6 +40,7 @@ use output::Failure;
   drainsim test scenarios/                      check what scenarios expect, in CI
   drainsim compare drain.yaml --set-b preStop=2s  two policies under the same weather
   drainsim sweep drain.yaml --vary preStop=0s..15s:1s   the same at many points
+  drainsim tune drain.yaml                      which preStop sleep, with which confidence
   drainsim explain drain.yaml --request 1       why the first failed request failed
   kubectl get deploy,svc,pdb -o yaml | drainsim run scenario.yaml -
 
@@ -62,6 +64,8 @@ enum Command {
     Sweep(sweep::SweepArgs),
     /// Join the records of a sweep's shards
     Merge(sweep::MergeArgs),
+    /// Find the smallest preStop sleep that keeps a promise
+    Tune(tune::TuneArgs),
     /// Tell why a request failed, or how a pod went away, step by step
     Explain(explain::ExplainArgs),
     /// List, show and run the built-in scenarios
@@ -154,6 +158,7 @@ pub fn main() -> ExitCode {
         Command::Compare(args) => compare::run(&args),
         Command::Sweep(args) => sweep::run(&args),
         Command::Merge(args) => sweep::merge(&args),
+        Command::Tune(args) => tune::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Scenarios(command) => scenarios::run(&command),
         Command::Schema(args) => schema::run(&args),

@@ -126,6 +126,18 @@ impl Progress {
     }
 }
 
+/// Tells on stderr what has just been done, if somebody watches; the next note takes its place.
+pub(super) fn note(text: &str) {
+    if std::io::stderr().is_terminal() {
+        let _ = write!(std::io::stderr().lock(), "\r{text}\x1b[K");
+    }
+}
+
+/// Wipes the last note.
+pub(super) fn end_notes() {
+    note("");
+}
+
 /// `45s`, `3m20s`, `2h05m`.
 fn clock(seconds: f64) -> String {
     let seconds = seconds.ceil() as u64;

@@ -10,6 +10,7 @@ pub mod suite;
 pub mod summary;
 pub mod sweep;
 pub mod text;
+pub mod tune;
 
 mod names;
 mod race;

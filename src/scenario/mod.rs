@@ -20,6 +20,7 @@ pub mod hook_command;
 mod latency;
 pub mod load;
 mod manifests;
+pub mod patch;
 pub mod profiles;
 mod read;
 mod schema;
