@@ -42,7 +42,7 @@ impl Facts {
     fn new(outcome: &Outcome, scenario: &Scenario) -> Self {
         let name = |names: &[String], at: usize| names.get(at).cloned().unwrap_or_default();
         let id = |f: &simulation::outcome::Failure| {
-            let traffic = name(&outcome.traffic_names, f.traffic as usize);
+            let traffic = outcome.traffic.get(f.traffic as usize).map(|t| t.name.clone()).unwrap_or_default();
             (traffic, name(&outcome.node_names, f.client_node.index()), f.number)
         };
         let took =

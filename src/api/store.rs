@@ -5,12 +5,16 @@
 
 use std::collections::BTreeMap;
 
+use crate::api::autoscaler::HorizontalPodAutoscaler;
+use crate::api::daemon_set::DaemonSet;
+use crate::api::job::Job;
 use crate::api::labels::{LabelSetId, Labels, Selector};
 use crate::api::meta::{NodeId, PdbId, PodId, ServiceId, TemplateId};
 use crate::api::node::Node;
 use crate::api::pdb::{Pdb, PdbSpec};
-use crate::api::pod::{Pod, PodMeta, PodTemplate};
+use crate::api::pod::{ContainerStatus, Handover, Owner, Pod, PodMeta, PodTemplate, StatusesId};
 use crate::api::service::{Endpoints, Service};
+use crate::api::stateful_set::StatefulSet;
 use crate::api::workload::{Deployment, ReplicaSet};
 use crate::engine::Time;
 
@@ -33,6 +37,14 @@ pub enum Kind {
     ReplicaSet,
     /// Deployments.
     Deployment,
+    /// StatefulSets.
+    StatefulSet,
+    /// DaemonSets.
+    DaemonSet,
+    /// Jobs.
+    Job,
+    /// HorizontalPodAutoscalers.
+    Autoscaler,
 }
 
 /// All versions of all objects of one kind.
@@ -119,6 +131,12 @@ impl<T> Table<T> {
         self.objects.get(index).map_or(&[], Vec::as_slice)
     }
 
+    /// The version of an object at `time`, if it existed then.
+    #[must_use]
+    pub fn stored_at_time(&self, index: usize, time: Time) -> Option<&Stored<T>> {
+        self.history(index).iter().rev().find(|v| v.time <= time).filter(|v| v.value.is_some())
+    }
+
     fn push(&mut self, index: usize, stored: Stored<T>) {
         if index == self.objects.len() {
             self.objects.push(Vec::with_capacity(4));
@@ -166,11 +184,21 @@ pub struct Store {
     pub replica_sets: Table<ReplicaSet>,
     /// Deployments.
     pub deployments: Table<Deployment>,
+    /// StatefulSets.
+    pub stateful_sets: Table<StatefulSet>,
+    /// DaemonSets.
+    pub daemon_sets: Table<DaemonSet>,
+    /// Jobs.
+    pub jobs: Table<Job>,
+    /// HorizontalPodAutoscalers.
+    pub autoscalers: Table<HorizontalPodAutoscaler>,
     label_sets: Vec<LabelSet>,
     label_set_ids: BTreeMap<(String, Labels), LabelSetId>,
     service_label_sets: Vec<Vec<LabelSetId>>,
     pdb_label_sets: Vec<Vec<LabelSetId>>,
     node_pods: Vec<Vec<PodId>>,
+    container_statuses: Vec<Vec<ContainerStatus>>,
+    container_statuses_ids: BTreeMap<Vec<ContainerStatus>, StatusesId>,
 }
 
 impl Store {
@@ -218,6 +246,21 @@ impl Store {
             self.label_sets[old_labels.0 as usize].pods.retain(|p| *p != id);
             let pods = &mut self.label_sets[pod.labels.0 as usize].pods;
             let at = pods.partition_point(|p| *p < id);
+            pods.insert(at, id);
+        }
+        let stored = self.next(now, Some(pod));
+        self.pods.push(id.index(), stored);
+        self.revision
+    }
+
+    /// Writes a pod that was removed before: the mirror of a static pod comes again.
+    pub fn restore_pod(&mut self, now: Time, id: PodId, pod: Pod) -> Revision {
+        debug_assert!(self.pods.head(id.index()).is_none(), "a pod that is there need not be restored");
+        if let Some(node) = pod.node {
+            self.node_pods[node.index()].push(id);
+        }
+        let pods = &mut self.label_sets[pod.labels.0 as usize].pods;
+        if let Err(at) = pods.binary_search(&id) {
             pods.insert(at, id);
         }
         let stored = self.next(now, Some(pod));
@@ -279,6 +322,34 @@ impl Store {
         self.revision
     }
 
+    /// Writes a StatefulSet; an index just past the end creates it.
+    pub fn put_stateful_set(&mut self, now: Time, index: usize, stateful_set: StatefulSet) -> Revision {
+        let stored = self.next(now, Some(stateful_set));
+        self.stateful_sets.push(index, stored);
+        self.revision
+    }
+
+    /// Writes a DaemonSet; an index just past the end creates it.
+    pub fn put_daemon_set(&mut self, now: Time, index: usize, daemon_set: DaemonSet) -> Revision {
+        let stored = self.next(now, Some(daemon_set));
+        self.daemon_sets.push(index, stored);
+        self.revision
+    }
+
+    /// Writes a Job; an index just past the end creates it.
+    pub fn put_job(&mut self, now: Time, index: usize, job: Job) -> Revision {
+        let stored = self.next(now, Some(job));
+        self.jobs.push(index, stored);
+        self.revision
+    }
+
+    /// Writes an autoscaler; an index just past the end creates it.
+    pub fn put_autoscaler(&mut self, now: Time, index: usize, autoscaler: HorizontalPodAutoscaler) -> Revision {
+        let stored = self.next(now, Some(autoscaler));
+        self.autoscalers.push(index, stored);
+        self.revision
+    }
+
     /// Adds a Service. All Services and budgets come before the first label set is interned.
     pub fn add_service(&mut self, service: Service) -> ServiceId {
         debug_assert!(self.label_sets.is_empty(), "Services come before pods");
@@ -289,12 +360,27 @@ impl Store {
 
     /// Adds a budget as it is created: nobody has observed it.
     pub fn add_pdb(&mut self, now: Time, spec: PdbSpec) -> PdbId {
+        let (budget, unhealthy) = (spec.budget, spec.unhealthy);
+        let id = self.register_pdb(spec);
+        self.put_pdb(now, id, Pdb { generation: 1, budget, unhealthy, ..Pdb::default() });
+        id
+    }
+
+    /// Makes a budget known that may be created later: until then there is no object.
+    pub fn register_pdb(&mut self, spec: PdbSpec) -> PdbId {
         debug_assert!(self.label_sets.is_empty(), "budgets come before pods");
         let id = PdbId::from(self.pdb_specs.len());
         self.pdb_specs.push(spec);
         self.pdb_label_sets.push(Vec::new());
-        self.put_pdb(now, id, Pdb { generation: 1, ..Pdb::default() });
+        self.pdbs.objects.push(Vec::with_capacity(4));
         id
+    }
+
+    /// Removes a budget.
+    pub fn remove_pdb(&mut self, now: Time, id: PdbId) -> Revision {
+        let stored = self.next(now, None);
+        self.pdbs.push(id.index(), stored);
+        self.revision
     }
 
     /// The identity of a label set in a namespace.
@@ -349,6 +435,26 @@ impl Store {
         &self.label_sets
     }
 
+    /// The identity of the statuses of a pod's containers, in the order of their numbers.
+    pub fn intern_statuses(&mut self, statuses: Vec<ContainerStatus>) -> StatusesId {
+        if statuses.is_empty() {
+            return StatusesId::default();
+        }
+        if let Some(id) = self.container_statuses_ids.get(&statuses) {
+            return *id;
+        }
+        self.container_statuses.push(statuses.clone());
+        let id = StatusesId(u32::try_from(self.container_statuses.len()).expect("fewer than 2^32 statuses"));
+        self.container_statuses_ids.insert(statuses, id);
+        id
+    }
+
+    /// The statuses of a pod's containers, in the order of their numbers; empty as long as its kubelet has told nothing.
+    #[must_use]
+    pub fn container_statuses(&self, id: StatusesId) -> &[ContainerStatus] {
+        id.0.checked_sub(1).map_or(&[], |index| &self.container_statuses[index as usize])
+    }
+
     /// Pods that have ever carried labels which this Service selects (the caller looks at its own version of each), in
     /// order of creation.
     #[must_use]
@@ -378,6 +484,16 @@ impl Store {
     #[must_use]
     pub fn template_of(&self, pod: PodId) -> &PodTemplate {
         &self.templates[self.pod_meta[pod.index()].template.index()]
+    }
+
+    /// The controller of a pod, as this version of it says.
+    #[must_use]
+    pub fn owner_of(&self, id: PodId, version: &Pod) -> Owner {
+        match version.handover {
+            Handover::None => self.pod_meta[id.index()].owner.clone(),
+            Handover::Released => Owner::None,
+            Handover::Adopted(replica_set) => Owner::ReplicaSet(replica_set),
+        }
     }
 
     /// Adds a template.

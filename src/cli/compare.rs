@@ -139,7 +139,7 @@ fn why(side: &Side, lost: &LostByOne) -> Option<(String, String)> {
         assumptions: &[],
     };
     let at = outcome.failures.iter().position(|f| {
-        outcome.traffic_names.get(f.traffic as usize) == Some(traffic)
+        outcome.traffic.get(f.traffic as usize).is_some_and(|t| t.name == *traffic)
             && outcome.node_names.get(f.client_node.index()) == Some(client)
             && f.number == *number
     })?;

@@ -7,6 +7,7 @@ mod backend;
 mod compare;
 mod completions;
 mod explain;
+mod get;
 pub mod library;
 mod output;
 mod run;
@@ -42,6 +43,7 @@ use output::Failure;
   drainsim sweep drain.yaml --vary preStop=0s..15s:1s   the same at many points
   drainsim tune drain.yaml                      which preStop sleep, with which confidence
   drainsim explain drain.yaml --request 1       why the first failed request failed
+  drainsim get pods drain.yaml --at 42s         the pods at that time, as kubectl prints them
   kubectl get deploy,svc,pdb -o yaml | drainsim run scenario.yaml -
 
 Exit codes: 0 fine, 1 an expectation failed, 2 wrong usage or bad input.
@@ -68,6 +70,8 @@ enum Command {
     Tune(tune::TuneArgs),
     /// Tell why a request failed, or how a pod went away, step by step
     Explain(explain::ExplainArgs),
+    /// Show pods, nodes or other objects at any time of a run, as kubectl get does
+    Get(get::GetArgs),
     /// List, show and run the built-in scenarios
     #[command(subcommand)]
     Scenarios(scenarios::ScenariosCommand),
@@ -160,6 +164,7 @@ pub fn main() -> ExitCode {
         Command::Merge(args) => sweep::merge(&args),
         Command::Tune(args) => tune::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Get(args) => get::run(&args),
         Command::Scenarios(command) => scenarios::run(&command),
         Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args),

@@ -15,7 +15,7 @@ pub fn render() -> String {
         out.push_str(&line);
         out.push('\n');
     }
-    for collection in [Collection::Run].into_iter().chain(Collection::NAMED) {
+    for collection in std::iter::once(Collection::Run).chain(Collection::NAMED) {
         let title = match collection {
             Collection::Run => "the run".to_string(),
             named => format!("{}.NAME.…", named.word()),

@@ -4,6 +4,7 @@
 pub mod compare;
 pub mod explain;
 pub mod json;
+pub mod kubectl;
 pub mod metrics;
 pub mod reference;
 pub mod suite;

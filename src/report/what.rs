@@ -93,6 +93,25 @@ pub fn sentence(names: &Names<'_>, what: What) -> Sentence {
             names.the_pod(pod),
             format!("the preStop hook sends {} to {}", signal.name(), names.container(pod, container)),
         ),
+        What::ContainerBacksOff { pod, container } => {
+            (kubelet(pod), format!("puts the next start of {} off: CrashLoopBackOff", names.container(pod, container)))
+        }
+        What::ContainerHangs { pod, container } => {
+            (names.the_pod(pod), format!("{} answers nothing any more", names.container(pod, container)))
+        }
+        What::ProbeGaveUp { pod, container, startup } => {
+            let probe = if startup == 0 { "liveness" } else { "startup" };
+            (
+                kubelet(pod),
+                format!("the {probe} probe of {} has failed: it is stopped", names.container(pod, container)),
+            )
+        }
+        What::NodeShuttingDown { node } => {
+            (format!("kubelet {}", names.node(node)), "the node is shutting down: Ready becomes False".to_string())
+        }
+        What::PodRejected { pod } => {
+            (kubelet(pod), format!("rejects {}: the node is shutting down", names.the_pod(pod)))
+        }
         What::ListenerClosed { pod } => (names.the_pod(pod), "closes its listener".to_string()),
         What::ContainerExited { pod, container, code } => {
             (names.the_pod(pod), format!("{} ends with exit code {code}", names.container(pod, container)))
@@ -109,6 +128,8 @@ pub fn sentence(names: &Names<'_>, what: What) -> Sentence {
                 format!("budget {}: {allowed} {of} allowed, {healthy} healthy", names.pdb(pdb)),
             )
         }
+        What::PdbApplied { pdb } => ("apiserver".to_string(), format!("budget {} is applied", names.pdb(pdb))),
+        What::PdbDeleted { pdb } => ("apiserver".to_string(), format!("budget {} is deleted", names.pdb(pdb))),
         What::DeploymentScaled { deployment, replicas } => {
             ("apiserver".to_string(), format!("{} is to have {replicas} replicas", names.deployment(deployment)))
         }
@@ -118,6 +139,54 @@ pub fn sentence(names: &Names<'_>, what: What) -> Sentence {
         What::ReplicaSetScaled { replica_set, replicas } => (
             "Deployment controller".to_string(),
             format!("{} is to have {replicas} replicas", names.replica_set(replica_set)),
+        ),
+        What::PodLabelled { pod } => ("apiserver".to_string(), format!("the labels of {} change", names.the_pod(pod))),
+        What::PodReleased { pod } => (
+            "controller manager".to_string(),
+            format!("{} no longer matches the selector of its controller, which gives it up", names.the_pod(pod)),
+        ),
+        What::PodAdopted { pod, replica_set } => {
+            (names.replica_set(replica_set), format!("adopts {}", names.the_pod(pod)))
+        }
+        What::StatefulSetScaled { stateful_set, replicas } => {
+            ("apiserver".to_string(), format!("{} is to have {replicas} replicas", names.stateful_set(stateful_set)))
+        }
+        What::StatefulSetChanged { stateful_set } => {
+            ("apiserver".to_string(), format!("the template of {} changes", names.stateful_set(stateful_set)))
+        }
+        What::DaemonSetChanged { daemon_set } => {
+            ("apiserver".to_string(), format!("the template of {} changes", names.daemon_set(daemon_set)))
+        }
+        What::JobEnded { job, complete } => {
+            let how = if complete == 1 { "is complete" } else { "has failed" };
+            ("Job controller".to_string(), format!("{} {how}", names.job(job)))
+        }
+        What::AutoscalerChanged { autoscaler, min } => {
+            ("apiserver".to_string(), format!("{} is to keep {min} replicas at least", names.autoscaler(autoscaler)))
+        }
+        What::Autoscaled { autoscaler, replicas } => {
+            (names.autoscaler(autoscaler), format!("wants {replicas} replicas"))
+        }
+        What::ImagePresent { pod, container } => {
+            (kubelet(pod), format!("the image of {} is on the node", names.container(pod, container)))
+        }
+        What::ImagePulling { pod, container } => {
+            (kubelet(pod), format!("pulls the image of {}", names.container(pod, container)))
+        }
+        What::ImagePulled { pod, container } => {
+            (kubelet(pod), format!("the image of {} has been pulled", names.container(pod, container)))
+        }
+        What::ProbeFailed { pod, container, startup } => {
+            let kind = match startup {
+                0 => "readiness",
+                1 => "startup",
+                _ => "liveness",
+            };
+            (kubelet(pod), format!("the {kind} probe of {} fails", names.container(pod, container)))
+        }
+        What::SurplusDeleted { pod, replica_set } => (
+            "ReplicaSet controller".to_string(),
+            format!("{} deletes {}", names.replica_set(replica_set), names.the_pod(pod)),
         ),
     };
     Sentence { who, what }

@@ -74,6 +74,7 @@ fn pattern() -> String {
 fn example(metric: &Metric) -> String {
     let name = match metric.collection {
         Collection::Run => "",
+        Collection::Traffic => "traffic.NAME.",
         Collection::Drains => "drains.NODE.",
         Collection::Services => "services.SERVICE.",
         Collection::Pdbs => "pdbs.BUDGET.",

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::api::Node;
 use crate::engine::Time;
 use crate::scenario::SourcedExpectation;
 use crate::scenario::diagnostic::{Diagnostic, Diagnostics};
@@ -94,12 +95,23 @@ fn unknown_name(expectation: &Expectation, line: &Line<'_>, setup: &Setup) -> Op
         Collection::Services => {
             ("Service", setup.services.iter().flat_map(|s| [s.name.clone(), s.full_name()]).collect())
         }
-        Collection::Pdbs => {
-            ("PodDisruptionBudget", setup.pdbs.iter().flat_map(|p| [p.name.clone(), p.full_name()]).collect())
-        }
+        Collection::Traffic => ("stream of traffic", setup.traffic.iter().map(|t| t.name.clone()).collect()),
+        Collection::Pdbs => (
+            "PodDisruptionBudget",
+            setup.pdbs.iter().chain(&setup.later_pdbs).flat_map(|p| [p.name.clone(), p.full_name()]).collect(),
+        ),
         Collection::Drains => {
             let drained = setup.actions.iter().filter_map(|a| match &a.what {
-                ActionKind::Drain(options) => Some(options.nodes.clone()),
+                ActionKind::Drain(options) => Some(match &options.selector {
+                    Some(selector) => all_nodes(setup)
+                        .filter(|n| selector.matches(&n.labels))
+                        .map(|n| n.name.clone())
+                        .collect::<Vec<_>>(),
+                    None => options.nodes.clone(),
+                }),
+                ActionKind::Upgrade(options) => Some(options.nodes.clone()),
+                ActionKind::ClusterAutoscaler(options) => Some(options.nodes.clone()),
+                ActionKind::Karpenter(options) => Some(options.nodes.clone()),
                 _ => None,
             });
             ("drained node", drained.flatten().collect())
@@ -122,4 +134,13 @@ fn unknown_name(expectation: &Expectation, line: &Line<'_>, setup: &Setup) -> Op
     let names = known.iter().filter(|k| !k.contains('/') || name.contains('/')).map(String::as_str);
     let problem = Diagnostic::error(format!("the scenario has no {what} `{name}`"));
     Some(problem.at(&place, format!("no such {what}")).help(suggest::help(name, &format!("{what}s"), names)))
+}
+
+/// The nodes of the start, and those that actions add.
+fn all_nodes(setup: &Setup) -> impl Iterator<Item = &Node> {
+    let added = setup.actions.iter().filter_map(|a| match &a.what {
+        ActionKind::AddNode { node, .. } => Some(node),
+        _ => None,
+    });
+    setup.nodes.iter().map(|n| &n.node).chain(added)
 }

@@ -12,10 +12,14 @@ use crate::scenario::source::Spanned;
 use crate::scenario::suggest::nearest;
 use crate::scenario::tree::{Entry, Node, Value};
 use crate::scenario::values::{
-    ConnectionsEntry, HookSteps, KeepAliveTimeout, LatencyProfile, NodeRef, ProfileName, Quantity, Rate, ReactionEntry,
-    Seconds, SelectorText, Sources, TaintEntry,
+    ConnectionsEntry, HookSteps, KeepAliveTimeout, LatencyProfile, NodeRef, Objects, ProfileName, Quantity, Rate,
+    ReactionEntry, Seconds, SelectorText, Sources, TaintEntry,
 };
-use crate::simulation::setup::Arrivals;
+use crate::simulation::setup::{Arrivals, DryRun, Via};
+
+mod operators;
+
+pub use operators::{ClusterAutoscalerAction, DeletePdbAction, KarpenterAction, UpgradeAction};
 
 /// `apiVersion` of the scenario document.
 pub const API_VERSION: &str = "drainsim/v1alpha1";
@@ -70,7 +74,7 @@ record! {
         /// How the applications in the pods behave. For each container the first entry that fits counts.
         #[schemars(default)]
         pub apps: Vec<AppEntry>,
-        /// Where the pods of a Deployment or ReplicaSet are at the start: its name, and nodes for its first pods in
+        /// Where the pods of a Deployment, ReplicaSet, StatefulSet or Job are at the start: its name, and nodes for its first pods in
         /// order. The others are placed as the scheduler would.
         #[schemars(default)]
         pub placement: MapOf<Vec<Spanned<String>>>,
@@ -87,6 +91,8 @@ record! {
         pub latencies: MapOf<Distribution>,
         /// Settings of kube-proxy.
         pub kube_proxy: Option<KubeProxyEntry>,
+        /// Settings of the kubelet.
+        pub kubelet: Option<KubeletEntry>,
         /// What must be true of the outcome.
         #[schemars(default)]
         pub expect: Vec<ExpectEntry>,
@@ -127,9 +133,16 @@ record! {
     }
 }
 
-/// The keys of `signals` are signals.
+/// The keys of `signals` are signals; an exit code belongs to an exit.
 fn check_app(node: &Node, problems: &mut Diagnostics) -> bool {
     let before = problems.list.len();
+    if let (Some(code), None, None) = (node.entry("exitCode"), node.entry("exitsAfter"), node.entry("crashesAt")) {
+        problems.push(
+            Diagnostic::error("`exitCode` goes with `exitsAfter` or `crashesAt`")
+                .at(&code.key_span, "this process does not exit by itself")
+                .help("add `exitsAfter: 5s`, or leave `exitCode` out"),
+        );
+    }
     for entry in node.get("signals").map(Node::entries).unwrap_or_default() {
         let name = Node { value: Value::String(entry.key.clone()), span: entry.key_span.clone() };
         Signal::read(&name, problems);
@@ -164,6 +177,29 @@ record! {
         pub keep_alive_timeout: Option<KeepAliveTimeout>,
         /// What the container's preStop hook does, where its httpGet or its command does not tell.
         pub pre_stop: Option<Spanned<HookSteps>>,
+        /// The process exits by itself so long after each start. A server that does is in a crash loop, and has long been at
+        /// the start of the run; for a Job's container, or an init container, this is how long its work takes.
+        pub exits_after: Option<Spanned<Duration>>,
+        /// With `exitsAfter` or `crashesAt`: the exit code. If left out, it is 0 for `exitsAfter` where an end is meant (init
+        /// containers, and pods whose restartPolicy is not Always), else 1.
+        pub exit_code: Option<Spanned<u8>>,
+        /// All processes of this kind that run then crash at this time.
+        pub crashes_at: Option<Spanned<Duration>>,
+        /// All processes of this kind that run then hang from this time on: they accept connections and answer nothing,
+        /// neither clients nor probes, and only SIGKILL ends them.
+        pub hangs_at: Option<Spanned<Duration>>,
+        /// The process first waits for a Service to accept connections.
+        pub waits_for: Option<WaitsForEntry>,
+    }
+}
+
+record! {
+    /// What a process waits for before it does anything else.
+    pub struct WaitsForEntry is "`waitsFor`" {
+        /// The Service: its name, or namespace/name.
+        pub service: Spanned<String>,
+        /// The pause between attempts; 2s if left out.
+        pub every: Option<Spanned<Duration>>,
     }
 }
 
@@ -178,8 +214,10 @@ record! {
         pub rate: Rate,
         /// How requests are spaced; `poisson` if left out.
         pub arrivals: Option<Arrivals>,
-        /// Where the clients sit; `nodes` if left out.
+        /// Where the clients sit, or the replicas of the ingress controller; `nodes` if left out.
         pub from: Option<Sources>,
+        /// Who chooses the pod: the kube-proxy of the client's node, or an ingress controller; `kube-proxy` if left out.
+        pub via: Option<Spanned<Via>>,
         /// What the clients do about connections; `new` if left out.
         pub connections: Option<ConnectionsEntry>,
         /// A request without answer after this time has failed; 10s if left out.
@@ -196,6 +234,53 @@ record! {
     pub struct KubeProxyEntry is "`kubeProxy`" {
         /// `iptables.minSyncPeriod`; 1s if left out.
         pub min_sync_period: Option<Duration>,
+    }
+}
+
+/// `shutdownGracePeriodCriticalPods` is a part of `shutdownGracePeriod`, and the list by priority stands alone.
+///
+/// Source: `pkg/kubelet/apis/config/validation/validation.go` (v1.36).
+fn check_kubelet(node: &Node, problems: &mut Diagnostics) -> bool {
+    let before = problems.list.len();
+    let total = node.entry("shutdownGracePeriod");
+    let critical = node.entry("shutdownGracePeriodCriticalPods");
+    if let (Some(critical), None) = (critical, total) {
+        problems.push(
+            Diagnostic::error("`shutdownGracePeriodCriticalPods` is a part of `shutdownGracePeriod`")
+                .at(&critical.key_span, "the whole is missing")
+                .help("add `shutdownGracePeriod`: what all pods get together"),
+        );
+    }
+    if let (Some(list), Some(total)) = (node.entry("shutdownGracePeriodByPodPriority"), total) {
+        problems.push(
+            Diagnostic::error("a kubelet has `shutdownGracePeriod` or `shutdownGracePeriodByPodPriority`, not both")
+                .at(&list.key_span, "the second one")
+                .and_at(&total.key_span, "the first one"),
+        );
+    }
+    problems.list.len() == before
+}
+
+record! {
+    /// Settings of the kubelet, the same on every node; the names are those of its configuration file.
+    pub struct KubeletEntry is "`kubelet`", checked by check_kubelet {
+        /// How long a shutdown of the node is delayed for its pods, all together; 0s (no graceful shutdown) if left out.
+        pub shutdown_grace_period: Option<Spanned<Duration>>,
+        /// The last part of it, which is for critical pods (priority 2000000000 and more).
+        pub shutdown_grace_period_critical_pods: Option<Spanned<Duration>>,
+        /// In place of both: a time for each range of priorities.
+        #[schemars(default)]
+        pub shutdown_grace_period_by_pod_priority: Vec<ShutdownGraceEntry>,
+    }
+}
+
+record! {
+    /// How long the pods of a range of priorities have.
+    pub struct ShutdownGraceEntry is "an entry of `shutdownGracePeriodByPodPriority`" {
+        /// The lowest priority of the range; it ends where the next one begins.
+        pub priority: i32,
+        /// Seconds.
+        pub shutdown_grace_period_seconds: u32,
     }
 }
 
@@ -219,7 +304,11 @@ record! {
         pub uncordon: Option<NodeRef>,
         /// `kubectl delete pod`.
         pub delete_pod: Option<DeletePodAction>,
-        /// `kubectl scale deployment`.
+        /// `kubectl label pod`.
+        pub label_pod: Option<LabelPodAction>,
+        /// `kubectl patch hpa`: other bounds.
+        pub patch_hpa: Option<PatchHpaAction>,
+        /// `kubectl scale` of a Deployment, a ReplicaSet or a StatefulSet.
         pub scale: Option<ScaleAction>,
         /// `kubectl rollout restart deployment`.
         pub rollout_restart: Option<RestartAction>,
@@ -229,12 +318,45 @@ record! {
         pub shut_off: Option<NodeRef>,
         /// `kubectl delete node`.
         pub delete_node: Option<NodeRef>,
+        /// A machine is shut down in an orderly way: its kubelet stops the pods first, if `kubelet.shutdownGracePeriod` says
+        /// so.
+        pub shutdown: Option<NodeRef>,
+        /// The cloud announces that it will take a machine away; a node termination handler drains it until then.
+        pub spot_notice: Option<SpotNoticeAction>,
+        /// A managed service upgrades a pool of nodes.
+        pub upgrade: Option<UpgradeAction>,
+        /// cluster-autoscaler removes nodes that are no longer needed.
+        pub cluster_autoscaler: Option<ClusterAutoscalerAction>,
+        /// Karpenter disrupts nodes.
+        pub karpenter: Option<KarpenterAction>,
+        /// `kubectl apply`: Deployments that are there are changed, PodDisruptionBudgets made or changed.
+        pub apply: Option<Objects>,
+        /// `kubectl delete poddisruptionbudget`.
+        pub delete_pdb: Option<DeletePdbAction>,
     }
 }
 
 /// The keys of an action that say what is done.
-pub const ACTIONS: [&str; 9] =
-    ["drain", "cordon", "uncordon", "deletePod", "scale", "rolloutRestart", "addNode", "shutOff", "deleteNode"];
+pub const ACTIONS: [&str; 18] = [
+    "drain",
+    "cordon",
+    "uncordon",
+    "deletePod",
+    "labelPod",
+    "patchHpa",
+    "scale",
+    "rolloutRestart",
+    "addNode",
+    "shutOff",
+    "deleteNode",
+    "shutdown",
+    "spotNotice",
+    "upgrade",
+    "clusterAutoscaler",
+    "karpenter",
+    "apply",
+    "deletePdb",
+];
 
 /// One time and one thing.
 fn check_action(node: &Node, problems: &mut Diagnostics) -> bool {
@@ -291,16 +413,26 @@ fn exactly_one_thing(schema: &mut schemars::Schema) {
     schema.insert("anyOf".into(), one_time.into());
 }
 
-/// At least one node.
+/// At least one node, by name or by label.
 fn check_drain(node: &Node, problems: &mut Diagnostics) -> bool {
     let nodes = node.get("nodes").map(Node::items).unwrap_or_default();
+    if let Some(selector) = node.entry("selector") {
+        if let Some(names) = node.entry("node").or_else(|| node.entry("nodes")) {
+            problems.push(
+                Diagnostic::error("kubectl cannot specify both a node name and a --selector option")
+                    .at(&selector.key_span, "nodes by their labels")
+                    .and_at(&names.key_span, "nodes by their names")
+                    .help("leave one of the two out"),
+            );
+            return false;
+        }
+        return true;
+    }
     let misspelt = node.entries().iter().any(|e| e.key != "node" && nearest(&e.key, ["node", "nodes"]).is_some());
     if node.get("node").is_none() && nodes.is_empty() && !misspelt {
-        problems.push(
-            Diagnostic::error("`drain` does not say which node")
-                .at(&node.span, "in this drain")
-                .help("write `drain: {node: NAME}`, or `nodes: [A, B]` for several with one command"),
-        );
+        problems.push(Diagnostic::error("`drain` does not say which node").at(&node.span, "in this drain").help(
+            "write `drain: {node: NAME}`, or `nodes: [A, B]` for several with one command, or `selector: LABELS`",
+        ));
         return false;
     }
     true
@@ -314,12 +446,16 @@ record! {
         /// Several nodes, one after the other as kubectl does.
         #[schemars(default)]
         pub nodes: Vec<Spanned<String>>,
+        /// `--selector`: the nodes with these labels, instead of names.
+        pub selector: Option<Spanned<SelectorText>>,
         /// `--force`.
         pub force: Option<bool>,
         /// `--ignore-daemonsets`.
         pub ignore_daemonsets: Option<bool>,
         /// `--delete-emptydir-data`.
         pub delete_emptydir_data: Option<bool>,
+        /// `--delete-local-data`, as it was called before 1.20; an error of kubectl from 1.31 on.
+        pub delete_local_data: Option<bool>,
         /// `--disable-eviction`.
         pub disable_eviction: Option<bool>,
         /// `--grace-period`, in seconds; negative: the pod's own.
@@ -330,6 +466,20 @@ record! {
         pub pod_selector: Option<SelectorText>,
         /// `--skip-wait-for-delete-timeout`, in seconds; 0: off.
         pub skip_wait_for_delete_timeout: Option<Spanned<Seconds>>,
+        /// `--dry-run`; `none` if left out.
+        pub dry_run: Option<DryRun>,
+    }
+}
+
+record! {
+    /// An interruption notice of a cloud, and the node termination handler that acts on it: cordon and drain (with
+    /// `--ignore-daemonsets --delete-emptydir-data --force`, evictions, the pods' own grace periods), and no power from the
+    /// deadline on, whatever has come of that.
+    pub struct SpotNoticeAction is "`spotNotice`" {
+        /// The node.
+        pub node: Spanned<String>,
+        /// From the notice to the end; 2m if left out.
+        pub deadline: Option<Spanned<Duration>>,
     }
 }
 
@@ -345,11 +495,66 @@ record! {
     }
 }
 
+/// One workload.
+fn check_scale(node: &Node, problems: &mut Diagnostics) -> bool {
+    const WORKLOADS: [&str; 3] = ["deployment", "replicaSet", "statefulSet"];
+    let given: Vec<&Entry> = node.entries().iter().filter(|e| WORKLOADS.contains(&e.key.as_str())).collect();
+    match given[..] {
+        [first, second, ..] => problems.push(
+            Diagnostic::error("`scale` is about one workload")
+                .at(&second.key_span, "the second one")
+                .and_at(&first.key_span, "the first one")
+                .help("make two actions of it"),
+        ),
+        [] => problems.push(
+            Diagnostic::error("`scale` does not say what")
+                .at(&node.span, "in this action")
+                .help("add `deployment: NAME`, `replicaSet: NAME` or `statefulSet: NAME`"),
+        ),
+        [_] => return true,
+    }
+    false
+}
+
 record! {
-    /// `kubectl scale deployment`.
-    pub struct ScaleAction is "`scale`" {
+    /// `kubectl label pod`.
+    pub struct LabelPodAction is "`labelPod`" {
+        /// The name, or its beginning: the oldest living pod that has it.
+        pub name: Spanned<String>,
+        /// The namespace; `default` if left out.
+        pub namespace: Option<Spanned<String>>,
+        /// Labels to set.
+        #[schemars(default)]
+        pub labels: MapOf<String>,
+        /// Keys of labels to take away: `KEY-` on kubectl's command line.
+        #[schemars(default)]
+        pub remove: Vec<Spanned<String>>,
+        /// `--overwrite`; without it a label that has another value is an error of kubectl.
+        pub overwrite: Option<bool>,
+    }
+}
+
+record! {
+    /// `kubectl patch hpa`: other bounds.
+    pub struct PatchHpaAction is "`patchHpa`" {
+        /// The HorizontalPodAutoscaler: its name, or namespace/name.
+        pub name: Spanned<String>,
+        /// `spec.minReplicas`.
+        pub min_replicas: Option<u32>,
+        /// `spec.maxReplicas`.
+        pub max_replicas: Option<u32>,
+    }
+}
+
+record! {
+    /// `kubectl scale`.
+    pub struct ScaleAction is "`scale`", checked by check_scale {
         /// The Deployment: its name, or namespace/name.
-        pub deployment: Spanned<String>,
+        pub deployment: Option<Spanned<String>>,
+        /// A ReplicaSet that no Deployment owns: its name, or namespace/name.
+        pub replica_set: Option<Spanned<String>>,
+        /// The StatefulSet: its name, or namespace/name.
+        pub stateful_set: Option<Spanned<String>>,
         /// `--replicas`.
         pub replicas: u32,
     }

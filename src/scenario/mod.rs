@@ -20,6 +20,7 @@ pub mod hook_command;
 mod latency;
 pub mod load;
 mod manifests;
+mod originals;
 pub mod patch;
 pub mod profiles;
 mod read;
@@ -29,6 +30,7 @@ pub mod source;
 mod suggest;
 mod tree;
 mod values;
+mod wait_command;
 
 use crate::api::Labels;
 use crate::scenario::expectation::Expectation;
@@ -36,8 +38,10 @@ use crate::simulation::setup::Setup;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use load::{Disk, Files, Input, Memory};
+pub use originals::Originals;
 pub use schema::schema;
 pub use source::Span;
+pub use values::selector;
 
 /// A validated scenario.
 #[derive(Clone, PartialEq, Debug)]
@@ -59,6 +63,8 @@ pub struct Scenario {
     /// What the files do not say and the model needs, one sentence each: what was taken instead, and how to say
     /// otherwise.
     pub assumptions: Vec<String>,
+    /// The Kubernetes objects as they were written.
+    pub originals: Originals,
 }
 
 /// An expectation, and where it is written.

@@ -5,10 +5,12 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::api::labels::Requirement;
+use crate::api::meta::IntOrPercent;
 use crate::api::pod::{HookStep, Signal};
 use crate::api::{Selector, Taint, TaintEffect, Version};
 use crate::engine::{Distribution, Duration};
 use crate::scenario::diagnostic::{Diagnostic, Diagnostics};
+use crate::scenario::document::{Document, unfold};
 use crate::scenario::hook_command::signal_by_name;
 use crate::scenario::latency::{Bound, Bucket, Part};
 use crate::scenario::profiles::PROFILES;
@@ -17,7 +19,7 @@ use crate::scenario::source::Spanned;
 use crate::scenario::suggest;
 use crate::scenario::tree::{Node, Value};
 use crate::simulation::latency::Latencies;
-use crate::simulation::setup::{Arrivals, Reaction};
+use crate::simulation::setup::{Arrivals, DryRun, IngressNginx, Reaction, UpgradeProfile, Via};
 
 /// Says how a type looks in the JSON Schema.
 macro_rules! schema_of {
@@ -467,12 +469,89 @@ schema_of!(Arrivals, "Arrivals", |_g| json_schema!({
     "enum": ["poisson", "constant"]
 }));
 
+schema_of!(DryRun, "DryRun", |_g| json_schema!({
+    "description": "--dry-run of kubectl.",
+    "enum": ["none", "client", "server"]
+}));
+
+impl Read for DryRun {
+    fn read(node: &Node, problems: &mut Diagnostics) -> Option<Self> {
+        match node.as_str() {
+            Some("none") => Some(Self::None),
+            Some("client") => Some(Self::Client),
+            Some("server") => Some(Self::Server),
+            _ => expected(node, "`none`, `client` or `server`", problems),
+        }
+    }
+}
+
 impl Read for Arrivals {
     fn read(node: &Node, problems: &mut Diagnostics) -> Option<Self> {
         match node.as_str() {
             Some("poisson") => Some(Self::Poisson),
             Some("constant") => Some(Self::Constant),
             _ => expected(node, "`poisson` or `constant`", problems),
+        }
+    }
+}
+
+/// Kubernetes objects, written where they are applied.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Objects(pub Vec<Document>);
+
+schema_of!(Objects, "Objects", |_g| json_schema!({
+    "description": "A Kubernetes object, or a list of them.",
+    "anyOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}}]
+}));
+
+impl Read for Objects {
+    fn read(node: &Node, problems: &mut Diagnostics) -> Option<Self> {
+        if !matches!(node.value, Value::Map(_) | Value::List(_)) {
+            return expected(node, "a Kubernetes object, or a list of them", problems);
+        }
+        let mut documents = Vec::new();
+        unfold(node.clone(), &mut documents, problems);
+        Some(Self(documents))
+    }
+}
+
+/// Whose upgrade of a node pool it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PoolUpgradeProfile(pub UpgradeProfile);
+
+schema_of!(PoolUpgradeProfile, "UpgradeProfile", |_g| json_schema!({
+    "description": "Whose upgrade of a node pool it is.",
+    "enum": ["plain", "gke", "eks", "aks"]
+}));
+
+impl Read for PoolUpgradeProfile {
+    fn read(node: &Node, problems: &mut Diagnostics) -> Option<Self> {
+        Some(Self(match node.as_str() {
+            Some("plain") => UpgradeProfile::Plain,
+            Some("gke") => UpgradeProfile::Gke,
+            Some("eks") => UpgradeProfile::Eks,
+            Some("aks") => UpgradeProfile::Aks,
+            _ => return expected(node, "`plain`, `gke`, `eks` or `aks`", problems),
+        }))
+    }
+}
+
+schema_of!(IntOrPercent, "IntOrPercent", |_g| json_schema!({
+    "description": "A number, or a percentage.",
+    "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^[0-9]+%$"}]
+}));
+
+schema_of!(Via, "Via", |_g| json_schema!({
+    "description": "Who chooses the pod: the kube-proxy of the client's node, or an ingress controller.",
+    "enum": ["kube-proxy", "ingress-nginx"]
+}));
+
+impl Read for Via {
+    fn read(node: &Node, problems: &mut Diagnostics) -> Option<Self> {
+        match node.as_str() {
+            Some("kube-proxy") => Some(Self::KubeProxy),
+            Some("ingress-nginx") => Some(Self::IngressNginx(IngressNginx::default())),
+            _ => expected(node, "`kube-proxy` or `ingress-nginx`", problems),
         }
     }
 }
@@ -570,6 +649,12 @@ impl Read for SelectorText {
             None => expected(node, "a selector such as `app=web,tier!=db` or `env in (a, b)`", problems),
         }
     }
+}
+
+/// Reads a label selector as kubectl's flags have it: `app=web,tier!=db`; `None` if it is none.
+#[must_use]
+pub fn selector(text: &str) -> Option<crate::api::Selector> {
+    parse_selector(text).map(|requirements| crate::api::Selector { requirements })
 }
 
 /// Source: `k8s.io/apimachinery/pkg/labels/selector.go` Parse (v1.36), without `<` and `>`.

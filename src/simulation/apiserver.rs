@@ -1,11 +1,13 @@
 //! What the apiserver does when a write commits: checks it against the newest version, stores it, and lets the watchers
 //! know.
 
+pub(super) mod workloads;
+
 use crate::api::deletion::{self, Outcome};
 use crate::api::node::TAINT_UNREACHABLE;
 use crate::api::{
-    Deployment, Kind, Node, Owner, Pdb, Phase, Pod, PodId, PodMeta, ReplicaSet, ReplicaSetId, Revision, Taint,
-    TaintEffect,
+    Deletion, Deployment, Kind, Node, Owner, Pdb, Phase, Pod, PodId, PodMeta, ReplicaSet, ReplicaSetId, Revision,
+    Taint, TaintEffect,
 };
 use crate::engine::Key;
 use crate::simulation::context::Context;
@@ -13,6 +15,8 @@ use crate::simulation::control_plane::node_lifecycle::taints_of;
 use crate::simulation::network::Network;
 use crate::simulation::observe::What;
 use crate::simulation::write::{PodStatusPatch, Write, WriteError};
+
+pub(super) use workloads::admit;
 
 /// Carries out a write.
 ///
@@ -35,9 +39,11 @@ pub fn commit(ctx: &mut Context<'_>, network: &mut Network<'_>, write: Write) ->
         Write::PodStatus { pod, status } => pod_status(ctx, pod, status),
         Write::MarkPodNotReady { pod } => {
             let old = *ctx.store.pods.head(pod.index()).ok_or(WriteError::NotFound)?;
-            let PodStatusPatch { phase, has_ip, .. } = PodStatusPatch::of(&old);
+            if !old.ready {
+                return Ok(());
+            }
             let ready_since = ctx.now().truncate_to_second();
-            pod_status(ctx, pod, PodStatusPatch { phase, ready: false, ready_since, has_ip })
+            pod_status(ctx, pod, PodStatusPatch { ready: false, ready_since, ..PodStatusPatch::of(&old) })
         }
         Write::MarkNodeUnreachable { node } => {
             update_node(ctx, node.0, |n| {
@@ -46,6 +52,15 @@ pub fn commit(ctx: &mut Context<'_>, network: &mut Network<'_>, write: Write) ->
                 n.taints = taints_of(n);
             })?;
             ctx.note(What::NodeUnreachable { node });
+            ctx.publish(Kind::Node, node.0);
+            Ok(())
+        }
+        Write::NodeShuttingDown { node } => {
+            update_node(ctx, node.0, |n| {
+                n.ready = false;
+                n.taints = taints_of(n);
+            })?;
+            ctx.note(What::NodeShuttingDown { node });
             ctx.publish(Kind::Node, node.0);
             Ok(())
         }
@@ -68,7 +83,7 @@ pub fn commit(ctx: &mut Context<'_>, network: &mut Network<'_>, write: Write) ->
             if ctx.store.pods.head(pod.index()).is_none() {
                 return Err(WriteError::NotFound);
             }
-            remove_pod(ctx, pod);
+            remove_unless_finalized(ctx, pod);
             Ok(())
         }
         Write::MarkDisrupted { pod, unless_changed_since } => {
@@ -81,7 +96,7 @@ pub fn commit(ctx: &mut Context<'_>, network: &mut Network<'_>, write: Write) ->
             if ctx.store.pdbs.head_revision(pdb.index()) != base {
                 return Err(WriteError::Conflict);
             }
-            let new = Pdb { generation: head.generation, status };
+            let new = Pdb { status, ..head.clone() };
             let (allowed, healthy) = (new.status.disruptions_allowed, new.status.current_healthy);
             let now = ctx.now();
             ctx.store.put_pdb(now, pdb, new);
@@ -154,6 +169,23 @@ pub fn commit(ctx: &mut Context<'_>, network: &mut Network<'_>, write: Write) ->
             ctx.publish(Kind::Node, node.0);
             Ok(())
         }
+        Write::MarkNode { node, taint, present, unschedulable } => {
+            update_node(ctx, node.0, |n| {
+                n.taints.retain(|t| t.key != taint.key || t.effect != taint.effect);
+                if present {
+                    n.taints.push(taint);
+                }
+                n.unschedulable = unschedulable.unwrap_or(n.unschedulable);
+            })?;
+            ctx.note(What::TaintsChanged { node });
+            match unschedulable {
+                Some(true) => _ = ctx.note(What::Cordoned { node }),
+                Some(false) => _ = ctx.note(What::Uncordoned { node }),
+                None => {}
+            }
+            ctx.publish(Kind::Node, node.0);
+            Ok(())
+        }
         Write::ScaleDeployment { deployment, replicas } => {
             update_deployment(ctx, deployment, |d| d.replicas = replicas)?;
             ctx.note(What::DeploymentScaled { deployment: crate::api::DeploymentId(deployment), replicas });
@@ -169,6 +201,42 @@ pub fn commit(ctx: &mut Context<'_>, network: &mut Network<'_>, write: Write) ->
             ctx.publish(Kind::Deployment, deployment);
             Ok(())
         }
+        Write::ApplyDeployment { deployment, replicas, strategy, min_ready_seconds, template } => {
+            let old = ctx.store.deployments.head(deployment as usize).ok_or(WriteError::NotFound)?.clone();
+            update_deployment(ctx, deployment, |d| {
+                d.revision += u32::from(d.template != template);
+                (d.replicas, d.strategy, d.min_ready_seconds, d.template) =
+                    (replicas, strategy, min_ready_seconds, template);
+            })?;
+            let id = crate::api::DeploymentId(deployment);
+            if old.template != template {
+                ctx.note(What::RolloutRestarted { deployment: id });
+            }
+            if old.replicas != replicas {
+                ctx.note(What::DeploymentScaled { deployment: id, replicas });
+            }
+            ctx.publish(Kind::Deployment, deployment);
+            Ok(())
+        }
+        Write::ApplyPdb { pdb, budget, unhealthy } => {
+            let old = ctx.store.pdbs.head(pdb.index()).cloned().unwrap_or_default();
+            let now = ctx.now();
+            let generation = old.generation + 1;
+            ctx.store.put_pdb(now, pdb, Pdb { generation, budget, unhealthy, ..old });
+            ctx.note(What::PdbApplied { pdb });
+            ctx.publish(Kind::Pdb, pdb.0);
+            Ok(())
+        }
+        Write::DeletePdb { pdb } => {
+            if ctx.store.pdbs.head(pdb.index()).is_none() {
+                return Err(WriteError::NotFound);
+            }
+            let now = ctx.now();
+            ctx.store.remove_pdb(now, pdb);
+            ctx.note(What::PdbDeleted { pdb });
+            ctx.publish(Kind::Pdb, pdb.0);
+            Ok(())
+        }
         Write::DeleteNode { node } => {
             if ctx.store.nodes.head(node.index()).is_none() {
                 return Err(WriteError::NotFound);
@@ -179,6 +247,7 @@ pub fn commit(ctx: &mut Context<'_>, network: &mut Network<'_>, write: Write) ->
             ctx.publish(Kind::Node, node.0);
             Ok(())
         }
+        Write::Workload(write) => workloads::commit(ctx, write),
     }
 }
 
@@ -188,8 +257,14 @@ pub fn commit(ctx: &mut Context<'_>, network: &mut Network<'_>, write: Write) ->
 /// ReplicaSet's name, so that a pod keeps its name from seed to seed.
 #[must_use]
 pub fn pod_identity(namespace: &str, replica_set: &str, ordinal: u32) -> (String, u64) {
-    const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
     let luck = Key::new("pod").text(namespace).text(replica_set).number(u64::from(ordinal)).bits();
+    (suffixed(replica_set, luck), luck)
+}
+
+/// `PARENT-xxxxx`, the suffix drawn from the pod's luck.
+#[must_use]
+pub(super) fn suffixed(parent: &str, luck: u64) -> String {
+    const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
     let mut rest = luck;
     let suffix: String = (0..5)
         .map(|_| {
@@ -198,7 +273,7 @@ pub fn pod_identity(namespace: &str, replica_set: &str, ordinal: u32) -> (String
             char::from(letter)
         })
         .collect();
-    (format!("{replica_set}-{suffix}"), luck)
+    format!("{parent}-{suffix}")
 }
 
 /// The fixed part of a ReplicaSet's pod, and its first version.
@@ -212,7 +287,8 @@ pub fn new_pod(ctx: &mut Context<'_>, id: ReplicaSetId, ordinal: u32) -> Option<
         labels.insert("pod-template-hash".to_string(), hash);
     }
     let labels = ctx.store.intern_labels(&namespace, &labels);
-    let meta = PodMeta { namespace, name, template, owner: Owner::ReplicaSet(id), created_at: ctx.now(), luck };
+    let meta =
+        PodMeta { namespace, name, template, owner: Owner::ReplicaSet(id), created_at: ctx.now(), luck, only_on: None };
     Some((meta, Pod::created(labels, None)))
 }
 
@@ -227,8 +303,9 @@ fn create_pod(ctx: &mut Context<'_>, id: ReplicaSetId, ordinal: u32) -> Result<(
 
 fn pod_status(ctx: &mut Context<'_>, pod: PodId, status: PodStatusPatch) -> Result<(), WriteError> {
     let old = *ctx.store.pods.head(pod.index()).ok_or(WriteError::NotFound)?;
-    let PodStatusPatch { phase, ready, ready_since, has_ip } = status;
-    let new = Pod { phase, ready, ready_since, has_ip, ..old };
+    let PodStatusPatch { phase, ready, ready_since, has_ip, containers, reason, disruption_target } = status;
+    let disruption_target = old.disruption_target || disruption_target;
+    let new = Pod { phase, ready, ready_since, has_ip, containers, reason, disruption_target, ..old };
     if new == old {
         return Ok(());
     }
@@ -266,10 +343,27 @@ fn delete_pod(
         }
         Outcome::Remove => {
             ctx.note(What::PodDeleted { pod, grace_seconds: 0 });
-            remove_pod(ctx, pod);
+            remove_unless_finalized(ctx, pod);
         }
     }
     Ok(())
+}
+
+/// Removes a pod. A finalizer keeps it, with a grace period of 0, until it is taken away.
+///
+/// Source: `k8s.io/apiserver/pkg/registry/generic/registry/store.go` updateForGracefulDeletionAndFinalizers (v1.36).
+fn remove_unless_finalized(ctx: &mut Context<'_>, pod: PodId) {
+    let Some(old) = ctx.store.pods.head(pod.index()).copied() else { return };
+    if !old.finalizer {
+        return remove_pod(ctx, pod);
+    }
+    let now = ctx.now();
+    let timestamp = old.deletion.map_or(now.truncate_to_second(), |d| d.timestamp);
+    let deletion = Some(Deletion { timestamp, grace_seconds: 0 });
+    if old.deletion != deletion {
+        ctx.store.update_pod(now, pod, Pod { deletion, ..old });
+        ctx.publish(Kind::Pod, pod.0);
+    }
 }
 
 fn remove_pod(ctx: &mut Context<'_>, pod: PodId) {

@@ -1,9 +1,11 @@
 //! The outcome of a finished run.
 
-use crate::api::{Owner, PdbId, PodId, ServiceId, Store};
+use crate::api::{Owner, PdbId, Phase, PodId, ServiceId, Store};
 use crate::engine::{Duration, Time};
 use crate::simulation::eviction::Evictions;
-use crate::simulation::outcome::{DeploymentOutcome, FailureKind, Outcome, PdbOutcome, PodOutcome, ServiceOutcome};
+use crate::simulation::outcome::{
+    DeploymentOutcome, FailureKind, Outcome, PdbOutcome, PodOutcome, ServiceOutcome, TrafficOutcome,
+};
 use crate::simulation::world::World;
 
 /// Takes the world apart.
@@ -22,6 +24,7 @@ pub(super) fn outcome(world: World<'_>, seed: u64, end: Time, events: u64) -> Ou
         let times = ctx.observer.pod_mut(id);
         if let Some(traffic) = network.pods.get(number) {
             times.last_route_clean = traffic.last_route_clean;
+            times.last_router = traffic.last_router;
             times.failed_requests = traffic.failed;
         }
         let times = *times;
@@ -32,13 +35,18 @@ pub(super) fn outcome(world: World<'_>, seed: u64, end: Time, events: u64) -> Ou
             (Some(closed), Some((clean, _))) if times.deleted_at.is_some() => Some(difference(closed, clean)),
             _ => None,
         };
+        let statuses = last.map_or(&[][..], |p| store.container_statuses(p.containers));
         pods.push(PodOutcome {
+            restarts: statuses.iter().map(|s| s.restart_count).sum(),
             id,
             namespace: meta.namespace.clone(),
             name: meta.name.clone(),
             node,
             services,
-            containers: store.templates[meta.template.index()].containers.iter().map(|c| c.name.clone()).collect(),
+            exists: store.pods.head(number).is_some(),
+            succeeded: last.is_some_and(|p| p.phase == Phase::Succeeded),
+            lost_work: lost_work(store, id),
+            containers: store.templates[meta.template.index()].all_containers().map(|c| c.name.clone()).collect(),
             created_at: meta.created_at,
             times,
             slack_nanos,
@@ -90,7 +98,10 @@ pub(super) fn outcome(world: World<'_>, seed: u64, end: Time, events: u64) -> Ou
         replica_set_names: (0..store.replica_sets.len())
             .map(|n| store.replica_sets.head(n).map_or_else(String::new, |rs| rs.name.clone()))
             .collect(),
-        traffic_names: ctx.setup.traffic.iter().map(|t| t.name.clone()).collect(),
+        traffic: (ctx.setup.traffic.iter().zip(network.traffic))
+            .map(|(t, requests)| TrafficOutcome { name: t.name.clone(), requests })
+            .collect(),
+        history: ctx.observer.trace.is_kept().then_some(ctx.store),
         trace: ctx.observer.trace,
         warnings,
     }
@@ -119,7 +130,9 @@ fn ready_endpoints(store: &Store, id: ServiceId, end: Time) -> (Vec<(Time, u32)>
 
 fn pdb(store: &Store, evictions: &Evictions, id: PdbId) -> PdbOutcome {
     let tally = evictions.tally.get(id.index()).copied().unwrap_or_default();
-    // the first version is the budget as created, the second one the status of the steady state
+    // the first version is the budget as created, the second one the status of the steady state; one that is applied later
+    // has no status before its controller's first
+    let existed = store.pdbs.history(id.index()).first().is_some_and(|v| v.time == Time::ZERO);
     let history: Vec<_> = store
         .pdbs
         .history(id.index())
@@ -127,6 +140,9 @@ fn pdb(store: &Store, evictions: &Evictions, id: PdbId) -> PdbOutcome {
         .skip(1)
         .filter_map(|v| {
             let status = &v.value.as_ref()?.status;
+            if status.observed_generation == 0 && !existed {
+                return None;
+            }
             Some((v.time, status.disruptions_allowed, status.current_healthy, status.desired_healthy))
         })
         .collect();
@@ -179,4 +195,24 @@ fn deployments(store: &Store) -> Vec<DeploymentOutcome> {
         }
     };
     changes.into_iter().enumerate().map(outcome).collect()
+}
+
+/// How long the pod of a Job had run when it was told to end, or failed. Zero of one that has succeeded, still runs, or is no
+/// Job's.
+fn lost_work(store: &Store, pod: PodId) -> Duration {
+    if !matches!(store.pod_meta[pod.index()].owner, Owner::Job(_)) {
+        return Duration::ZERO;
+    }
+    let history = store.pods.history(pod.index());
+    let versions = || history.iter().filter_map(|v| Some((v.time, v.value.as_ref()?)));
+    if versions().any(|(_, p)| p.phase == Phase::Succeeded) {
+        return Duration::ZERO;
+    }
+    let started = versions().find(|(_, p)| p.phase == Phase::Running).map(|(time, _)| time);
+    let ended = versions().find(|(_, p)| p.deletion.is_some() || p.phase == Phase::Failed).map(|(time, _)| time);
+    let ended = ended.or_else(|| history.last().filter(|v| v.value.is_none()).map(|v| v.time));
+    match (started, ended) {
+        (Some(started), Some(ended)) => ended.since(started),
+        _ => Duration::ZERO,
+    }
 }

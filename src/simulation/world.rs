@@ -1,21 +1,25 @@
 //! One run: all components, the loop, and the dispatch: which event is whose.
 
-use crate::api::{Kind, NodeId, PodId, ReplicaSetId, Revision};
-use crate::engine::Time;
+use crate::api::{Kind, Node, NodeId, PodId, ReplicaSetId, Revision};
+use crate::engine::{Duration, Time};
 use crate::simulation::context::{Context, Watches};
+use crate::simulation::control_plane::autoscaler::AutoscalerController;
+use crate::simulation::control_plane::daemon_set::DaemonSetController;
 use crate::simulation::control_plane::deployment::DeploymentController;
 use crate::simulation::control_plane::disruption::DisruptionController;
 use crate::simulation::control_plane::endpoint_slice::EndpointSliceController;
+use crate::simulation::control_plane::job::JobController;
 use crate::simulation::control_plane::node_lifecycle::{NodeLifecycleController, taints_of};
 use crate::simulation::control_plane::node_loss::NodeLoss;
 use crate::simulation::control_plane::replica_set::ReplicaSetController;
 use crate::simulation::control_plane::scheduler::Scheduler;
-use crate::simulation::event::{Controller, Event, WatchId};
+use crate::simulation::control_plane::stateful_set::StatefulSetController;
+use crate::simulation::event::{Controller, Event, ShutdownStep, WatchId};
 use crate::simulation::eviction::{Answer, Evictions};
 use crate::simulation::network::Network;
 use crate::simulation::node::Kubelets;
 use crate::simulation::observe::What;
-use crate::simulation::operator::Kubectl;
+use crate::simulation::operator::{Kubectl, MachineOrder};
 use crate::simulation::setup::{ActionKind, Setup, When};
 use crate::simulation::write::{Caller, PendingWrite, Write, WriteError};
 use crate::simulation::{apiserver, start, summary};
@@ -43,6 +47,10 @@ pub(super) struct World<'a> {
     pub(super) endpoint_slice: EndpointSliceController,
     pub(super) deployment: DeploymentController,
     pub(super) replica_set: ReplicaSetController,
+    pub(super) stateful_set: StatefulSetController,
+    pub(super) daemon_set: DaemonSetController,
+    pub(super) job: JobController,
+    pub(super) autoscaler: AutoscalerController,
     pub(super) node_lifecycle: NodeLifecycleController,
     pub(super) node_loss: NodeLoss,
     pub(super) scheduler: Scheduler,
@@ -51,8 +59,19 @@ pub(super) struct World<'a> {
     pub(super) evictions: Evictions,
     pub(super) kubectl: Kubectl,
     pub(super) warnings: Vec<String>,
-    /// Actions that wait for a node to become Ready.
-    joining: Vec<(NodeId, u32)>,
+    /// Who waits for a node to become Ready.
+    joining: Vec<(NodeId, Joiner)>,
+    /// Actions that wait for a machine to be down.
+    shutting_down: Vec<(NodeId, u32)>,
+}
+
+/// Who has let a machine join.
+#[derive(Clone, Copy, Debug)]
+enum Joiner {
+    /// An action of the scenario.
+    Action(u32),
+    /// An operator's process, and its number for the machine.
+    Operator(u32, u32),
 }
 
 impl<'a> World<'a> {
@@ -65,6 +84,10 @@ impl<'a> World<'a> {
             endpoint_slice: EndpointSliceController::new(setup.services.len()),
             deployment: DeploymentController::new(),
             replica_set: ReplicaSetController::new(),
+            stateful_set: StatefulSetController::new(),
+            daemon_set: DaemonSetController::new(),
+            job: JobController::new(),
+            autoscaler: AutoscalerController::default(),
             node_lifecycle: NodeLifecycleController::default(),
             node_loss: NodeLoss::default(),
             scheduler: Scheduler::new(),
@@ -74,6 +97,7 @@ impl<'a> World<'a> {
             kubectl: Kubectl::new(),
             warnings: Vec::new(),
             joining: Vec::new(),
+            shutting_down: Vec::new(),
         }
     }
 
@@ -90,7 +114,16 @@ impl<'a> World<'a> {
                     Write::RemovePod { pod } | Write::DeletePod { pod, .. } => Some(pod),
                     _ => None,
                 };
+                let surplus = match (&write, caller) {
+                    (Write::DeletePod { pod, .. }, Caller::Controller(Controller::ReplicaSet, key)) => {
+                        Some(What::SurplusDeleted { pod: *pod, replica_set: ReplicaSetId(key) })
+                    }
+                    _ => None,
+                };
                 let result = apiserver::commit(ctx, &mut self.network, write);
+                if let Some(what) = surplus.filter(|_| result.is_ok()) {
+                    ctx.remark(what);
+                }
                 if let Some(pod) = removed.filter(|pod| ctx.store.pods.head(pod.index()).is_none()) {
                     self.kubectl.pod_removed(ctx, pod);
                 }
@@ -110,10 +143,21 @@ impl<'a> World<'a> {
             Event::Requeue(Controller::Deployment, key) => self.deployment.requeue(ctx, key),
             Event::Requeue(Controller::ReplicaSet, key) => self.replica_set.requeue(ctx, key),
             Event::Requeue(Controller::NodeLifecycle, key) => self.node_lifecycle.requeue(ctx, key),
+            Event::Sync(Controller::StatefulSet, key) => self.stateful_set.sync(ctx, key),
+            Event::Sync(Controller::DaemonSet, key) => self.daemon_set.sync(ctx, key),
+            Event::Sync(Controller::Job, key) => self.job.sync(ctx, key),
+            Event::Requeue(Controller::StatefulSet, key) => self.stateful_set.requeue(ctx, key),
+            Event::Requeue(Controller::DaemonSet, key) => self.daemon_set.requeue(ctx, key),
+            Event::Requeue(Controller::Job, key) => self.job.requeue(ctx, key),
+            Event::Requeue(Controller::Autoscaler, key) | Event::Sync(Controller::Autoscaler, key) => {
+                self.autoscaler.requeue(ctx, key);
+            }
             Event::Schedule => self.scheduler.schedule(ctx),
             Event::ScheduleRetry(pod) => self.scheduler.retry(ctx, pod),
             Event::NodeLoss(step) => self.node_loss.step(ctx, step),
             Event::Kubelet(pod, step) => self.kubelets.step(ctx, &mut self.network, pod, step),
+            Event::NodeShutdown(node, ShutdownStep::PowerOff) => self.shutdown_is_over(node),
+            Event::NodeShutdown(node, step) => self.kubelets.shutdown_step(ctx, node, step),
             Event::App(pod, container, step) => self.kubelets.app_step(ctx, &mut self.network, pod, container, step),
             Event::Kubectl(process, step) => {
                 self.kubectl.step(ctx, process, step);
@@ -139,11 +183,19 @@ impl<'a> World<'a> {
                 self.replica_set.on_pod(ctx, PodId(index), old, new);
                 ctx.cause = cause;
                 self.deployment.on_pod(ctx, PodId(index), old, new);
+                ctx.cause = cause;
+                self.stateful_set.on_pod(ctx, PodId(index), old, new);
+                ctx.cause = cause;
+                self.daemon_set.on_pod(ctx, PodId(index), old, new);
+                ctx.cause = cause;
+                self.job.on_pod(ctx, PodId(index), old, new);
             }
             (Watches::CONTROLLER_MANAGER, Kind::Node) => {
                 self.node_lifecycle.on_node(ctx, NodeId(index));
                 ctx.cause = cause;
                 self.node_loss.on_node(ctx, NodeId(index));
+                ctx.cause = cause;
+                self.daemon_set.on_node(ctx, NodeId(index), revision);
             }
             (Watches::CONTROLLER_MANAGER, Kind::Pdb) => self.disruption.on_pdb(ctx, crate::api::PdbId(index)),
             (Watches::CONTROLLER_MANAGER, Kind::Endpoints) => {}
@@ -155,6 +207,13 @@ impl<'a> World<'a> {
             (Watches::CONTROLLER_MANAGER, Kind::Deployment) => {
                 self.deployment.on_deployment(ctx, crate::api::DeploymentId(index));
             }
+            (Watches::CONTROLLER_MANAGER, Kind::StatefulSet) => {
+                self.stateful_set.on_stateful_set(ctx, crate::api::StatefulSetId(index));
+            }
+            (Watches::CONTROLLER_MANAGER, Kind::DaemonSet) => {
+                self.daemon_set.on_daemon_set(ctx, crate::api::DaemonSetId(index));
+            }
+            (Watches::CONTROLLER_MANAGER, Kind::Job) => self.job.on_job(ctx, crate::api::JobId(index)),
             (Watches::SCHEDULER, Kind::Pod) => {
                 let (old, new) =
                     (ctx.store.pods.before(at, revision).copied(), ctx.store.pods.at(at, revision).copied());
@@ -182,6 +241,10 @@ impl<'a> World<'a> {
             Caller::Controller(Controller::Deployment, key) => self.deployment.written(ctx, key, result),
             Caller::Controller(Controller::ReplicaSet, key) => self.replica_set.written(ctx, key, result),
             Caller::Controller(Controller::NodeLifecycle, key) => self.node_lifecycle.written(ctx, key, result),
+            Caller::Controller(Controller::StatefulSet, key) => self.stateful_set.written(ctx, key, result),
+            Caller::Controller(Controller::DaemonSet, key) => self.daemon_set.written(ctx, key, result),
+            Caller::Controller(Controller::Job, key) => self.job.written(ctx, key, result),
+            Caller::Controller(Controller::Autoscaler, key) => self.autoscaler.written(ctx, key, result),
             Caller::Scheduler(pod) => self.scheduler.written(ctx, pod, result),
             Caller::Kubelet(pod) => self.kubelets.written(ctx, pod, result),
             Caller::Kubectl(process, step) => {
@@ -206,6 +269,14 @@ impl<'a> World<'a> {
         for request in std::mem::take(&mut self.kubectl.requests) {
             self.evictions.send(&mut self.ctx, request);
         }
+        for order in std::mem::take(&mut self.kubectl.machines) {
+            match order {
+                MachineOrder::Start { kubectl, number, node, ready_after } => {
+                    self.machine_joins(*node, ready_after, Joiner::Operator(kubectl, number));
+                }
+                MachineOrder::Stop(node) => self.machine_off(node),
+            }
+        }
         for action in self.kubectl.take_finished() {
             self.action_done(action);
         }
@@ -227,32 +298,65 @@ impl<'a> World<'a> {
         ctx.note(What::ActionStarted { action });
         match &ctx.setup.actions[action as usize].what {
             ActionKind::AddNode { node, ready_after } => {
-                let mut node = node.clone();
-                node.ready = false;
-                node.taints = taints_of(&node);
-                let now = ctx.now();
-                let id = ctx.store.create_node(now, node);
-                self.kubelets.add_node(ctx, id);
-                ctx.note(What::NodeAdded { node: id });
-                ctx.publish(Kind::Node, id.0);
-                ctx.schedule(*ready_after, Event::NodeReady(id));
-                self.joining.push((id, action));
+                self.machine_joins(node.clone(), *ready_after, Joiner::Action(action));
             }
             ActionKind::ShutOff(name) => {
                 if let Some(node) = ctx.store.node_by_name(name) {
-                    self.network.node_off(ctx.now(), node);
-                    self.kubelets.node_off(ctx, &mut self.network, node);
-                    self.node_loss.node_silent(ctx, node);
+                    self.machine_off(node);
                 } else {
                     self.warnings.push(format!("{name} could not be shut off: there is no such node at {}", ctx.now()));
                 }
-                ctx.note(What::ActionDone { action });
+                self.ctx.note(What::ActionDone { action });
                 self.action_done(action);
+            }
+            ActionKind::Shutdown(name) => {
+                if let Some(node) = ctx.store.node_by_name(name) {
+                    self.shutting_down.push((node, action));
+                    self.kubelets.shut_down(ctx, node);
+                } else {
+                    self.warnings
+                        .push(format!("{name} could not be shut down: there is no such node at {}", ctx.now()));
+                    ctx.note(What::ActionDone { action });
+                    self.action_done(action);
+                }
             }
             _ => {
                 self.kubectl.start(ctx, action);
                 self.after_kubectl();
             }
+        }
+    }
+
+    /// A machine joins: its Node object is there now, and Ready after its start-up.
+    fn machine_joins(&mut self, mut node: Node, ready_after: Duration, joiner: Joiner) {
+        let ctx = &mut self.ctx;
+        node.ready = false;
+        node.taints = taints_of(&node);
+        let now = ctx.now();
+        let id = ctx.store.create_node(now, node);
+        self.kubelets.add_node(ctx, id);
+        ctx.note(What::NodeAdded { node: id });
+        ctx.publish(Kind::Node, id.0);
+        ctx.schedule(ready_after, Event::NodeReady(id));
+        self.joining.push((id, joiner));
+    }
+
+    /// A machine loses its power.
+    fn machine_off(&mut self, node: NodeId) {
+        let ctx = &mut self.ctx;
+        self.network.node_off(ctx.now(), node);
+        self.kubelets.node_off(ctx, &mut self.network, node);
+        self.node_loss.node_silent(ctx, node);
+    }
+
+    /// Nothing delays the shutdown of a machine any more.
+    fn shutdown_is_over(&mut self, node: NodeId) {
+        self.machine_off(node);
+        let done: Vec<_> = self.shutting_down.iter().filter(|(n, _)| *n == node).map(|(_, action)| *action).collect();
+        self.shutting_down.retain(|(n, _)| *n != node);
+        for action in done {
+            self.ctx.note(What::ActionDone { action });
+            self.action_done(action);
         }
     }
 
@@ -268,10 +372,15 @@ impl<'a> World<'a> {
         ctx.note(What::NodeReady { node: id });
         ctx.publish(Kind::Node, id.0);
         self.network.add_node(now, id, &name);
-        let done: Vec<_> = self.joining.iter().filter(|(node, _)| *node == id).map(|(_, action)| *action).collect();
-        for action in done {
-            self.ctx.note(What::ActionDone { action });
-            self.action_done(action);
+        let told: Vec<_> = self.joining.iter().filter(|(node, _)| *node == id).map(|(_, joiner)| *joiner).collect();
+        for joiner in told {
+            match joiner {
+                Joiner::Action(action) => {
+                    self.ctx.note(What::ActionDone { action });
+                    self.action_done(action);
+                }
+                Joiner::Operator(kubectl, number) => self.kubectl.machine_ready(&mut self.ctx, kubectl, number, id),
+            }
         }
     }
 }

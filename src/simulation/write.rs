@@ -1,10 +1,16 @@
 //! Writes on their way to the apiserver, and who waits for their answer.
 
+use crate::api::pdb::{Budget, UnhealthyPodEvictionPolicy};
+use crate::api::workload::Strategy;
 use crate::api::{
     Endpoints, NodeId, PdbId, PdbStatus, PodId, ReplicaSet, ReplicaSetId, Revision, ServiceId, Taint, TemplateId,
 };
 use crate::engine::Time;
 use crate::simulation::event::{Controller, KubectlStep};
+
+mod workload;
+
+pub use workload::{NewPod, WorkloadWrite};
 
 /// A write that has been sent and has not been committed.
 #[derive(Clone, Debug)]
@@ -72,6 +78,11 @@ pub enum Write {
     },
     /// The node lifecycle controller says that nothing is heard of a node: Ready is Unknown, and new pods are kept away.
     MarkNodeUnreachable {
+        /// Which.
+        node: NodeId,
+    },
+    /// A kubelet says that its node is not ready, for it is being shut down.
+    NodeShuttingDown {
         /// Which.
         node: NodeId,
     },
@@ -169,11 +180,51 @@ pub enum Write {
         /// The new template.
         template: TemplateId,
     },
+    /// One taint of a node is added or taken away, and with it, in the same write, `spec.unschedulable` may change.
+    MarkNode {
+        /// Which.
+        node: NodeId,
+        /// The taint; of the same key and effect there is one.
+        taint: Taint,
+        /// Whether it is there afterwards.
+        present: bool,
+        /// The new `spec.unschedulable`; `None`: as it is.
+        unschedulable: Option<bool>,
+    },
+    /// The spec of a Deployment, by `kubectl apply`.
+    ApplyDeployment {
+        /// Index of the Deployment.
+        deployment: u32,
+        /// `spec.replicas`.
+        replicas: u32,
+        /// `spec.strategy`.
+        strategy: Strategy,
+        /// `spec.minReadySeconds`.
+        min_ready_seconds: u64,
+        /// `spec.template`.
+        template: TemplateId,
+    },
+    /// A budget is created, or its spec changed.
+    ApplyPdb {
+        /// Which.
+        pdb: PdbId,
+        /// The budget.
+        budget: Budget,
+        /// `unhealthyPodEvictionPolicy`.
+        unhealthy: UnhealthyPodEvictionPolicy,
+    },
+    /// A budget is removed.
+    DeletePdb {
+        /// Which.
+        pdb: PdbId,
+    },
     /// The Node object is removed.
     DeleteNode {
         /// Which.
         node: NodeId,
     },
+    /// A write of the other workloads' controllers, or one that changes whose pod a pod is.
+    Workload(WorkloadWrite),
 }
 
 /// What a kubelet says of a pod.
@@ -187,12 +238,19 @@ pub struct PodStatusPatch {
     pub ready_since: Time,
     /// Whether the pod has an address.
     pub has_ip: bool,
+    /// The statuses of its containers.
+    pub containers: crate::api::pod::StatusesId,
+    /// `status.reason`.
+    pub reason: Option<crate::api::pod::StatusReason>,
+    /// Whether the kubelet adds the condition DisruptionTarget.
+    pub disruption_target: bool,
 }
 
 impl PodStatusPatch {
     /// What the stored pod says.
     #[must_use]
     pub const fn of(pod: &crate::api::Pod) -> Self {
-        Self { phase: pod.phase, ready: pod.ready, ready_since: pod.ready_since, has_ip: pod.has_ip }
+        let crate::api::Pod { phase, ready, ready_since, has_ip, containers, reason, disruption_target, .. } = *pod;
+        Self { phase, ready, ready_since, has_ip, containers, reason, disruption_target }
     }
 }

@@ -2,19 +2,28 @@
 //! does not fit together is told.
 
 mod actions;
+mod apply;
 mod apps;
+mod controllers;
+mod kubelet;
 mod nodes;
+mod operators;
 mod services;
 mod serving;
 mod traffic;
+mod waiting;
 mod workloads;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::{Labels, TemplateId, Version};
 use crate::engine::{Duration, Time};
+use crate::scenario::compile::apply::AppliedManifest;
 use crate::scenario::diagnostic::{Diagnostic, Diagnostics};
 use crate::scenario::document::Document;
 use crate::scenario::file::{API_VERSION, KIND, ScenarioFile, Spec};
 use crate::scenario::manifests::{self, ContainerManifest, Manifests};
+use crate::scenario::originals::Originals;
 use crate::scenario::read::Read;
 use crate::scenario::source::{Span, Spanned};
 use crate::scenario::suggest;
@@ -44,10 +53,17 @@ pub(super) fn compile(documents: &[Document], problems: &mut Diagnostics) -> Opt
         manifests,
         problems,
         assumptions: Vec::new(),
+        made_up_stateful_sets: BTreeSet::new(),
+        made_up_jobs: BTreeSet::new(),
         templates: Vec::new(),
+        applied: BTreeMap::new(),
         setup: Setup { version, duration: file.spec.value.duration.value, ..Setup::default() },
     };
     compiler.run();
+    let mut originals = Originals::new(documents);
+    for template in &compiler.templates {
+        originals.add_template(template.kind, &template.namespace, &template.name);
+    }
     let Compiler { setup, assumptions, problems, .. } = compiler;
     let expectations = expectations::read(&file.spec.value.expect, &setup, problems);
     Some(Scenario {
@@ -59,6 +75,7 @@ pub(super) fn compile(documents: &[Document], problems: &mut Diagnostics) -> Opt
         expectations,
         warnings: Vec::new(),
         assumptions,
+        originals,
     })
 }
 
@@ -103,14 +120,19 @@ struct Compiler<'a> {
     manifests: Manifests,
     problems: &'a mut Diagnostics,
     assumptions: Vec<String>,
+    /// StatefulSets and Jobs that are known by their pods only.
+    made_up_stateful_sets: BTreeSet<usize>,
+    made_up_jobs: BTreeSet<usize>,
     /// Beside `setup.templates`, in the same order.
     templates: Vec<TemplateOrigin>,
+    /// The objects of `apply` actions, by the action's index.
+    applied: BTreeMap<usize, Vec<AppliedManifest>>,
     setup: Setup,
 }
 
 /// Whose template it is.
 struct TemplateOrigin {
-    /// `Deployment`, `ReplicaSet`, `DaemonSet` or `Pod`.
+    /// `Deployment`, `ReplicaSet`, `StatefulSet`, `DaemonSet`, `Job` or `Pod`.
     kind: &'static str,
     /// The namespace.
     namespace: String,
@@ -135,6 +157,7 @@ impl Compiler<'_> {
         }
         self.nodes();
         self.workloads();
+        self.applied_objects();
         self.services();
         self.serving();
         self.apps();
@@ -145,6 +168,7 @@ impl Compiler<'_> {
         if let Some(period) = self.spec.kube_proxy.as_ref().and_then(|p| p.min_sync_period) {
             self.setup.kube_proxy = KubeProxySetup { min_sync_period: period };
         }
+        self.kubelet();
     }
 
     fn check_duration(&mut self) {

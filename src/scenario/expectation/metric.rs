@@ -14,6 +14,8 @@ pub enum Collection {
     Run,
     /// One Service, by `name` or `namespace/name`.
     Services,
+    /// One stream of traffic, by its name.
+    Traffic,
     /// The drains of one node, by its name.
     Drains,
     /// One PodDisruptionBudget, by `name` or `namespace/name`.
@@ -26,7 +28,8 @@ pub enum Collection {
 
 impl Collection {
     /// The collections with a name of their own.
-    pub const NAMED: [Self; 5] = [Self::Services, Self::Drains, Self::Pdbs, Self::Pods, Self::Deployments];
+    pub const NAMED: [Self; 6] =
+        [Self::Services, Self::Traffic, Self::Drains, Self::Pdbs, Self::Pods, Self::Deployments];
 
     /// The first word of its metrics; empty for the run.
     #[must_use]
@@ -34,6 +37,7 @@ impl Collection {
         match self {
             Self::Run => "",
             Self::Services => "services",
+            Self::Traffic => "traffic",
             Self::Drains => "drains",
             Self::Pdbs => "pdbs",
             Self::Pods => "pods",
@@ -196,6 +200,20 @@ table! {
     Services "zeroEndpointSeconds" Span Greatest Read::Service(|s| Some(nanos(s.zero_endpoints))),
         "how long its EndpointSlices listed no ready endpoint";
 
+    Traffic "failedRequests" Count Sum Read::Requests(Requests::failed), "requests of the stream that failed";
+    Traffic "failedRequests.refused" Count Sum Read::FailedBy(FailureKind::Refused), "… connection refused";
+    Traffic "failedRequests.resetInFlight" Count Sum Read::FailedBy(FailureKind::ResetInFlight), "… cut while worked on";
+    Traffic "failedRequests.resetIdle" Count Sum Read::FailedBy(FailureKind::ResetIdle), "… sent on a connection just closed";
+    Traffic "failedRequests.noEndpoints" Count Sum Read::FailedBy(FailureKind::NoEndpoints), "… the Service had no endpoint";
+    Traffic "failedRequests.connectTimeout" Count Sum Read::FailedBy(FailureKind::ConnectTimeout), "… no connection in time";
+    Traffic "failedRequests.requestTimeout" Count Sum Read::FailedBy(FailureKind::RequestTimeout), "… no answer in time";
+    Traffic "failedRequests.http502" Count Sum Read::FailedBy(FailureKind::Http502), "… 502 from a proxy";
+    Traffic "failedRequests.http503" Count Sum Read::FailedBy(FailureKind::Http503), "… 503 from a proxy";
+    Traffic "failedRequests.http504" Count Sum Read::FailedBy(FailureKind::Http504), "… 504 from a proxy";
+    Traffic "failureRate" Ratio Greatest Read::FailureRate, "failed requests as a share of those it sent";
+    Traffic "sentRequests" Count Sum Read::Requests(|r| r.sent), "requests that it sent";
+    Traffic "retriedRequests" Count Sum Read::Requests(|r| r.ok_after_retry), "requests answered only after a retry";
+
     Drains "completed" Event All Read::Drain(|d| d.completed_at.map(|at| nanos(at.since(d.started_at)))),
         "`kubectl drain` was through with the node; counted from when it came to the node";
     Drains "duration" Span Greatest Read::Drain(|d| d.completed_at.map(|at| nanos(at.since(d.started_at)))),
@@ -215,9 +233,15 @@ table! {
         "at a time: `status.currentHealthy`";
 
     Pods "count" Count Sum Read::Pod(|_| Some(1)), "how many such pods there ever were";
+    Pods "alive" Count Sum Read::Pod(|p| Some(i64::from(p.exists))), "how many of them exist when the run ends";
+    Pods "succeeded" Count Sum Read::Pod(|p| Some(i64::from(p.succeeded))), "how many of them have ended well";
+    Pods "lostWork" Span Sum Read::Pod(|p| Some(nanos(p.lost_work))),
+        "how long pods of Jobs had run when they were deleted or failed: work to be done again";
     Pods "unscheduled" Count Sum Read::Pod(|p| Some(i64::from(p.node.is_none()))), "pods that never got a node";
     Pods "sigkills" Count Sum Read::Pod(|p| Some(i64::from(p.times.killed_containers > 0))),
         "pods of which a container was killed with SIGKILL";
+    Pods "restarts" Count Sum Read::Pod(|p| Some(i64::from(p.restarts))),
+        "how often its containers were restarted during the run";
     Pods "failedRequests" Count Sum Read::Pod(|p| Some(count(p.times.failed_requests))),
         "requests that failed because of the pod";
     Pods "slack" Span Least Read::Pod(|p| p.slack_nanos), "listener closed minus last route clean; negative: too late";
@@ -227,6 +251,8 @@ table! {
         "it got its deletionTimestamp; counted from the start of the run";
     Pods "exited" Event All Read::Pod(|p| since_deletion(p, p.times.exited_at)),
         "its process ended; counted from the deletion";
+    Pods "ended" Event All Read::Pod(|p| p.times.ended_at.map(|at| nanos(at.since(Time::ZERO)))),
+        "its phase became Succeeded or Failed; counted from the start of the run";
     Pods "removed" Event All Read::Pod(|p| since_deletion(p, p.times.removed_at)),
         "its object was gone; counted from the deletion";
 
@@ -275,6 +301,15 @@ pub(super) fn measure(metric: &Metric, name: &str, at: Time, outcome: &Outcome) 
                 }
                 _ => Measured::Nothing(format!("no Service {name}")),
             }
+        }
+        Collection::Traffic => {
+            let mut requests = Requests::default();
+            let streams: Vec<_> = outcome.traffic.iter().filter(|t| matches(name, &t.name)).collect();
+            if streams.is_empty() {
+                return Measured::Nothing(format!("no traffic {name}"));
+            }
+            streams.iter().for_each(|t| requests.add(&t.requests));
+            of_requests(metric.read, &requests)
         }
         Collection::Drains => {
             let drains: Vec<_> = outcome.drains.iter().filter(|d| matches(name, &d.node)).collect();

@@ -4,6 +4,7 @@ use crate::api::pod::Signal;
 use crate::api::{NodeId, PodId};
 use crate::engine::Time;
 use crate::simulation::observe::trace::What;
+use crate::simulation::outcome::Router;
 
 /// When what happened to a pod; `None`: not (yet).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -30,12 +31,16 @@ pub struct PodTimes {
     pub exited_at: Option<Time>,
     /// The network was taken down.
     pub network_gone_at: Option<Time>,
+    /// Its status said that all its containers have ended for good: phase Succeeded or Failed.
+    pub ended_at: Option<Time>,
     /// The object was removed.
     pub removed_at: Option<Time>,
     /// An EndpointSlice that no longer says ready was written.
     pub endpoint_not_ready_at: Option<Time>,
     /// The last router stopped sending new connections there, and which it was; filled in at the end of a run.
     pub last_route_clean: Option<(Time, NodeId)>,
+    /// What on that node that was.
+    pub last_router: Router,
     /// Requests that failed because of this pod; filled in at the end of a run.
     pub failed_requests: u64,
 }
@@ -70,6 +75,7 @@ pub(super) fn record(pods: &mut Vec<PodTimes>, time: Time, what: What) {
         What::ListenerClosed { .. } => first(&mut times.listener_closed_at),
         What::ContainerExited { container, .. } if container == times.serving => first(&mut times.exited_at),
         What::NetworkGone { .. } => first(&mut times.network_gone_at),
+        What::PodEnded { .. } => first(&mut times.ended_at),
         What::PodRemoved { .. } => first(&mut times.removed_at),
         _ => {}
     }

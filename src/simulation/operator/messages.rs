@@ -6,7 +6,7 @@
 use std::fmt;
 
 use crate::api::eviction::Refusal;
-use crate::api::{PodMeta, Store, Version};
+use crate::api::{PdbSpec, PodMeta, Store, Version};
 use crate::engine::Duration;
 use crate::simulation::write::WriteError;
 
@@ -49,6 +49,11 @@ pub fn last_words(failures: &[Failure]) -> Vec<String> {
         several => several.iter().map(Failure::to_string).collect(),
     }
 }
+
+/// What pflag says of a flag that is deprecated (`github.com/spf13/pflag/flag.go` MarkDeprecated), with the words of
+/// kubectl 1.20 to 1.30.
+pub const DELETE_LOCAL_DATA_DEPRECATED: &str = "Flag --delete-local-data has been deprecated, This option is deprecated \
+    and will be deleted. Use --delete-emptydir-data.";
 
 /// Before each attempt to evict a pod.
 #[must_use]
@@ -100,6 +105,16 @@ pub fn pod_deleted(pod: &PodMeta, version: Version) -> String {
         format!("pod \"{}\" deleted from {} namespace", pod.name, pod.namespace)
     } else {
         format!("pod \"{}\" deleted", pod.name)
+    }
+}
+
+/// A budget has been deleted by `kubectl delete`.
+#[must_use]
+pub fn pdb_deleted(spec: &PdbSpec, version: Version) -> String {
+    if version.delete_tells_namespace() {
+        format!("poddisruptionbudget.policy \"{}\" deleted from {} namespace", spec.name, spec.namespace)
+    } else {
+        format!("poddisruptionbudget.policy \"{}\" deleted", spec.name)
     }
 }
 
@@ -172,6 +187,7 @@ mod tests {
             owner: Owner::None,
             created_at: Time::ZERO,
             luck: 0,
+            only_on: None,
         }
     }
 

@@ -1,16 +1,16 @@
-//! The commands of kubectl that write one object: cordon, uncordon, scale, rollout restart, delete.
+//! The commands of kubectl that write one object: cordon, uncordon, label, patch, scale, rollout restart, delete.
 //!
 //! Source: `k8s.io/kubectl/pkg/cmd/drain/drain.go` RunCordonOrUncordon, `pkg/cmd/scale/scale.go` RunScale,
 //! `pkg/cmd/rollout/rollout_restart.go` RunRestart, `pkg/cmd/delete/delete.go` DeleteResult, `pkg/cmd/wait/delete.go`
 //! IsDeleted (v1.36).
 
-use crate::api::{Kind, NodeId, PodId, Store};
+use crate::api::{AutoscalerId, Kind, NodeId, PodId, ReplicaSetId, StatefulSetId, Store};
 use crate::simulation::context::{Context, node_luck};
 use crate::simulation::event::KubectlStep;
-use crate::simulation::operator::messages;
 use crate::simulation::operator::shell::Shell;
+use crate::simulation::operator::{label, messages};
 use crate::simulation::setup::ActionKind;
-use crate::simulation::write::{Write, WriteError};
+use crate::simulation::write::{WorkloadWrite, Write, WriteError};
 
 /// A process that runs one of these commands.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub struct Single {
     what: ActionKind,
     pod: Option<PodId>,
     watching: bool,
+    /// What `kubectl label` will say.
+    labelled: &'static str,
 }
 
 /// The node of this name that exists now.
@@ -31,7 +33,7 @@ impl Single {
     /// A process that has not begun.
     #[must_use]
     pub const fn new(what: ActionKind) -> Self {
-        Self { what, pod: None, watching: false }
+        Self { what, pod: None, watching: false, labelled: "" }
     }
 
     /// The pod for whose end a watch waits.
@@ -53,6 +55,9 @@ impl Single {
     /// The write has been answered; the exit code if nothing is left to do.
     pub fn written(&mut self, shell: &mut Shell<'_, '_>, result: Result<(), WriteError>) -> Option<i32> {
         if let Err(error) = result {
+            if matches!(self.what, ActionKind::ScaleReplicaSet { .. }) && error == WriteError::Conflict {
+                return self.start(shell); // `pkg/scale/scale.go` ScaleSimple: read and written again
+            }
             return Some(self.refused(shell, error));
         }
         match &self.what {
@@ -66,10 +71,34 @@ impl Single {
                 let name = deployment_name(shell.ctx, *deployment);
                 shell.print(0, format!("deployment.apps/{name} restarted"));
             }
+            ActionKind::ScaleReplicaSet { replica_set, .. } => {
+                let name = replica_set_name(shell.ctx, *replica_set);
+                shell.print(0, format!("replicaset.apps/{name} scaled"));
+            }
+            ActionKind::ScaleStatefulSet { stateful_set, .. } => {
+                let name = stateful_set_name(shell.ctx, *stateful_set);
+                shell.print(0, format!("statefulset.apps/{name} scaled"));
+            }
+            ActionKind::DeletePdb { pdb } => {
+                let spec = &shell.ctx.store.pdb_specs[pdb.index()];
+                let text = messages::pdb_deleted(spec, shell.ctx.version);
+                shell.print(0, text);
+                shell.read(shell.ctx.luck_of(Kind::Pdb, pdb.0), KubectlStep::Looked(0));
+                return None;
+            }
             ActionKind::DeleteNode(node) => {
                 shell.print(0, format!("node \"{node}\" deleted"));
                 shell.read(node_luck(node), KubectlStep::Looked(0));
                 return None;
+            }
+            ActionKind::LabelPod { .. } => {
+                let name = self.pod.map_or("", |pod| shell.ctx.store.pod_meta[pod.index()].name.as_str());
+                let text = format!("pod/{name} {}", self.labelled);
+                shell.print(0, text);
+            }
+            ActionKind::PatchAutoscaler { autoscaler, .. } => {
+                let name = autoscaler_name(shell.ctx, *autoscaler);
+                shell.print(0, format!("horizontalpodautoscaler.autoscaling/{name} patched"));
             }
             ActionKind::DeletePod { .. } => {
                 let pod = self.pod?;
@@ -94,6 +123,19 @@ impl Single {
                 shell.read(deployment_luck(shell.ctx, *deployment), KubectlStep::Found(0));
                 None
             }
+            ActionKind::ScaleReplicaSet { replica_set, .. } => {
+                shell.read(replica_set_luck(shell.ctx, *replica_set), KubectlStep::Found(0));
+                None
+            }
+            ActionKind::ScaleStatefulSet { stateful_set, .. } => {
+                shell.read(stateful_set_luck(shell.ctx, *stateful_set), KubectlStep::Found(0));
+                None
+            }
+            ActionKind::DeletePdb { pdb } => {
+                let luck = shell.ctx.luck_of(Kind::Pdb, pdb.0);
+                shell.write(Write::DeletePdb { pdb: *pdb }, luck, KubectlStep::Answer(0));
+                None
+            }
             ActionKind::DeleteNode(name) => {
                 let Some(node) = live_node(&shell.ctx.store, name) else {
                     return Some(self.refused(shell, WriteError::NotFound));
@@ -101,8 +143,18 @@ impl Single {
                 shell.write(Write::DeleteNode { node }, node_luck(name), KubectlStep::Answer(0));
                 None
             }
+            ActionKind::LabelPod { namespace, name, .. } => {
+                self.pod = first_pod_named(&shell.ctx.store, namespace, name);
+                let luck = self.pod.map_or(0, |pod| shell.ctx.pod_luck(pod));
+                shell.read(luck, KubectlStep::Found(0));
+                None
+            }
+            ActionKind::PatchAutoscaler { autoscaler, .. } => {
+                shell.read(autoscaler_luck(shell.ctx, *autoscaler), KubectlStep::Found(0));
+                None
+            }
             ActionKind::DeletePod { namespace, name, grace_seconds } => {
-                self.pod = pod_to_delete(&shell.ctx.store, namespace, name);
+                self.pod = first_pod_named(&shell.ctx.store, namespace, name);
                 let Some(pod) = self.pod else { return Some(self.refused(shell, WriteError::NotFound)) };
                 let grace_seconds = grace_of_delete(*grace_seconds);
                 let write = Write::DeletePod { pod, grace_seconds, unless_changed_since: None };
@@ -134,6 +186,22 @@ impl Single {
                 let luck = deployment_luck(shell.ctx, *deployment);
                 shell.write(Write::ScaleDeployment { deployment: index, replicas }, luck, KubectlStep::Answer(0));
             }
+            ActionKind::ScaleStatefulSet { stateful_set, replicas } => {
+                let (id, replicas) = (StatefulSetId::from(*stateful_set), *replicas);
+                let write = WorkloadWrite::ScaleStatefulSet { stateful_set: id, replicas };
+                let luck = stateful_set_luck(shell.ctx, *stateful_set);
+                shell.write(Write::Workload(write), luck, KubectlStep::Answer(0));
+            }
+            ActionKind::ScaleReplicaSet { replica_set, replicas } => {
+                let (id, replicas) = (replica_set_id(shell.ctx, *replica_set), *replicas);
+                if store.replica_sets.head(id.index()).is_none() {
+                    return Some(self.refused(shell, WriteError::NotFound));
+                }
+                let base = store.replica_sets.head_revision(id.index());
+                let luck = replica_set_luck(shell.ctx, *replica_set);
+                let write = Write::ScaleReplicaSet { replica_set: id, base, replicas };
+                shell.write(write, luck, KubectlStep::Answer(0));
+            }
             ActionKind::RolloutRestart { deployment } => {
                 let Some(template) = store.deployments.head(*deployment).map(|d| d.template) else {
                     return Some(self.refused(shell, WriteError::NotFound));
@@ -141,6 +209,34 @@ impl Single {
                 let index = u32::try_from(*deployment).unwrap_or(u32::MAX);
                 let luck = deployment_luck(shell.ctx, *deployment);
                 shell.write(Write::ChangeTemplate { deployment: index, template }, luck, KubectlStep::Answer(0));
+            }
+            ActionKind::LabelPod { changes, overwrite, .. } => {
+                let Some((pod, head)) = self.pod.and_then(|pod| Some((pod, store.pods.head(pod.index())?))) else {
+                    return Some(self.refused(shell, WriteError::NotFound));
+                };
+                let labels = &store.label_set(head.labels).labels;
+                if let Some((key, value)) = label::overwritten(labels, changes).filter(|_| !overwrite) {
+                    let text = format!("error: '{key}' already has a value ({value}), and --overwrite is false");
+                    shell.print(0, text);
+                    return Some(1);
+                }
+                self.labelled = label::outcome(labels, changes);
+                if self.labelled == label::NOT_LABELED {
+                    let text = format!("pod/{} {}", store.pod_meta[pod.index()].name, self.labelled);
+                    shell.print(0, text);
+                    return Some(0);
+                }
+                let write = WorkloadWrite::LabelPod { pod, changes: changes.clone() };
+                shell.write(Write::Workload(write), shell.ctx.pod_luck(pod), KubectlStep::Answer(0));
+            }
+            ActionKind::PatchAutoscaler { autoscaler, min_replicas, max_replicas } => {
+                let luck = autoscaler_luck(shell.ctx, *autoscaler);
+                let write = WorkloadWrite::BoundAutoscaler {
+                    autoscaler: AutoscalerId::from(*autoscaler),
+                    min_replicas: *min_replicas,
+                    max_replicas: *max_replicas,
+                };
+                shell.write(Write::Workload(write), luck, KubectlStep::Answer(0));
             }
             _ => {}
         }
@@ -173,8 +269,22 @@ impl Single {
                 let error = messages::write_refused(error, "deployments.apps", deployment_name(shell.ctx, *deployment));
                 (format!("error: failed to patch: {error}"), 1)
             }
+            ActionKind::ScaleReplicaSet { replica_set, .. } => {
+                (messages::from_server(error, "replicasets.apps", replica_set_name(shell.ctx, *replica_set)), 1)
+            }
+            ActionKind::ScaleStatefulSet { stateful_set, .. } => {
+                (messages::from_server(error, "statefulsets.apps", stateful_set_name(shell.ctx, *stateful_set)), 1)
+            }
+            ActionKind::DeletePdb { pdb } => {
+                let name = &shell.ctx.store.pdb_specs[pdb.index()].name;
+                (messages::from_server(error, "poddisruptionbudgets.policy", name), 1)
+            }
             ActionKind::DeleteNode(name) => (messages::from_server(error, "nodes", name), 1),
-            ActionKind::DeletePod { name, .. } => {
+            ActionKind::PatchAutoscaler { autoscaler, .. } => {
+                let name = autoscaler_name(shell.ctx, *autoscaler);
+                (messages::from_server(error, "horizontalpodautoscalers.autoscaling", name), 1)
+            }
+            ActionKind::DeletePod { name, .. } | ActionKind::LabelPod { name, .. } => {
                 let found = self.pod.map(|pod| shell.ctx.store.pod_meta[pod.index()].name.as_str());
                 (messages::from_server(error, "pods", found.unwrap_or(name)), 1)
             }
@@ -185,8 +295,16 @@ impl Single {
     }
 }
 
+fn autoscaler_name<'a>(ctx: &Context<'a>, autoscaler: usize) -> &'a str {
+    ctx.setup.autoscalers.get(autoscaler).map_or("", |h| h.name.as_str())
+}
+
+fn autoscaler_luck(ctx: &Context<'_>, autoscaler: usize) -> u64 {
+    ctx.luck_of(Kind::Autoscaler, u32::try_from(autoscaler).unwrap_or(u32::MAX))
+}
+
 /// The pod of this name; else the first one created, of those that are not being deleted, whose name begins so.
-fn pod_to_delete(store: &Store, namespace: &str, name: &str) -> Option<PodId> {
+fn first_pod_named(store: &Store, namespace: &str, name: &str) -> Option<PodId> {
     let living = || {
         let pods =
             (0..store.pod_meta.len()).map(PodId::from).filter(|p| store.pod_meta[p.index()].namespace == namespace);
@@ -208,6 +326,27 @@ const fn grace_of_delete(seconds: Option<i64>) -> Option<i64> {
 
 fn deployment_name<'a>(ctx: &Context<'a>, deployment: usize) -> &'a str {
     ctx.setup.deployments.get(deployment).map_or("", |d| d.name.as_str())
+}
+
+fn replica_set_name<'a>(ctx: &Context<'a>, replica_set: usize) -> &'a str {
+    ctx.setup.replica_sets.get(replica_set).map_or("", |r| r.name.as_str())
+}
+
+fn stateful_set_name<'a>(ctx: &Context<'a>, stateful_set: usize) -> &'a str {
+    ctx.setup.stateful_sets.get(stateful_set).map_or("", |s| s.name.as_str())
+}
+
+fn stateful_set_luck(ctx: &Context<'_>, stateful_set: usize) -> u64 {
+    ctx.luck_of(Kind::StatefulSet, u32::try_from(stateful_set).unwrap_or(u32::MAX))
+}
+
+/// ReplicaSets of their own come after the first ones of the Deployments.
+fn replica_set_id(ctx: &Context<'_>, replica_set: usize) -> ReplicaSetId {
+    ReplicaSetId::from(ctx.setup.deployments.len() + replica_set)
+}
+
+fn replica_set_luck(ctx: &Context<'_>, replica_set: usize) -> u64 {
+    ctx.luck_of(Kind::ReplicaSet, replica_set_id(ctx, replica_set).0)
 }
 
 fn deployment_luck(ctx: &Context<'_>, deployment: usize) -> u64 {
