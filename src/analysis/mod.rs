@@ -1,5 +1,12 @@
 //! Questions over many runs of one scenario, and what can be said of manifests without a run.
 
+pub mod compare;
+pub mod judge;
 pub mod lint;
+pub mod paired;
 pub mod runs;
+pub mod shrink;
 pub mod statistics;
+pub mod suite;
+pub mod sweep;
+pub mod tune;

@@ -7,8 +7,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rayon::iter::{IntoParallelIterator, ParallelIterator};
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
+use crate::analysis::judge::{self, Verdict};
 use crate::analysis::statistics::{self, Interval};
 use crate::engine::{Duration, Time};
 use crate::scenario::expectation::{Checked, Expectation};
@@ -60,16 +61,28 @@ pub fn by_seed<T: Send>(
     run: impl Fn(u64) -> T + Sync,
     progress: impl Fn(u64) + Sync,
 ) -> Vec<T> {
+    let seeds: Vec<u64> = (0..u64::from(runs)).map(|index| first.wrapping_add(index)).collect();
+    in_order(&seeds, jobs, |seed| run(*seed), progress)
+}
+
+/// Does something with each item, on so many threads (0: one a core); the results come in the order of the items.
+/// `progress` is told how many are done, from any thread.
+pub fn in_order<I: Sync, T: Send>(
+    items: &[I],
+    jobs: usize,
+    work: impl Fn(&I) -> T + Sync,
+    progress: impl Fn(u64) + Sync,
+) -> Vec<T> {
     let done = AtomicU64::new(0);
-    let one = |index: u32| {
-        let result = run(first.wrapping_add(u64::from(index)));
+    let one = |item: &I| {
+        let result = work(item);
         progress(done.fetch_add(1, Ordering::Relaxed) + 1);
         result
     };
     match rayon::ThreadPoolBuilder::new().num_threads(jobs).build() {
-        Ok(pool) => pool.install(|| (0..runs).into_par_iter().map(one).collect()),
+        Ok(pool) => pool.install(|| items.par_iter().map(one).collect()),
         // No threads to be had: it is slower alone, not impossible.
-        Err(_) => (0..runs).map(one).collect(),
+        Err(_) => items.iter().map(one).collect(),
     }
 }
 
@@ -147,6 +160,8 @@ pub struct DrainSummary {
 pub struct ExpectationSummary {
     /// As it was written.
     pub text: String,
+    /// Whether what it claims of all runs is shown by these.
+    pub verdict: Verdict,
     /// In how many runs it held.
     pub passed: u64,
     /// Wilson's interval of the share of runs in which it holds.
@@ -167,9 +182,9 @@ pub struct Worst {
 }
 
 impl Summary {
-    /// Sums runs up; `None` for no runs.
+    /// Sums runs up, in which these expectations were evaluated; `None` for no runs.
     #[must_use]
-    pub fn new(runs: &[Run]) -> Option<Self> {
+    pub fn new(runs: &[Run], expected: &[Expectation]) -> Option<Self> {
         let worst =
             runs.iter().min_by_key(|r| (std::cmp::Reverse(r.requests.failed()), r.least_slack.unwrap_or(i64::MAX)))?;
         let mut requests = Requests::default();
@@ -193,16 +208,17 @@ impl Summary {
             },
             drains: drains(runs),
             least_slack: Spread::new(&slack, f64::NEG_INFINITY),
-            expectations: expectations(runs),
+            expectations: expectations(runs, expected),
             worst: Worst { seed: worst.seed, failed: worst.requests.failed(), least_slack: worst.least_slack },
             requests,
         })
     }
 
-    /// Whether every expectation held in every run.
+    /// Whether no expectation is broken: those about every run hold in every one, and of those about a share the runs do
+    /// not show the contrary.
     #[must_use]
     pub fn passed(&self) -> bool {
-        self.expectations.iter().all(|e| e.passed == self.runs)
+        self.expectations.iter().all(|e| e.verdict != Verdict::Fails)
     }
 }
 
@@ -249,25 +265,29 @@ fn drains(runs: &[Run]) -> Vec<DrainSummary> {
     nodes.into_iter().map(summary).collect()
 }
 
-fn expectations(runs: &[Run]) -> Vec<ExpectationSummary> {
-    let Some(first) = runs.first() else { return Vec::new() };
-    let summary = |(index, checked): (usize, &Checked)| {
-        let all = || runs.iter().filter_map(move |r| Some((r.seed, r.expectations.get(index)?)));
-        let passed = all().filter(|(_, c)| c.passed).count() as u64;
+fn expectations(runs: &[Run], expected: &[Expectation]) -> Vec<ExpectationSummary> {
+    let summary = |(index, expectation): (usize, &Expectation)| {
+        let checks: Vec<_> = runs.iter().filter_map(|r| Some((r.seed, r.expectations.get(index)?))).collect();
+        let judgement = judge::judge(expectation, &checks);
         ExpectationSummary {
-            text: checked.text.clone(),
-            passed,
-            passed_interval: statistics::wilson(passed, runs.len() as u64, CONFIDENCE),
-            first_failed: all().find(|(_, c)| !c.passed).map(|(seed, c)| (seed, c.actual.clone())),
+            text: expectation.text().to_string(),
+            verdict: judgement.verdict,
+            passed: judgement.held,
+            passed_interval: statistics::wilson(judgement.held, runs.len() as u64, CONFIDENCE),
+            first_failed: judgement.first_failed,
         }
     };
-    first.expectations.iter().enumerate().map(summary).collect()
+    expected.iter().enumerate().map(summary).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::simulation::outcome::FailureKind;
+
+    fn expected() -> [Expectation; 1] {
+        [Expectation::parse("failedRequests == 0").unwrap()]
+    }
 
     fn run(seed: u64, failed: u64) -> Run {
         let mut requests = Requests { sent: 1_000, ok: 1_000 - failed, ..Requests::default() };
@@ -284,6 +304,8 @@ mod tests {
                 text: "failedRequests == 0".to_string(),
                 passed: failed == 0,
                 actual: failed.to_string(),
+                rank: failed as i64,
+                about_many_runs: false,
             }],
         }
     }
@@ -317,7 +339,7 @@ mod tests {
     #[test]
     fn the_summary_of_a_few_runs() {
         let runs: Vec<Run> = [(1, 0), (2, 5), (3, 0), (4, 5), (5, 1)].map(|(seed, failed)| run(seed, failed)).into();
-        let summary = Summary::new(&runs).unwrap();
+        let summary = Summary::new(&runs, &expected()).unwrap();
         assert_eq!((summary.runs, summary.requests.sent, summary.requests.failed()), (5, 5_000, 11));
         assert_eq!(summary.failed.percentiles.map(|p| p.value), [1.0, 5.0, 5.0]);
         assert_eq!((summary.failed.mean, summary.failed.min, summary.failed.max), (2.2, 0.0, 5.0));
@@ -337,7 +359,7 @@ mod tests {
     #[test]
     fn without_any_failure_the_rule_of_three_bounds_the_share_of_runs() {
         let runs: Vec<Run> = (1..=300).map(|seed| run(seed, 0)).collect();
-        let summary = Summary::new(&runs).unwrap();
+        let summary = Summary::new(&runs, &expected()).unwrap();
         assert_eq!(summary.failure_fraction, Some((0.0, None)));
         let Interval { low, high } = summary.runs_with_failures_interval;
         assert!(low == 0.0 && (high - 0.01).abs() < 1e-4, "{high}");
@@ -347,9 +369,9 @@ mod tests {
 
     #[test]
     fn one_run_has_no_interval_and_none_has_no_summary() {
-        let summary = Summary::new(&[run(7, 2)]).unwrap();
+        let summary = Summary::new(&[run(7, 2)], &expected()).unwrap();
         assert_eq!(summary.failure_fraction, Some((0.002, None)));
         assert_eq!(summary.failed.mean_interval, None);
-        assert_eq!(Summary::new(&[]), None);
+        assert_eq!(Summary::new(&[], &expected()), None);
     }
 }

@@ -168,7 +168,8 @@ fn invert(function: impl Fn(f64) -> f64, value: f64) -> f64 {
 ///
 /// The continued fraction is DLMF 8.17.22 (dlmf.nist.gov/8.17), evaluated by Lentz's method as modified by Thompson and
 /// Barnett, J. Comput. Phys. 64 (1986) 490–509; it converges fast below (a + 1)/(a + b + 2), the rest is symmetry.
-fn beta_cdf(x: f64, a: f64, b: f64) -> f64 {
+#[must_use]
+pub fn beta_cdf(x: f64, a: f64, b: f64) -> f64 {
     if x <= 0.0 {
         return 0.0;
     }

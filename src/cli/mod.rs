@@ -4,6 +4,7 @@
 //! input, in which case nothing is written to stdout.
 
 mod backend;
+mod compare;
 mod completions;
 mod explain;
 mod get;
@@ -13,6 +14,9 @@ mod output;
 mod run;
 mod scenarios;
 mod schema;
+mod sweep;
+mod test;
+mod tune;
 
 use std::process::ExitCode;
 
@@ -35,12 +39,17 @@ use output::Failure;
   drainsim scenarios run m02-drain              run a built-in scenario
   drainsim run drain.yaml                       run your own, with the seed 1
   drainsim run drain.yaml --runs 1000           run it with 1,000 seeds
+  drainsim test scenarios/                      check what scenarios expect, in CI
+  drainsim compare drain.yaml --set-b preStop=2s  two policies under the same weather
+  drainsim sweep drain.yaml --vary preStop=0s..15s:1s   the same at many points
+  drainsim tune drain.yaml                      which preStop sleep, with which confidence
   drainsim explain drain.yaml --request 1       why the first failed request failed
   drainsim get pods drain.yaml --at 42s         the pods at that time, as kubectl prints them
   drainsim lint manifests/                      what is wrong with manifests, without a run
   kubectl get deploy,svc,pdb -o yaml | drainsim run scenario.yaml -
 
-Exit codes: 0 fine, 1 an expectation failed, 2 wrong usage or bad input."
+Exit codes: 0 fine, 1 an expectation failed, 2 wrong usage or bad input.
+Some commands have more; their help tells."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -51,6 +60,16 @@ struct Cli {
 enum Command {
     /// Run a scenario, with one seed or with many
     Run(run::RunArgs),
+    /// Check the expectations of scenarios, each over as many seeds as it takes
+    Test(test::TestArgs),
+    /// Compare two scenarios, or two versions of one, under the same seeds
+    Compare(compare::CompareArgs),
+    /// Vary values of a scenario, each point under many seeds
+    Sweep(sweep::SweepArgs),
+    /// Join the records of a sweep's shards
+    Merge(sweep::MergeArgs),
+    /// Find the smallest preStop sleep that keeps a promise
+    Tune(tune::TuneArgs),
     /// Tell why a request failed, or how a pod went away, step by step
     Explain(explain::ExplainArgs),
     /// Show pods, nodes or other objects at any time of a run, as kubectl get does
@@ -82,6 +101,10 @@ struct Files {
 #[derive(Args, Debug)]
 struct Changes {
     /// Set a field of the scenario, such as spec.duration=5m; can be repeated, the last one wins
+    ///
+    /// PATH is that of a field of the scenario, or of a manifest after its name: Deployment/default/web:spec.replicas.
+    /// Short names for what is changed most often are preStop, gracePeriod, replicas, minAvailable and maxUnavailable;
+    /// alone they mean all objects, or one after its name: Deployment/default/web:preStop=10s.
     #[arg(long = "set", value_name = "PATH=VALUE")]
     sets: Vec<String>,
 
@@ -139,6 +162,11 @@ pub fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Run(args) => run::run(&args),
+        Command::Test(args) => test::run(&args),
+        Command::Compare(args) => compare::run(&args),
+        Command::Sweep(args) => sweep::run(&args),
+        Command::Merge(args) => sweep::merge(&args),
+        Command::Tune(args) => tune::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Get(args) => get::run(&args),
         Command::Lint(args) => lint::run(&args),

@@ -27,6 +27,8 @@ pub(super) enum Format {
 pub(super) enum Failure {
     /// One sentence.
     Usage(String),
+    /// There is nothing to do: one sentence.
+    NothingSelected(String),
     /// Diagnostics that are rendered already.
     Rendered(String),
     /// Writing failed.
@@ -48,11 +50,11 @@ impl Failure {
             // Whoever reads has enough, as with `| head`.
             Self::Write(error) if error.kind() == ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
             Self::Write(error) => label(&format!("the result cannot be written: {error}")),
-            Self::Usage(text) => label(text),
+            Self::Usage(text) | Self::NothingSelected(text) => label(text),
             Self::Rendered(text) => text.trim_end().to_string(),
         };
         let _ = writeln!(anstream::stderr(), "{text}");
-        ExitCode::from(2)
+        ExitCode::from(if matches!(self, Self::NothingSelected(_)) { 4 } else { 2 })
     }
 }
 
@@ -106,16 +108,22 @@ pub(super) struct Progress {
     total: u64,
     step: u64,
     shown: bool,
+    // A person waits in real time; no result depends on it.
+    #[allow(clippy::disallowed_types)]
+    began: std::time::Instant,
 }
 
 impl Progress {
     pub(super) fn new(total: u64) -> Self {
-        Self { total, step: (total / 200).max(1), shown: total > 1 && std::io::stderr().is_terminal() }
+        #[allow(clippy::disallowed_types)]
+        let began = std::time::Instant::now();
+        Self { total, step: (total / 200).max(1), shown: total > 1 && std::io::stderr().is_terminal(), began }
     }
 
     pub(super) fn tell(&self, done: u64) {
         if self.shown && done.is_multiple_of(self.step) {
-            let _ = write!(std::io::stderr().lock(), "\r{done} of {} runs", self.total);
+            let left = self.began.elapsed().as_secs_f64() / done.max(1) as f64 * self.total.saturating_sub(done) as f64;
+            let _ = write!(std::io::stderr().lock(), "\r{done} of {} runs, {} left\x1b[K", self.total, clock(left));
         }
     }
 
@@ -124,6 +132,28 @@ impl Progress {
         if self.shown {
             let _ = write!(std::io::stderr().lock(), "\r\x1b[K");
         }
+    }
+}
+
+/// Tells on stderr what has just been done, if somebody watches; the next note takes its place.
+pub(super) fn note(text: &str) {
+    if std::io::stderr().is_terminal() {
+        let _ = write!(std::io::stderr().lock(), "\r{text}\x1b[K");
+    }
+}
+
+/// Wipes the last note.
+pub(super) fn end_notes() {
+    note("");
+}
+
+/// `45s`, `3m20s`, `2h05m`.
+fn clock(seconds: f64) -> String {
+    let seconds = seconds.ceil() as u64;
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
     }
 }
 
@@ -140,6 +170,11 @@ pub(super) fn shell_word(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_left_is_told_in_two_units() {
+        assert_eq!([0.2, 59.0, 200.0, 7_500.0].map(clock), ["1s", "59s", "3m20s", "2h05m"]);
+    }
 
     #[test]
     fn words_survive_a_shell() {

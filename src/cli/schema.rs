@@ -6,7 +6,10 @@ use clap::{Args, ValueEnum};
 
 use super::backend;
 use super::output::{Failure, Format, print, print_data};
+use crate::report::compare::ComparisonResult;
 use crate::report::json::{ResultSet, RunResult};
+use crate::report::suite::json::TestResult;
+use crate::report::sweep::data::SweepResult;
 use crate::report::{metrics, reference};
 
 /// `drainsim schema [WHAT]`
@@ -29,6 +32,12 @@ enum Subject {
     Result,
     /// The JSON Schema of the result of many runs
     ResultSet,
+    /// The JSON Schema of the result of `drainsim test`
+    TestResult,
+    /// The JSON Schema of the result of `drainsim compare`
+    Comparison,
+    /// The JSON Schema of the result of `drainsim sweep -o json`
+    Sweep,
     /// The metrics that expectations may use, as text
     Expectations,
     /// The latencies with their defaults and sources, as text
@@ -42,6 +51,9 @@ pub(super) fn run(args: &SchemaArgs) -> Result<ExitCode, Failure> {
         Subject::Scenario => print_data(Format::Json, &backend::scenario_schema())?,
         Subject::Result => print_data(Format::Json, &schemars::schema_for!(RunResult))?,
         Subject::ResultSet => print_data(Format::Json, &schemars::schema_for!(ResultSet))?,
+        Subject::TestResult => print_data(Format::Json, &schemars::schema_for!(TestResult))?,
+        Subject::Comparison => print_data(Format::Json, &schemars::schema_for!(ComparisonResult))?,
+        Subject::Sweep => print_data(Format::Json, &schemars::schema_for!(SweepResult))?,
         Subject::Expectations => print(&metrics::render())?,
         Subject::Latencies => print(&reference::latencies())?,
         Subject::Profiles => print(&reference::profiles())?,

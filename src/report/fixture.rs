@@ -8,7 +8,8 @@ use crate::api::{NodeId, PdbId, PodId, ReplicaSetId, Service, ServiceId};
 use crate::engine::{Duration, Time};
 use crate::simulation::observe::{CauseId, Observer, PodTimes, What};
 use crate::simulation::outcome::{
-    DrainOutcome, Failure, FailureKind, PdbOutcome, PodActivity, PodOutcome, Requests, ServiceOutcome, TrafficOutcome,
+    DeploymentOutcome, DrainOutcome, Failure, FailureKind, PdbOutcome, PodActivity, PodOutcome, Requests,
+    ServiceOutcome, TrafficOutcome,
 };
 use crate::simulation::setup::{
     Action, ActionKind, Arrivals, Connections, DrainOptions, NodeSetup, Traffic, Via, When, plain_node,
@@ -134,6 +135,10 @@ pub(crate) fn outcome() -> Outcome {
             desired_healthy: 1,
             min_current_healthy: 1,
             history: vec![(ms(10_100), 0, 1, 1), (ms(13_160), 1, 2, 1)],
+        }],
+        deployments: vec![DeploymentOutcome {
+            name: "default/nginx".to_string(),
+            ready_pods: vec![(ms(0), 2), (ms(10_090), 1), (ms(13_100), 2)],
         }],
         failures,
         node_names: NODES.iter().map(ToString::to_string).collect(),

@@ -237,7 +237,7 @@ pub struct Failure {
 pub struct Expectation {
     /// As it was written.
     pub text: String,
-    /// Whether it held.
+    /// Whether the run met it; of an expectation about many runs, whether this one met its condition.
     pub passed: bool,
     /// What the run gave.
     pub actual: String,
@@ -452,7 +452,7 @@ mod tests {
             assumptions: &[],
             replay: "drainsim run naive-drain.yaml --seed 1",
         };
-        ResultSet::new(&context, &Summary::new(&runs).unwrap(), &runs)
+        ResultSet::new(&context, &Summary::new(&runs, &expectations).unwrap(), &runs)
     }
 
     #[test]

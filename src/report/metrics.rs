@@ -11,7 +11,10 @@ pub fn render() -> String {
     let intro = "An expectation is a metric, an operator (== != < <= > >=) and a value; or an event, alone or with \
                  `within` and a duration. `not` before it turns it round. A NAME may end in `*`; several objects are then \
                  taken together. What selects nothing fails.";
-    for line in wrap(intro, WIDTH) {
+    let runs = "About many runs, for `drainsim test`: `… for 200 seeds` asks it of each; `… in 99% of runs` and `p99 of \
+                drains.NAME.duration < 10m` of a share of all runs there could be, shown `with 95%`. `… == 37 recorded` is \
+                written anew by --update. `at 45s: …` or {at: 45s, that: …} names the time of a state.";
+    for line in wrap(intro, WIDTH).into_iter().chain([String::new()]).chain(wrap(runs, WIDTH)) {
         out.push_str(&line);
         out.push('\n');
     }

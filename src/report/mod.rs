@@ -1,6 +1,7 @@
 //! What a finished run looks like: on a terminal, as data, and as an explanation. Renderers only: nothing here decides
 //! what happened.
 
+pub mod compare;
 pub mod explain;
 pub mod json;
 pub mod kubectl;
@@ -8,8 +9,11 @@ pub mod lint;
 pub mod metrics;
 pub mod reference;
 pub mod sarif;
+pub mod suite;
 pub mod summary;
+pub mod sweep;
 pub mod text;
+pub mod tune;
 
 mod names;
 mod race;
@@ -51,6 +55,12 @@ impl<'a> Report<'a> {
     pub fn names(&self) -> Names<'a> {
         Names::new(self.setup, self.outcome)
     }
+}
+
+/// Why the failed request at this place of [`Outcome::failures`] failed, in a sentence; `None` if there is none.
+#[must_use]
+pub fn why_of_request(report: &Report<'_>, index: usize) -> Option<String> {
+    report.outcome.failures.get(index).map(|failure| verdict::failure_sentence(report, failure))
 }
 
 /// Names and what they stand for, as a list of paragraphs.

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::style::{BAD, BOLD, DIM, GOOD, PLAIN, WIDTH, paint, percent, plural, share, shorten, thousands, wrap};
 use super::table::{Align, Cell, Table};
 use super::text::{requests, section};
+use crate::analysis::judge::Verdict;
 use crate::analysis::runs::{CONFIDENCE, ExpectationSummary, Percentile, Run, Spread, Summary};
 use crate::analysis::statistics::Interval;
 
@@ -79,9 +80,14 @@ fn head(out: &mut String, summary: &Summary) {
         let _ = writeln!(out, "{} {open} of {drains} of {} not completed", paint(BAD, "✗"), drain.node);
     }
     let all = summary.expectations.len() as u64;
-    let failed = summary.expectations.iter().filter(|e| e.passed < summary.runs).count();
+    let of = |verdict| summary.expectations.iter().filter(|e| e.verdict == verdict).count();
+    let (failed, undecided) = (of(Verdict::Fails), of(Verdict::Undecided));
     let _ = match (all, failed) {
         (0, _) => Ok(()),
+        (_, 0) if undecided > 0 => {
+            let all = plural(all, "expectation");
+            writeln!(out, "– {undecided} of {all} undecided: `drainsim test` makes as many runs as it takes")
+        }
         (1, 0) => writeln!(out, "{} the expectation holds in every run", paint(GOOD, "✓")),
         (_, 0) => writeln!(out, "{} all {all} expectations hold in every run", paint(GOOD, "✓")),
         (_, _) => writeln!(out, "{} {failed} of {} failed in some run", paint(BAD, "✗"), plural(all, "expectation")),
@@ -130,8 +136,11 @@ fn tidy(value: f64) -> String {
 fn expectations(expectations: &[ExpectationSummary], runs: u64) -> String {
     let mut table = Table::new(2, 1, &[(Align::Left, ""), (Align::Left, ""), (Align::Left, ""), (Align::Left, "")]);
     for expectation in expectations {
-        let held = expectation.passed == runs;
-        let (mark, style) = if held { ("✓", GOOD) } else { ("✗", BAD) };
+        let (mark, style) = match expectation.verdict {
+            Verdict::Holds => ("✓", GOOD),
+            Verdict::Fails => ("✗", BAD),
+            Verdict::Undecided => ("–", PLAIN),
+        };
         let passed = format!("  {} of {}", thousands(expectation.passed), plural(runs, "run"));
         let first = expectation.first_failed.as_ref();
         let first = first.map_or_else(String::new, |(seed, actual)| format!("  first not with seed {seed}: {actual}"));
@@ -161,7 +170,8 @@ mod tests {
         let assumptions = ["nginx stops at once on SIGTERM".to_string()];
         let replay = "drainsim run naive-drain.yaml --seed 7";
         let context = Context { scenario: "naive-drain", warnings: &[], assumptions: &assumptions, replay };
-        let text = anstream::adapter::strip_str(&render(&context, &Summary::new(&runs).unwrap(), &runs)).to_string();
+        let text = anstream::adapter::strip_str(&render(&context, &Summary::new(&runs, &expectations).unwrap(), &runs))
+            .to_string();
         for line in text.lines() {
             assert!(line.chars().count() <= WIDTH && line == line.trim_end(), "{line:?}");
         }

@@ -1,27 +1,37 @@
 //! What a scenario expects of its run: one comparison of one metric a line.
 //!
 //! ```text
-//! expectation = ["not"] metric [operator value | "within" duration]
-//! metric      = [collection "." name "."] key          operator = == != < <= > >=
+//! expectation = ["at" duration ":"] ["not"] [quantile "of"] metric [condition] { clause }
+//! metric      = [collection "." name "."] key          condition = operator value | "within" duration
+//! operator    = == != < <= > >=                        quantile  = p50 p99 p99.9 …
+//! clause      = "in" share "of runs" | "for" number "seeds" | "with" confidence | "recorded"
 //!
 //! failedRequests == 0                     services.default/nginx.minReadyEndpoints >= 1
 //! failureRate < 0.1%                      drains.node-1.completed within 60s
 //! not drains.node-2.completed             pods.nginx-*.sigkills == 0
+//! failedRequests == 0 for 200 seeds       p99 of drains.*.duration < 10m with 95%
+//! failedRequests == 0 in 99% of runs      at 45s: deployments.web.readyPods >= 2
 //! ```
 //!
 //! The grammar is closed: no variables, no arithmetic, no scripting. [`metrics`] lists every metric there is; an error
 //! points at the part of the text that is wrong and names the nearest thing that would have been right. A name may end
 //! in `*`; what is then selected is taken together as the metric's [`Aggregate`] says. To select nothing is to fail: an
 //! expectation about a Service that is not there never holds by accident.
+//!
+//! A run either meets the condition or does not. What that says about the scenario is the [`Claim`]: without a quantile
+//! or share every run must meet it; `p99 of X < v` is the same claim as `X < v in 99% of runs`.
 
+mod claim;
 mod metric;
 mod parse;
 
 use std::fmt;
 use std::ops::Range;
 
+pub use claim::{CONFIDENCE, Claim};
 pub use metric::{Aggregate, Collection, Metric, ValueKind, metrics};
 
+use crate::engine::Time;
 use crate::simulation::Outcome;
 use metric::Measured;
 
@@ -29,9 +39,18 @@ use metric::Measured;
 #[derive(Clone, PartialEq, Debug)]
 pub struct Expectation {
     text: String,
+    /// Of a momentary metric: when.
+    at: Option<Time>,
     negated: bool,
+    /// `p99 of`: the share that it names.
+    quantile: Option<f64>,
     subject: Subject,
     condition: Condition,
+    claim: Claim,
+    /// `for N seeds`.
+    seeds: Option<u32>,
+    /// `recorded`: the bytes of the value, which may be written anew.
+    recorded: Option<Range<usize>>,
 }
 
 /// What an expectation looks at.
@@ -91,15 +110,20 @@ pub struct ExpectationError {
     pub suggestion: Option<String>,
 }
 
-/// An expectation and what became of it.
+/// An expectation and what became of it in one run.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Checked {
     /// The expectation as it was written.
     pub text: String,
-    /// Whether it held.
+    /// Whether the run met its condition.
     pub passed: bool,
     /// What the run gave instead of the right side: `37`, `12.3s`, `no drain of node-9`.
     pub actual: String,
+    /// A number to order runs by what they gave: counts, nanoseconds, shares in units of 10⁻¹⁵; the greatest of all for
+    /// what did not happen or was not there.
+    pub rank: i64,
+    /// Whether the expectation is about the share of many runs, so that one run alone neither meets nor breaks it.
+    pub about_many_runs: bool,
 }
 
 impl Expectation {
@@ -127,13 +151,70 @@ impl Expectation {
             .then(|| (collection, self.subject.name.as_str(), self.subject.name_span.clone()))
     }
 
-    /// Looks whether the expectation holds of a finished run.
+    /// The metric that it looks at.
+    #[must_use]
+    pub fn metric(&self) -> &'static Metric {
+        self.subject.metric
+    }
+
+    /// What it says about many runs.
+    #[must_use]
+    pub fn claim(&self) -> Claim {
+        self.claim
+    }
+
+    /// The share that `pN of` names; `None` if it is not about a quantile.
+    #[must_use]
+    pub fn quantile(&self) -> Option<f64> {
+        self.quantile
+    }
+
+    /// `for N seeds`.
+    #[must_use]
+    pub fn seeds(&self) -> Option<u32> {
+        self.seeds
+    }
+
+    /// The time at which it looks; `None`: at the whole run.
+    #[must_use]
+    pub fn at(&self) -> Option<Time> {
+        self.at
+    }
+
+    /// The bytes of the value, if it is one that was recorded and may be written anew.
+    #[must_use]
+    pub fn recorded(&self) -> Option<Range<usize>> {
+        self.recorded.clone()
+    }
+
+    /// The value that would have to be recorded for this run; `None` if there is none.
+    #[must_use]
+    pub fn value_of(&self, outcome: &Outcome) -> Option<String> {
+        match metric::measure(self.subject.metric, &self.subject.name, self.at.unwrap_or_default(), outcome) {
+            Measured::Number { value: Value::Count(count), .. } => Some(count.to_string()),
+            Measured::Number { value: Value::Span(nanos), .. } => {
+                let sign = if nanos < 0 { "-" } else { "" };
+                Some(format!("{sign}{}", crate::engine::Duration::from_nanos(nanos.unsigned_abs())))
+            }
+            _ => None,
+        }
+    }
+
+    /// Looks whether a finished run meets the condition.
     #[must_use]
     pub fn evaluate(&self, outcome: &Outcome) -> Checked {
-        let measured = metric::measure(self.subject.metric, &self.subject.name, outcome);
+        let at = self.at.unwrap_or_default();
+        let measured = metric::measure(self.subject.metric, &self.subject.name, at, outcome);
+        let checked = |passed, actual| Checked {
+            text: self.text.clone(),
+            passed,
+            actual,
+            rank: rank(&measured),
+            about_many_runs: self.claim != Claim::Always,
+        };
         let (held, actual) = match (&measured, self.condition) {
             // `not` of nothing is still nothing.
-            (Measured::Nothing(why), _) => return self.checked(false, why.clone()),
+            (Measured::Nothing(why), _) => return checked(false, why.clone()),
             (Measured::Number { value, text }, Condition::Compare(operator, wanted)) => {
                 (compare(*value, operator, wanted), text.clone())
             }
@@ -143,14 +224,19 @@ impl Expectation {
             }
             // The parser joins numbers with comparisons and events with `within` only.
             (Measured::Number { text, .. } | Measured::Event { text, .. }, _) => {
-                return self.checked(false, text.clone());
+                return checked(false, text.clone());
             }
         };
-        self.checked(held != self.negated, actual)
+        checked(held != self.negated, actual)
     }
+}
 
-    fn checked(&self, passed: bool, actual: String) -> Checked {
-        Checked { text: self.text.clone(), passed, actual }
+fn rank(measured: &Measured) -> i64 {
+    match measured {
+        Measured::Number { value: Value::Count(number) | Value::Span(number), .. } => *number,
+        Measured::Number { value: Value::Ratio(ratio), .. } => (ratio * 1e15) as i64,
+        Measured::Event { after: Some(after), .. } => *after,
+        Measured::Event { after: None, .. } | Measured::Nothing(_) => i64::MAX,
     }
 }
 
@@ -347,6 +433,89 @@ mod tests {
     }
 
     #[test]
+    fn states_at_a_time() {
+        holds("at 0s: deployments.nginx.readyPods == 2", "2");
+        holds("at 11s: deployments.default/nginx.readyPods == 1", "1");
+        holds("at 45s: deployments.*.readyPods >= 2", "2");
+        holds("at 12s: services.nginx.readyEndpoints == 1", "1");
+        holds("at 13150ms: services.nginx.readyEndpoints == 2", "2");
+        fails("at 12s: pdbs.nginx.disruptionsAllowed >= 1", "0");
+        holds("at 20s: not pdbs.nginx.currentHealthy == 1", "2");
+        fails("at 20s: deployments.web.readyPods >= 0", "no Deployment web");
+        refused(
+            "deployments.web.readyPods > 0",
+            "readyPods",
+            "`readyPods` is a state at a time, and none is named",
+            None,
+        );
+        refused("at 5s: failedRequests == 0", "at 5s:", "`failedRequests` is of the whole run, not of a time", None);
+        refused("at 5s", "", "`:` is missing after the time", None);
+        refused(
+            "at soon: failedRequests == 0",
+            "soon",
+            "`soon` is not a duration: expected a number with a unit, such as `30s`, `1m30s` or `500ms`",
+            None,
+        );
+    }
+
+    #[test]
+    fn claims_about_many_runs() {
+        let claim = |text: &str| {
+            let expectation = Expectation::parse(text).unwrap_or_else(|e| panic!("{text}: {e}"));
+            (expectation.claim(), expectation.seeds())
+        };
+        let share = |share, confidence| Claim::Share { share, confidence };
+        assert_eq!(claim("failedRequests == 0"), (Claim::Always, None));
+        assert_eq!(claim("failedRequests == 0 for 200 seeds"), (Claim::Always, Some(200)));
+        assert_eq!(claim("p99 of drains.node-1.duration < 10m with 95 %"), (share(0.99, 0.95), None));
+        assert_eq!(claim("p90 of drains.node-1.completed within 10m for 1_000 seeds"), (share(0.9, 0.95), Some(1000)));
+        assert_eq!(claim("failedRequests == 0 in 99.9% of runs with 99%"), (share(0.999, 0.99), None));
+        // At most one run in a hundred may lie at or below.
+        let (Claim::Share { share, .. }, None) = claim("p1 of slack.min > 1s") else { panic!("no share") };
+        assert!((share - 0.99).abs() < 1e-12, "{share}");
+        let checked = Expectation::parse("p99 of failedRequests < 5").unwrap().evaluate(&fixture::outcome());
+        assert_eq!((checked.passed, checked.rank, checked.about_many_runs), (false, 37, true));
+    }
+
+    #[test]
+    fn claims_that_cannot_be_are_refused() {
+        refused("p99 failedRequests < 5", "p99", "`p99` lacks `of`", Some("p99 of"));
+        refused("p101 of failedRequests < 5", "p101", "`p101` is no percentile", None);
+        refused("p100 of failedRequests < 5", "p100", "`p100` is no percentile", None);
+        refused("p99 of failedRequests == 5", "== 5", "a percentile has no exact value", None);
+        refused("not p99 of failedRequests < 5", "not", "`not` does not go with a percentile", None);
+        refused("p99 of drains.a.completed", "", "`p99 of` a happening lacks a limit", None);
+        refused("p99 of failedRequests < 5 in 9% of runs", "in 9% of runs", "`p99 of` names the share already", None);
+        refused("failedRequests == 0 in 100% of runs", "100%", "no number of runs can show 100%", None);
+        refused("failedRequests == 0 in 99%", "", "`of runs` is missing", None);
+        refused("failedRequests == 0 for 0 seeds", "0", "`0` is not a number of seeds", None);
+        refused("failedRequests == 0 for 200", "", "`seeds` is missing", None);
+        refused("failedRequests == 0 for 200 seed", "seed", "`seed` is no clause", Some("seeds"));
+        refused("failedRequests == 0 with 95%", "with 95%", "`with` needs a share to be sure of", None);
+        refused("p99 of failedRequests < 5 with 100%", "100%", "`100%` is no confidence", None);
+        refused("p99 of failedRequests < 5 with 95% 3", "3", "`3` is no clause", None);
+        refused(
+            "p99 of failedRequests < 5 for 200 seeds",
+            "for 200 seeds",
+            "200 seeds can never show this with 95%: it takes 299",
+            Some("for 299 seeds"),
+        );
+    }
+
+    #[test]
+    fn recorded_values_say_where_they_stand() {
+        let text = "failedRequests == 37 recorded";
+        let expectation = Expectation::parse(text).unwrap();
+        assert_eq!(&text[expectation.recorded().unwrap()], "37");
+        assert_eq!(expectation.value_of(&fixture::outcome()), Some("37".to_string()));
+        let expectation = Expectation::parse("drains.node-1.duration == 1s recorded").unwrap();
+        assert_eq!(expectation.value_of(&fixture::outcome()), Some("1.945s".to_string()));
+        refused("failedRequests <= 37 recorded", "recorded", "only an exact value can be recorded", None);
+        refused("failureRate == 1% recorded", "recorded", "only an exact value can be recorded", None);
+        refused("failedRequests == 1 for 9 seeds recorded", "recorded", "a recorded value is that of one run", None);
+    }
+
+    #[test]
     fn every_metric_can_be_parsed_and_measured() {
         let outcome = fixture::outcome();
         for metric in metrics() {
@@ -360,6 +529,7 @@ mod tests {
                 ValueKind::Span => format!("{path} > -1h"),
                 ValueKind::Event => path,
             };
+            let text = if metric.is_momentary() { format!("at 30s: {text}") } else { text };
             let checked = Expectation::parse(&text).unwrap_or_else(|e| panic!("{text}: {e}")).evaluate(&outcome);
             assert!(checked.passed || metric.kind == ValueKind::Event, "{text}: {checked:?}");
             assert!(!metric.doc.is_empty() && !checked.actual.is_empty(), "{text}");

@@ -6,6 +6,7 @@ use crate::api::Version;
 use crate::api::pod::Signal;
 use crate::engine::{Distribution, Duration};
 use crate::scenario::diagnostic::{Diagnostic, Diagnostics};
+use crate::scenario::expect_entry::ExpectEntry;
 use crate::scenario::read::{MapOf, Read, record};
 use crate::scenario::source::Spanned;
 use crate::scenario::suggest::nearest;
@@ -94,7 +95,7 @@ record! {
         pub kubelet: Option<KubeletEntry>,
         /// What must be true of the outcome.
         #[schemars(default)]
-        pub expect: Vec<Spanned<String>>,
+        pub expect: Vec<ExpectEntry>,
     }
 }
 

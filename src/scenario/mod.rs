@@ -9,15 +9,19 @@
 
 mod compile;
 pub mod diagnostic;
+pub mod discover;
 pub(crate) mod document;
+mod expect_entry;
 pub mod expectation;
 mod expectations;
 mod file;
+pub mod handles;
 pub mod hook_command;
 mod latency;
 pub mod load;
 mod manifests;
 mod originals;
+pub mod patch;
 pub mod profiles;
 pub(crate) mod read;
 mod schema;
@@ -71,6 +75,8 @@ pub struct SourcedExpectation {
     pub expectation: Expectation,
     /// The place.
     pub span: Span,
+    /// The place of its value, if that was recorded and may be written anew.
+    pub recorded: Option<Span>,
 }
 
 impl Scenario {

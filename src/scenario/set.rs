@@ -1,12 +1,14 @@
 //! `--set`: a value changed from the command line, in the tree and so before anything is checked.
 //!
 //! `spec.traffic[0].rate=500/s` changes the scenario, `Deployment/default/web:spec.replicas=3` an object of a manifest.
+//! A short name such as `preStop` turns a handle (`handles`): `preStop=10s`, `Deployment/default/web:preStop=10s`.
 //! A dot inside a key is written `\.`. Keys that are not there are created, also an element right after a list's end.
 
 use std::sync::Arc;
 
 use crate::scenario::diagnostic::{Diagnostic, Diagnostics};
 use crate::scenario::document::Document;
+use crate::scenario::handles;
 use crate::scenario::source::{SourceFile, Span};
 use crate::scenario::suggest;
 use crate::scenario::tree::{self, Entry, Node, Value};
@@ -94,6 +96,15 @@ fn parse_path(file: &Arc<SourceFile>, start: usize, end: usize) -> Option<Vec<(S
 
 fn assign(assignment: Assignment, documents: &mut [Document]) -> Result<(), Box<Diagnostic>> {
     let Assignment { object, path, value } = assignment;
+    if let [(Step::Key(key), span)] = &path[..]
+        && handles::is_handle(key)
+    {
+        let mut turned: Vec<&mut Document> = match &object {
+            Some(reference) => vec![find_object(reference, documents)?],
+            None => documents.iter_mut().filter(|d| !d.is_scenario()).collect(),
+        };
+        return handles::turn(key, span, &value, &mut turned);
+    }
     let document = match &object {
         None => documents.iter_mut().find(|d| d.is_scenario()).ok_or_else(|| {
             let problem = Diagnostic::error("there is no scenario to set a value in");

@@ -27,6 +27,8 @@ pub struct Outcome {
     pub pods: Vec<PodOutcome>,
     /// Budgets, in the order of the Setup.
     pub pdbs: Vec<PdbOutcome>,
+    /// Deployments, in the order of the Setup.
+    pub deployments: Vec<DeploymentOutcome>,
     /// Failed requests in order of time (then client); at most [`FAILURES_KEPT`] of them, the first ones.
     pub failures: Vec<Failure>,
     /// Names of nodes, by [`NodeId`].
@@ -244,6 +246,15 @@ pub struct PdbOutcome {
     pub min_current_healthy: u32,
     /// Each change of its status: (time, disruptionsAllowed, currentHealthy, desiredHealthy).
     pub history: Vec<(Time, u32, u32, u32)>,
+}
+
+/// One Deployment.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DeploymentOutcome {
+    /// `namespace/name`.
+    pub name: String,
+    /// Each change of the number of its pods that are Ready and not being deleted, from 0s on.
+    pub ready_pods: Vec<(Time, u32)>,
 }
 
 /// One failed request, and why it failed.

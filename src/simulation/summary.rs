@@ -3,7 +3,9 @@
 use crate::api::{Owner, PdbId, Phase, PodId, ServiceId, Store};
 use crate::engine::{Duration, Time};
 use crate::simulation::eviction::Evictions;
-use crate::simulation::outcome::{FailureKind, Outcome, PdbOutcome, PodOutcome, ServiceOutcome, TrafficOutcome};
+use crate::simulation::outcome::{
+    DeploymentOutcome, FailureKind, Outcome, PdbOutcome, PodOutcome, ServiceOutcome, TrafficOutcome,
+};
 use crate::simulation::world::World;
 
 /// Takes the world apart.
@@ -90,6 +92,7 @@ pub(super) fn outcome(world: World<'_>, seed: u64, end: Time, events: u64) -> Ou
         drains: kubectl.outcomes(end),
         pods,
         pdbs: (0..store.pdb_specs.len()).map(PdbId::from).map(|id| pdb(store, &evictions, id)).collect(),
+        deployments: deployments(store),
         failures: network.failures,
         node_names: (0..store.nodes.len()).map(|n| store.node_name(crate::api::NodeId::from(n)).to_string()).collect(),
         replica_set_names: (0..store.replica_sets.len())
@@ -153,6 +156,45 @@ fn pdb(store: &Store, evictions: &Evictions, id: PdbId) -> PdbOutcome {
         min_current_healthy: history.iter().map(|h| h.2).min().unwrap_or(0),
         history,
     }
+}
+
+/// How many pods of each Deployment were Ready when.
+fn deployments(store: &Store) -> Vec<DeploymentOutcome> {
+    let mut changes: Vec<Vec<(Time, i64)>> = vec![Vec::new(); store.deployments.len()];
+    for (number, meta) in store.pod_meta.iter().enumerate() {
+        let Owner::ReplicaSet(set) = meta.owner else { continue };
+        // The ReplicaSet may be gone by the end of the run.
+        let first = store.replica_sets.history(set.index()).iter().find_map(|v| v.value.as_ref());
+        let Some(changes) = first.and_then(|rs| rs.deployment).and_then(|d| changes.get_mut(d.index())) else {
+            continue;
+        };
+        let mut was = false;
+        for version in store.pods.history(number) {
+            let ready = version.value.as_ref().is_some_and(|pod| pod.ready && pod.deletion.is_none());
+            if ready != was {
+                changes.push((version.time, if ready { 1 } else { -1 }));
+                was = ready;
+            }
+        }
+    }
+    let outcome = |(number, mut changes): (usize, Vec<(Time, i64)>)| {
+        changes.sort_by_key(|(time, _)| *time);
+        let mut steps = vec![(Time::ZERO, 0_u32)];
+        for (time, change) in changes {
+            let (last, ready) = steps[steps.len() - 1];
+            let ready = u32::try_from(i64::from(ready) + change).unwrap_or(0);
+            if last == time {
+                steps.pop();
+            }
+            steps.push((time, ready));
+        }
+        let name = store.deployments.history(number).iter().find_map(|v| v.value.as_ref());
+        DeploymentOutcome {
+            name: name.map_or_else(String::new, |d| format!("{}/{}", d.namespace, d.name)),
+            ready_pods: steps,
+        }
+    };
+    changes.into_iter().enumerate().map(outcome).collect()
 }
 
 /// How long the pod of a Job had run when it was told to end, or failed. Zero of one that has succeeded, still runs, or is no

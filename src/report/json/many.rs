@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{API_VERSION, Requests, from_nanos};
+use crate::analysis::judge::Verdict;
 use crate::analysis::runs;
 use crate::analysis::statistics::Interval as Ends;
 
@@ -105,7 +106,7 @@ pub struct DrainSet {
 pub struct ExpectationSet {
     /// As it was written.
     pub text: String,
-    /// Whether it held in every run.
+    /// Whether what it claims of all runs is shown by these; false also if they are too few to tell.
     pub passed: bool,
     /// In how many runs it held.
     pub passed_runs: Share,
@@ -231,7 +232,7 @@ impl ExpectationSet {
     fn new(expectation: &runs::ExpectationSummary, runs: u64) -> Self {
         Self {
             text: expectation.text.clone(),
-            passed: expectation.passed == runs,
+            passed: expectation.verdict == Verdict::Holds,
             passed_runs: Share::new(expectation.passed, runs, expectation.passed_interval),
             first_failed_seed: expectation.first_failed.as_ref().map(|(seed, _)| *seed),
             actual: expectation.first_failed.as_ref().map(|(_, actual)| actual.clone()),
@@ -247,7 +248,7 @@ impl RunSummary {
             sent: run.requests.sent,
             failed: run.requests.failed(),
             least_slack_seconds: run.least_slack.map(from_nanos),
-            passed: run.expectations.iter().all(|e| e.passed),
+            passed: run.expectations.iter().all(|e| e.passed || e.about_many_runs),
         }
     }
 }

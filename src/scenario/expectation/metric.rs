@@ -3,7 +3,9 @@
 use super::Value;
 use crate::engine::{Duration, Time};
 use crate::simulation::Outcome;
-use crate::simulation::outcome::{DrainOutcome, FailureKind, PdbOutcome, PodOutcome, Requests, ServiceOutcome};
+use crate::simulation::outcome::{
+    DeploymentOutcome, DrainOutcome, FailureKind, PdbOutcome, PodOutcome, Requests, ServiceOutcome,
+};
 
 /// What a metric belongs to.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -20,11 +22,14 @@ pub enum Collection {
     Pdbs,
     /// Pods, by `name` or `namespace/name`.
     Pods,
+    /// One Deployment, by `name` or `namespace/name`.
+    Deployments,
 }
 
 impl Collection {
     /// The collections with a name of their own.
-    pub const NAMED: [Self; 5] = [Self::Services, Self::Traffic, Self::Drains, Self::Pdbs, Self::Pods];
+    pub const NAMED: [Self; 6] =
+        [Self::Services, Self::Traffic, Self::Drains, Self::Pdbs, Self::Pods, Self::Deployments];
 
     /// The first word of its metrics; empty for the run.
     #[must_use]
@@ -36,6 +41,7 @@ impl Collection {
             Self::Drains => "drains",
             Self::Pdbs => "pdbs",
             Self::Pods => "pods",
+            Self::Deployments => "deployments",
         }
     }
 }
@@ -113,6 +119,17 @@ enum Read {
     Drain(fn(&DrainOutcome) -> Option<i64>),
     Pdb(fn(&PdbOutcome) -> Option<i64>),
     Pod(fn(&PodOutcome) -> Option<i64>),
+    ServiceAt(fn(&ServiceOutcome, Time) -> Option<i64>),
+    PdbAt(fn(&PdbOutcome, Time) -> Option<i64>),
+    DeploymentAt(fn(&DeploymentOutcome, Time) -> Option<i64>),
+}
+
+impl Metric {
+    /// Whether it is a state at one time, which an expectation must name, rather than a number of the whole run.
+    #[must_use]
+    pub const fn is_momentary(&self) -> bool {
+        matches!(self.read, Read::ServiceAt(_) | Read::PdbAt(_) | Read::DeploymentAt(_))
+    }
 }
 
 /// What was read.
@@ -178,6 +195,8 @@ table! {
     Services "sentRequests" Count Sum Read::Requests(|r| r.sent), "requests sent to it";
     Services "minReadyEndpoints" Count Least Read::Service(|s| Some(i64::from(s.min_ready_endpoints))),
         "the fewest ready endpoints that its EndpointSlices ever listed";
+    Services "readyEndpoints" Count Sum Read::ServiceAt(|s, at| since(&s.ready_endpoints, at)),
+        "at a time: the ready endpoints in its EndpointSlices";
     Services "zeroEndpointSeconds" Span Greatest Read::Service(|s| Some(nanos(s.zero_endpoints))),
         "how long its EndpointSlices listed no ready endpoint";
 
@@ -208,6 +227,10 @@ table! {
     Pdbs "admitted" Count Sum Read::Pdb(|p| Some(count(p.admitted))), "evictions that the budget admitted";
     Pdbs "minHealthy" Count Least Read::Pdb(|p| Some(i64::from(p.min_current_healthy))),
         "the fewest healthy pods that its status ever named";
+    Pdbs "disruptionsAllowed" Count Sum Read::PdbAt(|p, at| pdb_status(p, at).map(|s| s.1)),
+        "at a time: `status.disruptionsAllowed`";
+    Pdbs "currentHealthy" Count Sum Read::PdbAt(|p, at| pdb_status(p, at).map(|s| s.2)),
+        "at a time: `status.currentHealthy`";
 
     Pods "count" Count Sum Read::Pod(|_| Some(1)), "how many such pods there ever were";
     Pods "alive" Count Sum Read::Pod(|p| Some(i64::from(p.exists))), "how many of them exist when the run ends";
@@ -232,6 +255,20 @@ table! {
         "its phase became Succeeded or Failed; counted from the start of the run";
     Pods "removed" Event All Read::Pod(|p| since_deletion(p, p.times.removed_at)),
         "its object was gone; counted from the deletion";
+
+    Deployments "readyPods" Count Sum Read::DeploymentAt(|d, at| since(&d.ready_pods, at)),
+        "at a time: its pods that are Ready and not being deleted";
+}
+
+/// The last step of a history up to a time; before the first one, the first.
+fn since(steps: &[(Time, u32)], at: Time) -> Option<i64> {
+    let steps_until = steps.partition_point(|(time, _)| *time <= at);
+    steps.get(steps_until.saturating_sub(1)).map(|(_, number)| i64::from(*number))
+}
+
+fn pdb_status(pdb: &PdbOutcome, at: Time) -> Option<(Time, i64, i64)> {
+    let until = pdb.history.partition_point(|h| h.0 <= at);
+    pdb.history.get(until.saturating_sub(1)).map(|h| (h.0, i64::from(h.1), i64::from(h.2)))
 }
 
 fn nanos(span: Duration) -> i64 {
@@ -246,8 +283,8 @@ fn since_deletion(pod: &PodOutcome, at: Option<Time>) -> Option<i64> {
     Some(nanos(at?.since(pod.times.deleted_at.unwrap_or(pod.created_at))))
 }
 
-/// Reads a metric of what `name` selects.
-pub(super) fn measure(metric: &Metric, name: &str, outcome: &Outcome) -> Measured {
+/// Reads a metric of what `name` selects; `at` is the time of a momentary one.
+pub(super) fn measure(metric: &Metric, name: &str, at: Time, outcome: &Outcome) -> Measured {
     match metric.collection {
         Collection::Run => of_run(metric, outcome),
         Collection::Services => {
@@ -259,6 +296,9 @@ pub(super) fn measure(metric: &Metric, name: &str, outcome: &Outcome) -> Measure
                     of_requests(metric.read, &requests)
                 }
                 Read::Service(read) => together(metric, &services, read, &format!("no Service {name}"), ""),
+                Read::ServiceAt(read) => {
+                    together(metric, &services, |s| read(s, at), &format!("no Service {name}"), "")
+                }
                 _ => Measured::Nothing(format!("no Service {name}")),
             }
         }
@@ -282,8 +322,17 @@ pub(super) fn measure(metric: &Metric, name: &str, outcome: &Outcome) -> Measure
         }
         Collection::Pdbs => {
             let pdbs: Vec<_> = outcome.pdbs.iter().filter(|p| selects(name, &p.name)).collect();
-            let Read::Pdb(read) = metric.read else { return Measured::Nothing(String::new()) };
-            together(metric, &pdbs, read, &format!("no PodDisruptionBudget {name}"), "")
+            let nobody = format!("no PodDisruptionBudget {name}");
+            match metric.read {
+                Read::Pdb(read) => together(metric, &pdbs, read, &nobody, ""),
+                Read::PdbAt(read) => together(metric, &pdbs, |p| read(p, at), &nobody, ""),
+                _ => Measured::Nothing(String::new()),
+            }
+        }
+        Collection::Deployments => {
+            let deployments: Vec<_> = outcome.deployments.iter().filter(|d| selects(name, &d.name)).collect();
+            let Read::DeploymentAt(read) = metric.read else { return Measured::Nothing(String::new()) };
+            together(metric, &deployments, |d| read(d, at), &format!("no Deployment {name}"), "")
         }
         Collection::Pods => {
             let of_name = |p: &&PodOutcome| selects(name, &format!("{}/{}", p.namespace, p.name));
@@ -319,7 +368,13 @@ fn of_requests(read: Read, requests: &Requests) -> Measured {
 }
 
 /// Takes the values of all selected objects together. `nobody` says that there are none, `lacking` that one has no value.
-fn together<T>(metric: &Metric, objects: &[&T], read: fn(&T) -> Option<i64>, nobody: &str, lacking: &str) -> Measured {
+fn together<T>(
+    metric: &Metric,
+    objects: &[&T],
+    read: impl Fn(&T) -> Option<i64>,
+    nobody: &str,
+    lacking: &str,
+) -> Measured {
     if objects.is_empty() {
         return Measured::Nothing(nobody.to_string());
     }

@@ -1,11 +1,13 @@
 //! From a text to an [`Expectation`], or to an error that helps.
 
+mod clauses;
+
 use crate::scenario::suggest;
 use std::ops::Range;
 
 use super::metric::{Collection, Metric, ValueKind, metrics};
 use super::{Condition, Expectation, ExpectationError, Operator, Subject, Value};
-use crate::engine::Duration;
+use crate::engine::{Duration, Time};
 
 /// Two-letter operators first, so that `<=` is not read as `<`.
 const OPERATORS: [(&str, Operator); 6] = [
@@ -53,15 +55,127 @@ impl<'a> Piece<'a> {
 
 pub(super) fn expectation(text: &str) -> Result<Expectation, ExpectationError> {
     let whole = Piece { text, start: 0 }.trimmed();
-    let (first, rest) = whole.word();
-    let (negated, (path, rest)) = if first.text == "not" { (true, rest.word()) } else { (false, (first, rest)) };
+    let (moment, rest) = moment(whole)?;
+    let (first, after) = rest.word();
+    let (not, rest) = if first.text == "not" { (Some(first), after) } else { (None, rest) };
+    let (quantile, rest) = quantile(rest)?;
+    let (path, rest) = rest.word();
     if path.text.is_empty() {
         let message = if rest.text.is_empty() { "the metric is missing" } else { "the metric before this is missing" };
         return Err(rest.error(message.to_string(), "a metric, such as `failedRequests == 0`", None));
     }
     let subject = subject(path)?;
-    let condition = condition(rest, subject.metric)?;
-    Ok(Expectation { text: whole.text.to_string(), negated, subject, condition })
+    let (condition_text, clauses) = clauses::split(rest);
+    let condition = condition(condition_text, subject.metric)?;
+    check_moment(moment, path, subject.metric)?;
+    if let Some(quantile) = quantile {
+        check_quantile(quantile, not, condition, condition_text)?;
+    }
+    let value = match condition {
+        Condition::Compare(Operator::Equal, Value::Count(_) | Value::Span(_)) if not.is_none() => {
+            let (_, value) = condition_text.split_at(2);
+            Some(value.trimmed().span())
+        }
+        _ => None,
+    };
+    let above = matches!(condition, Condition::Compare(Operator::Greater | Operator::GreaterOrEqual, _));
+    let share = quantile.map(|(word, share)| (word, if above { ((1.0 - share) * 1e12).round() / 1e12 } else { share }));
+    let clauses = clauses::read(clauses, share, value)?;
+    Ok(Expectation {
+        text: whole.text.to_string(),
+        at: moment.map(|(_, at)| at),
+        negated: not.is_some(),
+        quantile: quantile.map(|(_, share)| share),
+        subject,
+        condition,
+        claim: clauses.claim,
+        seeds: clauses.seeds,
+        recorded: clauses.recorded,
+    })
+}
+
+/// Reads `at 45s:`, and what follows it.
+fn moment(whole: Piece<'_>) -> Result<(Option<(Piece<'_>, Time)>, Piece<'_>), ExpectationError> {
+    const EXAMPLE: &str = "a time, as in `at 45s: deployments.web.readyPods >= 2`";
+    let (word, rest) = whole.word();
+    if word.text != "at" {
+        return Ok((None, whole));
+    }
+    let Some(colon) = rest.text.find(':') else {
+        let end = Piece { text: "", start: whole.span().end };
+        return Err(end.error("`:` is missing after the time".to_string(), EXAMPLE, None));
+    };
+    let (time, rest) = rest.split_at(colon);
+    let (_, rest) = rest.split_at(1);
+    let time = time.trimmed();
+    match time.text.parse::<Duration>() {
+        Ok(span) => {
+            let (words, _) = whole.split_at(rest.start - whole.start);
+            Ok((Some((words, Time::ZERO + span)), rest.trimmed()))
+        }
+        Err(error) => Err(time.error(error.to_string(), EXAMPLE, None)),
+    }
+}
+
+/// A state needs a time, a number of the whole run has none.
+fn check_moment(moment: Option<(Piece<'_>, Time)>, path: Piece<'_>, metric: &Metric) -> Result<(), ExpectationError> {
+    match moment {
+        None if metric.is_momentary() => {
+            let (_, key) = path.split_at(path.text.len() - metric.key.len());
+            let message = format!("`{}` is a state at a time, and none is named", metric.key);
+            Err(key.error(message, format!("`at 45s: {}`, or `{{at: 45s, that: …}}`", path.text), None))
+        }
+        Some((words, _)) if !metric.is_momentary() => {
+            let states: Vec<&str> = metrics().iter().filter(|m| m.is_momentary()).map(|m| m.key).collect();
+            let message = format!("`{}` is of the whole run, not of a time", metric.key);
+            Err(words.error(message, format!("no `at`, or one of the states {}", list(&states)), None))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Reads `p99 of`: the word, and its share of 1.
+fn quantile(rest: Piece<'_>) -> Result<(Option<(Piece<'_>, f64)>, Piece<'_>), ExpectationError> {
+    let (word, after) = rest.word();
+    let Some(number) = word.text.strip_prefix('p').filter(|n| n.starts_with(|c: char| c.is_ascii_digit())) else {
+        return Ok((None, rest));
+    };
+    let Ok(percent @ 0.000_001..=99.999_999) = number.parse::<f64>() else {
+        let expected = "a percentile above p0 and below p100, such as `p50`, `p99` or `p99.9`";
+        return Err(word.error(format!("`{}` is no percentile", word.text), expected, None));
+    };
+    match after.word() {
+        (of, after) if of.text == "of" => Ok((Some((word, (percent * 1e10).round() / 1e12)), after)),
+        _ => {
+            let expected = format!("`{} of` and a metric", word.text);
+            Err(word.error(format!("`{}` lacks `of`", word.text), expected, Some(format!("{} of", word.text))))
+        }
+    }
+}
+
+/// A quantile is bounded from one side.
+fn check_quantile(
+    (word, _): (Piece<'_>, f64),
+    not: Option<Piece<'_>>,
+    condition: Condition,
+    text: Piece<'_>,
+) -> Result<(), ExpectationError> {
+    if let Some(not) = not {
+        let message = "`not` does not go with a percentile".to_string();
+        return Err(not.error(message, "no `not`, and the operator turned round", None));
+    }
+    match condition {
+        Condition::Happened => {
+            let message = format!("`{} of` a happening lacks a limit", word.text);
+            let end = Piece { text: "", start: text.start };
+            Err(end.error(message, "`within` and a duration; or `in 99% of runs` behind it", None))
+        }
+        Condition::Compare(Operator::Equal | Operator::NotEqual, _) => {
+            let message = "a percentile has no exact value".to_string();
+            Err(text.error(message, "`<`, `<=`, `>` or `>=`", None))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Reads `key` or `collection.name.key`. A name may contain dots: it is what is left between the two.
@@ -228,6 +342,7 @@ fn example(collection: Collection) -> &'static str {
         Collection::Drains => "drains.node-1.completed within 60s",
         Collection::Pdbs => "pdbs.default/nginx.denials >= 1",
         Collection::Pods => "pods.nginx-*.sigkills == 0",
+        Collection::Deployments => "at 45s: deployments.web.readyPods >= 2",
     }
 }
 

@@ -1,0 +1,200 @@
+//! A sweep as a picture: a static SVG, alone or in a page that needs nothing from elsewhere.
+
+use std::fmt::Write as _;
+
+use super::short;
+use crate::analysis::sweep::{Point, Records};
+
+const WIDTH: f64 = 860.0;
+const PANEL: f64 = 220.0;
+const LEFT: f64 = 70.0;
+const RIGHT: f64 = 20.0;
+
+/// One panel: a line with a band around it.
+struct Panel {
+    title: String,
+    /// By point: low, value, high.
+    values: Vec<Option<[f64; 3]>>,
+    colour: &'static str,
+    unit: fn(f64) -> String,
+}
+
+/// The chart: the share of losing runs with its interval, the drain's duration with its spread, the least slack; the
+/// points from left to right.
+#[must_use]
+pub fn svg(records: &Records) -> String {
+    let points = records.points();
+    let seconds: fn(f64) -> String = |v| format!("{v:.1} s");
+    let panels = [
+        Panel {
+            title: "runs with failed requests, with 95 % interval".to_string(),
+            values: points.iter().map(losing).collect(),
+            colour: "#b3261e",
+            unit: |v| format!("{:.0} %", v * 100.0),
+        },
+        Panel {
+            title: "drain: p50, up to p99".to_string(),
+            values: points
+                .iter()
+                .map(|p| {
+                    p.drain.as_ref().map(|d| [d.percentiles[0].value, d.percentiles[0].value, d.percentiles[2].value])
+                })
+                .collect(),
+            colour: "#1f5fa8",
+            unit: seconds,
+        },
+        Panel {
+            title: "least slack: p50, down to the least of all runs (below 0: routes outlive the listener)".to_string(),
+            values: points
+                .iter()
+                .map(|p| p.slack.as_ref().map(|s| [s.min, s.percentiles[0].value, s.percentiles[0].value]))
+                .collect(),
+            colour: "#2e7d32",
+            unit: seconds,
+        },
+    ];
+    let height = 40.0 + panels.len() as f64 * PANEL + 30.0;
+    let mut out = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" \
+         font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"{WIDTH}\" height=\"{height}\" fill=\"white\"/>\n"
+    );
+    let axes: Vec<String> = records.header.axes.iter().map(|a| short(&a.path)).collect();
+    let title = format!("{}: {}", records.header.scenario, axes.join(", "));
+    let _ =
+        writeln!(out, "<text x=\"{LEFT}\" y=\"24\" font-size=\"16\" font-weight=\"bold\">{}</text>", escaped(&title));
+    for (number, panel) in panels.iter().enumerate() {
+        draw(&mut out, panel, &points, 40.0 + number as f64 * PANEL);
+    }
+    labels(&mut out, &points, height - 16.0);
+    out.push_str("</svg>\n");
+    out
+}
+
+/// A page with the chart and the numbers as a table.
+#[must_use]
+pub fn html(records: &Records) -> String {
+    let csv = super::data::csv(records);
+    let row = |line: &str, cell: &str| {
+        let cells: String =
+            line.split(',').map(|c| format!("<{cell}>{}</{cell}>", escaped(&c.replace('_', " ")))).collect();
+        format!("<tr>{cells}</tr>\n")
+    };
+    let mut lines = csv.split_terminator("\r\n");
+    let head = lines.next().map_or_else(String::new, |line| row(line, "th"));
+    let body: String = lines.map(|line| row(line, "td")).collect();
+    let name = escaped(&records.header.scenario);
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{name}: sweep</title>\n<style>body{{font-family:\
+         sans-serif;margin:2em}}table{{border-collapse:collapse;font-size:12px}}td,th{{border:1px solid #ccc;padding:3px \
+         6px;text-align:right}}svg{{max-width:100%;height:auto}}.wide{{overflow-x:auto}}</style></head><body>\n{}\n<div \
+         class=\"wide\"><table>\n<thead>{head}</thead>\n<tbody>{body}</tbody></table></div>\n</body></html>\n",
+        svg(records)
+    )
+}
+
+fn losing(point: &Point) -> Option<[f64; 3]> {
+    let share = point.losing as f64 / point.runs as f64;
+    Some([point.losing_share.low, share, point.losing_share.high])
+}
+
+/// Where the point of this number stands.
+fn x_of(number: usize, count: usize) -> f64 {
+    let room = WIDTH - LEFT - RIGHT;
+    if count < 2 { LEFT + room / 2.0 } else { LEFT + room * number as f64 / (count - 1) as f64 }
+}
+
+fn draw(out: &mut String, panel: &Panel, points: &[Point], top: f64) {
+    let there = || panel.values.iter().flatten().flatten().copied();
+    let (low, high) = (there().fold(0.0_f64, f64::min), there().fold(f64::NEG_INFINITY, f64::max));
+    let high = if high > low { high } else { low + 1.0 };
+    let (upper, lower) = (top + 30.0, top + PANEL - 20.0);
+    let y = |value: f64| lower - (value - low) / (high - low) * (lower - upper);
+    let _ = writeln!(out, "<text x=\"{LEFT}\" y=\"{:.1}\" fill=\"#333\">{}</text>", top + 18.0, escaped(&panel.title));
+    for tick in 0..=4 {
+        let value = low + (high - low) * f64::from(tick) / 4.0;
+        let at = y(value);
+        let _ = writeln!(
+            out,
+            "<line x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{at:.1}\" y2=\"{at:.1}\" stroke=\"#ddd\"/><text x=\"{:.1}\" y=\"{:.1}\" \
+             text-anchor=\"end\" fill=\"#555\">{}</text>",
+            WIDTH - RIGHT,
+            LEFT - 6.0,
+            at + 4.0,
+            (panel.unit)(value)
+        );
+    }
+    if low < 0.0 {
+        let at = y(0.0);
+        let _ = writeln!(
+            out,
+            "<line x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{at:.1}\" y2=\"{at:.1}\" stroke=\"#888\"/>",
+            WIDTH - RIGHT
+        );
+    }
+    let count = panel.values.len();
+    let at = |number: usize, value: f64| format!("{:.1},{:.1}", x_of(number, count), y(value));
+    let known: Vec<(usize, [f64; 3])> = panel.values.iter().enumerate().filter_map(|(n, v)| Some((n, (*v)?))).collect();
+    let upward = known.iter().map(|(n, v)| at(*n, v[2]));
+    let band: Vec<String> = upward.chain(known.iter().rev().map(|(n, v)| at(*n, v[0]))).collect();
+    let line: Vec<String> = known.iter().map(|(n, v)| at(*n, v[1])).collect();
+    let colour = panel.colour;
+    let _ = writeln!(out, "<polygon points=\"{}\" fill=\"{colour}\" fill-opacity=\"0.18\"/>", band.join(" "));
+    let _ =
+        writeln!(out, "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>", line.join(" "));
+    for (number, value) in &known {
+        let name = points.get(*number).map_or_else(String::new, |p| p.values.join(", "));
+        let [bottom, middle, top] = value.map(panel.unit);
+        let _ = writeln!(
+            out,
+            "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"3\" fill=\"{colour}\"><title>{}: {middle} ({bottom} to {top})</title></circle>",
+            x_of(*number, count),
+            y(value[1]),
+            escaped(&name)
+        );
+    }
+}
+
+/// The values of the axes below, as many as there is room for.
+fn labels(out: &mut String, points: &[Point], y: f64) {
+    let every = points.len().div_ceil(16).max(1);
+    for (number, point) in points.iter().enumerate().step_by(every) {
+        let x = x_of(number, points.len());
+        let _ = writeln!(
+            out,
+            "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"middle\" fill=\"#333\">{}</text>",
+            escaped(&point.values.join("/"))
+        );
+    }
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sweep::tests::records;
+
+    #[test]
+    fn the_chart_is_well_formed_and_within_its_frame() {
+        let text = svg(&records());
+        let document = roxmltree::Document::parse(&text).unwrap();
+        let circles: Vec<_> = document.descendants().filter(|n| n.has_tag_name("circle")).collect();
+        assert_eq!(circles.len(), 9, "three panels of three points");
+        for circle in circles {
+            let number = |name| circle.attribute(name).unwrap().parse::<f64>().unwrap();
+            assert!((LEFT..=WIDTH - RIGHT).contains(&number("cx")) && (0.0..=740.0).contains(&number("cy")));
+        }
+        assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
+    }
+
+    #[test]
+    fn a_page_needs_nothing_from_elsewhere() {
+        let page = html(&records());
+        assert!(page.contains("<td>0.75</td>") && !page.contains("src=") && !page.contains("href="), "{page}");
+        let mut one = records();
+        one.records.truncate(1);
+        assert!(!svg(&one).contains("NaN"));
+    }
+}
