@@ -411,6 +411,7 @@ fn build(nodes: usize, workloads: &[Workload], actions: &[(u64, Deed)], minor: u
                 namespace: "default".into(),
                 name: format!("app-{}", workload(*w)),
                 grace_seconds: *grace_seconds,
+                force: false,
             },
             Deed::Scale(w, replicas) => ActionKind::Scale { deployment: workload(*w), replicas: *replicas },
             Deed::Restart(w) => ActionKind::RolloutRestart { deployment: workload(*w) },

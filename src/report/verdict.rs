@@ -124,6 +124,12 @@ fn meanwhile(report: &Report<'_>) -> String {
     let of = |kind: fn(&ActionKind) -> bool| report.setup.actions.iter().any(|a| kind(&a.what));
     if of(|a| matches!(a, ActionKind::ShutOff(_))) {
         " while nodes lost power".to_string()
+    } else if of(|a| matches!(a, ActionKind::Restart(_))) {
+        " while nodes restarted".to_string()
+    } else if of(|a| matches!(a, ActionKind::Partition(_))) {
+        " while nodes were cut off".to_string()
+    } else if of(|a| matches!(a, ActionKind::StopKubelet(_))) {
+        " while kubelets were stopped".to_string()
     } else if of(|a| matches!(a, ActionKind::RolloutRestart { .. })) {
         " while a Deployment was rolled out".to_string()
     } else if of(|a| matches!(a, ActionKind::DeletePod { .. })) {
@@ -191,6 +197,12 @@ pub(super) fn failure_sentence(report: &Report<'_>, failure: &Failure) -> String
                 let node = pod.and_then(|p| p.node.as_deref()).unwrap_or("its node");
                 format!("no answer from {name}: {node} is off, and {router} {}", routed_until(failure))
             }
+            PodActivity::CutOff => {
+                format!(
+                    "no answer from {name}: its node and {} cannot reach each other",
+                    names.node(failure.client_node)
+                )
+            }
             _ => match deadline(pod, |p| p.times.network_gone_at) {
                 Some(gone) => {
                     format!(
@@ -206,6 +218,9 @@ pub(super) fn failure_sentence(report: &Report<'_>, failure: &Failure) -> String
             format!("reset by {name}: the request was sent on an idle connection just as the server closed it")
         }
         FailureKind::NoEndpoints => no_endpoints(report, failure),
+        FailureKind::RequestTimeout if failure.pod_phase == PodActivity::CutOff => {
+            format!("no answer from {name}: its node was cut off from {}", names.node(failure.client_node))
+        }
         FailureKind::RequestTimeout => {
             format!("{name} accepted the request, but did not answer within the client's timeout")
         }
@@ -394,10 +409,10 @@ mod tests {
 
     #[test]
     fn every_kind_and_phase_has_a_sentence() {
-        use PodActivity::{Draining, Exited, NetworkGone, NoPod, NodeOff, PreStop, Serving, Starting};
+        use PodActivity::{CutOff, Draining, Exited, NetworkGone, NoPod, NodeOff, PreStop, Serving, Starting};
         let mut outcome = fixture::outcome();
         for kind in FailureKind::ALL {
-            for phase in [NoPod, Starting, Serving, PreStop, Draining, Exited, NetworkGone, NodeOff] {
+            for phase in [NoPod, Starting, Serving, PreStop, Draining, Exited, NetworkGone, NodeOff, CutOff] {
                 for pod in [None, Some(PodId(0)), Some(PodId(9))] {
                     for service in [ServiceId(0), ServiceId(9)] {
                         let first = outcome.failures[0];

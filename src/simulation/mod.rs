@@ -5,6 +5,7 @@ pub mod context;
 pub mod control_plane;
 pub mod event;
 pub mod eviction;
+mod fault;
 pub mod latency;
 pub mod network;
 pub mod node;

@@ -266,4 +266,6 @@ pub enum PodActivity {
     NetworkGone,
     /// Its node was off.
     NodeOff,
+    /// Its node and the client's could not reach each other.
+    CutOff,
 }

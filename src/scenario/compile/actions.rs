@@ -6,11 +6,11 @@ use crate::engine::Duration;
 use crate::scenario::compile::nodes::node_of;
 use crate::scenario::compile::{Compiler, instant};
 use crate::scenario::diagnostic::Diagnostic;
-use crate::scenario::file::{ActionEntry, DeletePodAction, DrainAction, NodeEntry};
+use crate::scenario::file::{ActionEntry, DeletePodAction, DrainAction, NodeEntry, PartitionAction, TaintAction};
 use crate::scenario::source::Spanned;
 use crate::scenario::suggest;
 use crate::scenario::values::NodeRef;
-use crate::simulation::setup::{Action, ActionKind, DrainOptions, When};
+use crate::simulation::setup::{Action, ActionKind, DrainOptions, Partition, PartitionScope, When};
 
 /// From a machine's start to Ready, if nobody says.
 const NODE_READY_DEFAULT: Duration = Duration::from_secs(30);
@@ -117,6 +117,27 @@ impl Compiler<'_> {
         if let Some(restart) = &entry.rollout_restart {
             return self.deployment(&restart.deployment).map(|deployment| ActionKind::RolloutRestart { deployment });
         }
+        let of_node: [(&Option<NodeRef>, fn(String) -> ActionKind); 4] = [
+            (&entry.power_on, ActionKind::PowerOn),
+            (&entry.restart, ActionKind::Restart),
+            (&entry.stop_kubelet, ActionKind::StopKubelet),
+            (&entry.start_kubelet, ActionKind::StartKubelet),
+        ];
+        for (field, kind) in of_node {
+            if let Some(NodeRef(node)) = field {
+                return self.node(node, joining).map(kind);
+            }
+        }
+        if let Some(PartitionAction { node, from, heal_after }) = &entry.partition {
+            let node = self.node(node, joining)?;
+            let from = from.unwrap_or(PartitionScope::ControlPlane);
+            let heal_after = heal_after.as_ref().map(|after| after.value);
+            return Some(ActionKind::Partition(Partition { node, from, heal_after }));
+        }
+        if let Some(TaintAction { node, taint, remove }) = &entry.taint {
+            let node = self.node(node, joining)?;
+            return Some(ActionKind::Taint { node, taint: taint.0.clone(), remove: remove.unwrap_or(false) });
+        }
         entry.add_node.as_ref().and_then(|node| self.add_node_action(node))
     }
 
@@ -196,6 +217,7 @@ impl Compiler<'_> {
             namespace: namespace.to_string(),
             name: name.clone(),
             grace_seconds: entry.grace_period.map(|s| s.0),
+            force: entry.force.unwrap_or(false),
         })
     }
 

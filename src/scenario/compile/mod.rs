@@ -3,6 +3,7 @@
 
 mod actions;
 mod apps;
+mod components;
 mod nodes;
 mod services;
 mod serving;
@@ -145,6 +146,7 @@ impl Compiler<'_> {
         if let Some(period) = self.spec.kube_proxy.as_ref().and_then(|p| p.min_sync_period) {
             self.setup.kube_proxy = KubeProxySetup { min_sync_period: period };
         }
+        self.components();
     }
 
     fn check_duration(&mut self) {

@@ -7,8 +7,9 @@ pub mod endpoint_slice;
 #[cfg(test)]
 mod harness;
 pub mod node_lifecycle;
-pub mod node_loss;
+pub mod pod_gc;
 pub mod rate_limit;
 pub mod replica_set;
 pub mod scheduler;
+pub mod taint_eviction;
 pub mod work_queue;

@@ -14,6 +14,18 @@ pub(super) struct Sockets<'a> {
     ends: Vec<End>,
     pods: Vec<PodSockets>,
     apps: Vec<AppTimes<'a>>,
+    /// Nodes that have been cut off from all others, in order of time.
+    cuts: Vec<Cut>,
+    /// One of them still is.
+    divided: bool,
+}
+
+/// A node is cut off from all others.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Cut {
+    node: NodeId,
+    to: Option<Time>,
+    cause: CauseId,
 }
 
 /// What a new connection to a pod meets.
@@ -74,15 +86,66 @@ pub(super) struct InFlight {
 
 impl<'a> Sockets<'a> {
     pub fn new(setup: &'a Setup) -> Self {
-        Self { ends: Vec::new(), pods: Vec::new(), apps: setup.apps.iter().map(AppTimes::new).collect() }
+        let apps = setup.apps.iter().map(AppTimes::new).collect();
+        Self { ends: Vec::new(), pods: Vec::new(), apps, cuts: Vec::new(), divided: false }
     }
 
     pub fn create(&mut self, pod: PodId, app: u32, services: &[ServiceId], node: NodeId) {
         debug_assert!((app as usize) < self.apps.len(), "the app of a pod exists");
         self.ends[pod.index()].app = app;
+        // a new sandbox, after the kernel has restarted
+        if self.ends[pod.index()].state == Listener::Gone {
+            self.ends[pod.index()].state = Listener::Closed;
+        }
         let sockets = self.pod_mut(pod);
         sockets.node = Some(node);
         sockets.services = services.to_vec();
+    }
+
+    /// A node is cut off from all others. Requests that cross the cut are lost, unless `heals` comes within their time.
+    pub fn cut_off(&mut self, now: Time, node: NodeId, heals: Option<Time>, cause: CauseId, ledger: &mut Ledger) {
+        self.cuts.push(Cut { node, to: None, cause });
+        self.divided = true;
+        for (pod, sockets) in self.pods.iter_mut().enumerate() {
+            let pod = PodId::from(pod);
+            sockets.settle(pod, now, ledger);
+            let here = sockets.node == Some(node);
+            let crossing = |r: &InFlight, ledger: &Ledger| {
+                let patience = r.request.sent + ledger.timeout(r.request.traffic);
+                !r.orphan && here != (r.request.client == node) && heals.is_none_or(|heals| heals > patience)
+            };
+            let (lost, kept): (Vec<_>, Vec<_>) = sockets.in_flight.drain(..).partition(|r| crossing(r, ledger));
+            sockets.in_flight = kept;
+            for lost in lost {
+                ledger.fail(now, lost_in_flight(&lost, pod, now, cause, ledger.timeout(lost.request.traffic)));
+            }
+        }
+    }
+
+    /// A node is no longer cut off.
+    pub fn healed(&mut self, now: Time, node: NodeId) {
+        for cut in self.cuts.iter_mut().filter(|cut| cut.node == node) {
+            cut.to.get_or_insert(now);
+        }
+        self.divided = self.cuts.iter().any(|cut| cut.to.is_none());
+    }
+
+    /// Whether the node of a client and that of a pod cannot reach each other now.
+    #[inline]
+    pub fn separated(&self, client: NodeId, pod: PodId) -> bool {
+        self.divided && self.separation(client, pod).is_some()
+    }
+
+    /// What separates the node of a client from that of a pod now.
+    pub fn separation(&self, client: NodeId, pod: PodId) -> Option<CauseId> {
+        let node = self.node_of(pod).filter(|node| *node != client)?;
+        let cuts = self.cuts.iter().filter(|cut| cut.to.is_none());
+        cuts.filter(|cut| cut.node == client || cut.node == node).map(|cut| cut.cause).next()
+    }
+
+    /// Whether this is the cause of failures across a partition.
+    pub fn failed_by_partition(&self, cause: CauseId) -> bool {
+        self.cuts.iter().any(|cut| cut.cause == cause)
     }
 
     /// Makes room up to this pod. One of which only the EndpointSlices have told listens to nothing.

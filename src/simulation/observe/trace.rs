@@ -136,6 +136,26 @@ whats! {
     ReplicaSetScaled(replica_set: ReplicaSetId, replicas: u32);
     /// The preStop hook sent a signal to its container.
     HookSignalled(pod: PodId, container: u32, signal: Signal);
+    /// A node got a taint of the effect NoExecute.
+    PodsDrivenAway(node: NodeId);
+    /// A node lost its taints of the effect NoExecute.
+    PodsKept(node: NodeId);
+    /// The toleration of a pod for its node's taints has run out, or there is none: it is deleted, no budget is asked.
+    TaintEvictionDue(pod: PodId);
+    /// The pod garbage collector deletes a pod by force.
+    PodCollected(pod: PodId);
+    /// The kernel and the kubelet of a node run again.
+    NodeBooted(node: NodeId);
+    /// The kubelet of a node was stopped.
+    KubeletStopped(node: NodeId);
+    /// The kubelet of a node was started.
+    KubeletStarted(node: NodeId);
+    /// A node was cut off: 1 from the control plane, 2 from all other nodes as well.
+    NodeCutOff(node: NodeId, scope: u32);
+    /// A node is no longer cut off.
+    PartitionHealed(node: NodeId);
+    /// The kubelet of a node is connected to the apiserver again.
+    KubeletConnected(node: NodeId);
 }
 
 /// A field of a note as a number.
@@ -187,6 +207,8 @@ impl What {
             | Self::PreStopOverran { pod, .. }
             | Self::SignalArrived { pod, .. }
             | Self::HookSignalled { pod, .. }
+            | Self::TaintEvictionDue { pod }
+            | Self::PodCollected { pod }
             | Self::ListenerClosed { pod }
             | Self::ContainerExited { pod, .. }
             | Self::NetworkGone { pod } => Some(pod),

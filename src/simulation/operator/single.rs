@@ -71,9 +71,13 @@ impl Single {
                 shell.read(node_luck(node), KubectlStep::Looked(0));
                 return None;
             }
-            ActionKind::DeletePod { .. } => {
+            ActionKind::Taint { node, remove, .. } => {
+                shell.print(0, format!("node/{node} {}", if *remove { "untainted" } else { "tainted" }));
+            }
+            ActionKind::DeletePod { grace_seconds, force, .. } => {
                 let pod = self.pod?;
-                let text = messages::pod_deleted(&shell.ctx.store.pod_meta[pod.index()], shell.ctx.version);
+                let forced = *force && grace_of_delete(*grace_seconds, true) == Some(0);
+                let text = messages::pod_deleted(&shell.ctx.store.pod_meta[pod.index()], shell.ctx.version, forced);
                 shell.print(0, text);
                 shell.read(shell.ctx.pod_luck(pod), KubectlStep::Looked(0));
                 return None;
@@ -86,7 +90,7 @@ impl Single {
     /// `kubectl delete` needs not see the object before it deletes it, the others do.
     fn start(&mut self, shell: &mut Shell<'_, '_>) -> Option<i32> {
         match &self.what {
-            ActionKind::Cordon(node) | ActionKind::Uncordon(node) => {
+            ActionKind::Cordon(node) | ActionKind::Uncordon(node) | ActionKind::Taint { node, .. } => {
                 shell.read(node_luck(node), KubectlStep::Found(0));
                 None
             }
@@ -101,10 +105,13 @@ impl Single {
                 shell.write(Write::DeleteNode { node }, node_luck(name), KubectlStep::Answer(0));
                 None
             }
-            ActionKind::DeletePod { namespace, name, grace_seconds } => {
+            ActionKind::DeletePod { namespace, name, grace_seconds, force } => {
                 self.pod = pod_to_delete(&shell.ctx.store, namespace, name);
                 let Some(pod) = self.pod else { return Some(self.refused(shell, WriteError::NotFound)) };
-                let grace_seconds = grace_of_delete(*grace_seconds);
+                let grace_seconds = grace_of_delete(*grace_seconds, *force);
+                if *force && grace_seconds == Some(0) {
+                    shell.print(0, messages::FORCED_DELETION.to_string());
+                }
                 let write = Write::DeletePod { pod, grace_seconds, unless_changed_since: None };
                 shell.write(write, shell.ctx.pod_luck(pod), KubectlStep::Answer(0));
                 None
@@ -128,6 +135,13 @@ impl Single {
                     return Some(0);
                 }
                 shell.write(Write::Cordon { node, unschedulable }, node_luck(name), KubectlStep::Cordon(0));
+            }
+            ActionKind::Taint { node: name, taint, remove } => {
+                let Some(node) = live_node(store, name) else {
+                    return Some(self.refused(shell, WriteError::NotFound));
+                };
+                let (add, remove) = if *remove { (vec![], vec![taint.clone()]) } else { (vec![taint.clone()], vec![]) };
+                shell.write(Write::PatchTaints { node, add, remove }, node_luck(name), KubectlStep::Answer(0));
             }
             ActionKind::Scale { deployment, replicas } => {
                 let (index, replicas) = (u32::try_from(*deployment).unwrap_or(u32::MAX), *replicas);
@@ -173,7 +187,9 @@ impl Single {
                 let error = messages::write_refused(error, "deployments.apps", deployment_name(shell.ctx, *deployment));
                 (format!("error: failed to patch: {error}"), 1)
             }
-            ActionKind::DeleteNode(name) => (messages::from_server(error, "nodes", name), 1),
+            ActionKind::DeleteNode(name) | ActionKind::Taint { node: name, .. } => {
+                (messages::from_server(error, "nodes", name), 1)
+            }
             ActionKind::DeletePod { name, .. } => {
                 let found = self.pod.map(|pod| shell.ctx.store.pod_meta[pod.index()].name.as_str());
                 (messages::from_server(error, "pods", found.unwrap_or(name)), 1)
@@ -197,9 +213,11 @@ fn pod_to_delete(store: &Store, namespace: &str, name: &str) -> Option<PodId> {
     exact.or_else(|| living().find(|(pod, head)| begins(pod) && head.deletion.is_none())).map(|(pod, _)| pod)
 }
 
-/// `--grace-period` as it is sent: kubectl takes 0 for 1 unless `--force` is given, and a negative one for none.
-const fn grace_of_delete(seconds: Option<i64>) -> Option<i64> {
+/// `--grace-period` as it is sent: kubectl takes 0 for 1 unless `--force` is given, which without a grace period means 0,
+/// and a negative one for none.
+const fn grace_of_delete(seconds: Option<i64>, force: bool) -> Option<i64> {
     match seconds {
+        Some(0) | None if force => Some(0),
         Some(0) => Some(1),
         Some(positive) if positive > 0 => Some(positive),
         _ => None,
