@@ -11,10 +11,11 @@ use drainsim::api::{
     IntOrPercent, Labels, PdbSpec, PodId, PodTemplate, Selector, Service, ServiceId, TemplateId, Version,
 };
 use drainsim::engine::{Distribution, Duration, Time};
+use drainsim::simulation::latency::Hop;
 use drainsim::simulation::observe::What;
 use drainsim::simulation::setup::{
-    Action, ActionKind, App, Arrivals, Connections, DeploymentSetup, DrainOptions, NodeSetup, Reaction, Traffic, When,
-    plain_node,
+    Action, ActionKind, App, Arrivals, Connections, DeploymentSetup, DrainOptions, NodeSetup, Partition,
+    PartitionScope, Reaction, Traffic, When, plain_node,
 };
 use drainsim::simulation::{Outcome, Setup, run};
 use proptest::prelude::*;
@@ -30,7 +31,7 @@ proptest! {
         let outcome = run(&setup, seed, true);
         requests_balance(&outcome);
         time_and_causes_run_forward(&outcome);
-        containers_start_once_and_stop_once(&outcome);
+        containers_start_once_and_stop_once(&setup, &outcome);
         the_grace_clock_holds(&setup, &outcome);
         objects_outlive_their_containers(&setup, &outcome);
         budgets_hold_when_only_evictions_disrupt(&setup, &outcome);
@@ -131,7 +132,10 @@ fn time_and_causes_run_forward(outcome: &Outcome) {
     }
 }
 
-fn containers_start_once_and_stop_once(outcome: &Outcome) {
+fn containers_start_once_and_stop_once(setup: &Setup, outcome: &Outcome) {
+    if setup.actions.iter().any(|a| matches!(a.what, ActionKind::Restart(_) | ActionKind::PowerOn(_))) {
+        return; // a kernel that comes back starts them anew
+    }
     let (mut started, mut exited) = (BTreeMap::new(), BTreeMap::new());
     for entry in outcome.trace.entries() {
         match entry.what {
@@ -166,7 +170,7 @@ fn the_grace_clock_holds(setup: &Setup, outcome: &Outcome) {
 
 /// An object leaves the store only after its containers have stopped, unless it was removed by force or its node is gone.
 fn objects_outlive_their_containers(setup: &Setup, outcome: &Outcome) {
-    let off = setup.actions.iter().any(|a| matches!(a.what, ActionKind::ShutOff(_)));
+    let off = setup.actions.iter().any(|a| matches!(a.what, ActionKind::ShutOff(_) | ActionKind::Restart(_)));
     let mut running: BTreeMap<PodId, BTreeSet<u32>> = BTreeMap::new();
     let mut forced = BTreeSet::new();
     for entry in outcome.trace.entries() {
@@ -294,9 +298,30 @@ enum Deed {
     Uncordon(usize),
     Add,
     ShutOff(usize),
+    Fault(usize, Fault),
     Delete(usize, Option<i64>),
     Scale(usize, u32),
     Restart(usize),
+}
+
+/// What befalls a node besides the loss of its power.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    PowerOn,
+    Restart,
+    StopKubelet,
+    StartKubelet,
+    Partition(bool, Option<u64>),
+}
+
+fn any_fault() -> impl Strategy<Value = Fault> {
+    prop_oneof![
+        Just(Fault::PowerOn),
+        Just(Fault::Restart),
+        Just(Fault::StopKubelet),
+        Just(Fault::StartKubelet),
+        (any::<bool>(), proptest::option::of(1..60u64)).prop_map(|(all, heals)| Fault::Partition(all, heals)),
+    ]
 }
 
 fn any_action() -> impl Strategy<Value = (u64, Deed)> {
@@ -307,6 +332,7 @@ fn any_action() -> impl Strategy<Value = (u64, Deed)> {
         1 => (0..6usize).prop_map(Deed::Uncordon),
         1 => Just(Deed::Add),
         1 => (0..6usize).prop_map(Deed::ShutOff),
+        2 => (0..6usize, any_fault()).prop_map(|(n, fault)| Deed::Fault(n, fault)),
         1 => (0..4usize, proptest::option::of(0..5i64)).prop_map(|(w, g)| Deed::Delete(w, g)),
         1 => (0..4usize, 0..6u32).prop_map(|(w, r)| Deed::Scale(w, r)),
         1 => (0..4usize).prop_map(Deed::Restart),
@@ -324,6 +350,11 @@ fn build(nodes: usize, workloads: &[Workload], actions: &[(u64, Deed)], minor: u
     };
     if lab {
         setup.latencies = drainsim::simulation::latency::Latencies::idle_lab();
+        // machines that come back do so within the run, and nodes are given up within it
+        for hop in [Hop::NodeBoot, Hop::Reconnect] {
+            setup.latencies.set(hop, Distribution::Constant(Duration::from_secs(3)));
+        }
+        setup.controller_manager.node_monitor_grace_period = Some(Duration::from_secs(20));
     }
     for (number, w) in workloads.iter().enumerate() {
         let name = format!("app-{number}");
@@ -407,6 +438,15 @@ fn build(nodes: usize, workloads: &[Workload], actions: &[(u64, Deed)], minor: u
                 ActionKind::AddNode { node: plain_node(&format!("added-{at}")), ready_after: Duration::from_secs(10) }
             }
             Deed::ShutOff(n) => ActionKind::ShutOff(node(*n)),
+            Deed::Fault(n, Fault::PowerOn) => ActionKind::PowerOn(node(*n)),
+            Deed::Fault(n, Fault::Restart) => ActionKind::Restart(node(*n)),
+            Deed::Fault(n, Fault::StopKubelet) => ActionKind::StopKubelet(node(*n)),
+            Deed::Fault(n, Fault::StartKubelet) => ActionKind::StartKubelet(node(*n)),
+            Deed::Fault(n, Fault::Partition(everything, heals)) => ActionKind::Partition(Partition {
+                node: node(*n),
+                from: if *everything { PartitionScope::Everything } else { PartitionScope::ControlPlane },
+                heal_after: heals.map(Duration::from_secs),
+            }),
             Deed::Delete(w, grace_seconds) => ActionKind::DeletePod {
                 namespace: "default".into(),
                 name: format!("app-{}", workload(*w)),

@@ -32,9 +32,19 @@ library! {
     "m07-prestop-sleep",
     "m07-prestop-sleep-too-short",
     "m08-one-late-proxy",
+    "m08-partitioned-node",
     "m09-replacement-at-deletion",
     "m10-all-nodes-at-once",
     "m11-two-drains-one-budget",
+    "m12-voluntary-and-involuntary",
+    "m17-control-plane-cut-off",
+    "m17-kubelet-back-in-time",
+    "m17-kubelet-stopped",
+    "m17-most-of-a-zone",
+    "m17-node-restarts",
+    "m17-node-shut-down",
+    "m17-out-of-service",
+    "m17-zone-lost",
 }
 
 /// The part of a scenario that says what it is.

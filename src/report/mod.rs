@@ -9,6 +9,7 @@ pub mod summary;
 pub mod text;
 
 mod names;
+mod outage;
 mod race;
 mod style;
 mod table;

@@ -253,7 +253,7 @@ impl World<'_> {
         let restarted = std::mem::replace(&mut machine.restarted, false);
         let cause = self.ctx.note(What::KubeletConnected { node });
         self.node_lifecycle.kubelet_heard(&self.ctx, node);
-        self.relist(node);
+        self.relist(node, restarted);
         self.ctx.cause = cause;
         self.kubelets.connected(&mut self.ctx, node, restarted);
         self.ctx.cause = cause;
@@ -267,8 +267,8 @@ impl World<'_> {
     }
 
     /// The kubelet's watch begins with a list of the node's pods: each that has changed meanwhile is told once, in its newest
-    /// version.
-    fn relist(&mut self, node: NodeId) {
+    /// version. A new process knows none of them.
+    fn relist(&mut self, node: NodeId, restarted: bool) {
         let watch = Watches::kubelet(node);
         let before = self.ctx.watches.seen(watch, Kind::Pod);
         let now = self.ctx.store.revision();
@@ -278,7 +278,8 @@ impl World<'_> {
             let history = self.ctx.store.pods.history(pod.index());
             let last = history.iter().rev().find_map(|v| v.value.as_ref());
             let here = last.is_some_and(|p| p.node == Some(node));
-            if !here || self.ctx.store.pods.newest(pod.index()).0 <= before {
+            let is_news = restarted || self.ctx.store.pods.newest(pod.index()).0 > before;
+            if !here || !is_news {
                 continue;
             }
             let was_deleted = self.ctx.store.pods.at(pod.index(), before).is_some_and(|p| p.deletion.is_some());

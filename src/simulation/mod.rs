@@ -11,6 +11,7 @@ pub mod network;
 pub mod node;
 pub mod observe;
 pub mod operator;
+pub mod outage;
 pub mod outcome;
 pub mod setup;
 mod start;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::api::{NodeId, PodId, ServiceId};
 use crate::engine::{Duration, Time};
 use crate::simulation::observe::{CauseId, PodTimes, Trace};
+use crate::simulation::outage::Outage;
 
 /// The result of one run.
 #[derive(Clone, Debug)]
@@ -147,6 +148,8 @@ pub struct ServiceOutcome {
     pub zero_endpoints: Duration,
     /// Each change of the number of ready endpoints.
     pub ready_endpoints: Vec<(Time, u32)>,
+    /// The times without a ready endpoint, and what they were made of.
+    pub outages: Vec<Outage>,
 }
 
 /// One node's share of a `kubectl drain`.

@@ -3,6 +3,7 @@
 use super::Value;
 use crate::engine::{Duration, Time};
 use crate::simulation::Outcome;
+use crate::simulation::outage::{Outage, Part};
 use crate::simulation::outcome::{DrainOutcome, FailureKind, PdbOutcome, PodOutcome, Requests, ServiceOutcome};
 
 /// What a metric belongs to.
@@ -177,6 +178,22 @@ table! {
         "the fewest ready endpoints that its EndpointSlices ever listed";
     Services "zeroEndpointSeconds" Span Greatest Read::Service(|s| Some(nanos(s.zero_endpoints))),
         "how long its EndpointSlices listed no ready endpoint";
+    Services "outage" Span Greatest Read::Service(|s| Some(longest(s).map_or(0, |o| nanos(o.total())))),
+        "its longest outage, from the fault or deletion that led to it until it has a ready endpoint again";
+    Services "outage.detection" Span Greatest Read::Service(|s| part(s, Part::Detection)),
+        "… of it: until the node is given up";
+    Services "outage.tainting" Span Greatest Read::Service(|s| part(s, Part::Tainting)),
+        "… until the node gets its NoExecute taint";
+    Services "outage.toleration" Span Greatest Read::Service(|s| part(s, Part::Toleration)), "… until the pod is deleted";
+    Services "outage.recreation" Span Greatest Read::Service(|s| part(s, Part::Recreation)),
+        "… until another pod is created";
+    Services "outage.scheduling" Span Greatest Read::Service(|s| part(s, Part::Scheduling)),
+        "… until that pod has a node";
+    Services "outage.return" Span Greatest Read::Service(|s| part(s, Part::Return)),
+        "… until the kubelet of the lost node is back";
+    Services "outage.startup" Span Greatest Read::Service(|s| part(s, Part::Startup)), "… until the pod listens";
+    Services "outage.readiness" Span Greatest Read::Service(|s| part(s, Part::Readiness)),
+        "… until it is a ready endpoint";
 
     Drains "completed" Event All Read::Drain(|d| d.completed_at.map(|at| nanos(at.since(d.started_at)))),
         "`kubectl drain` was through with the node; counted from when it came to the node";
@@ -207,6 +224,16 @@ table! {
         "its process ended; counted from the deletion";
     Pods "removed" Event All Read::Pod(|p| since_deletion(p, p.times.removed_at)),
         "its object was gone; counted from the deletion";
+}
+
+/// The longest outage of a Service.
+fn longest(service: &ServiceOutcome) -> Option<&Outage> {
+    service.outages.iter().max_by_key(|outage| outage.total())
+}
+
+/// A part of the longest outage, 0 if there was none.
+fn part(service: &ServiceOutcome, part: Part) -> Option<i64> {
+    Some(longest(service).and_then(|outage| outage.part(part)).map_or(0, nanos))
 }
 
 fn nanos(span: Duration) -> i64 {

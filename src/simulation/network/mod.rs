@@ -176,6 +176,15 @@ impl<'a> Network<'a> {
         self.sockets.create(pod, app, services, node);
     }
 
+    /// A pod gets a new sandbox. If it had one that has vanished, connections are refused from now on.
+    pub fn sandbox_made(&mut self, now: Time, pod: PodId) {
+        self.sockets.know(pod);
+        if self.sockets.end(pod).state == Listener::Gone {
+            self.advance_to_change(now, pod);
+            self.sockets.renew(now, pod);
+        }
+    }
+
     /// The pod accepts connections from now on.
     pub fn listen(&mut self, now: Time, pod: PodId, cause: CauseId) {
         self.advance_to_change(now, pod);
@@ -215,7 +224,7 @@ impl<'a> Network<'a> {
     }
 
     /// The pod's network is gone: connections to it are neither accepted nor refused, and nobody is told about those that
-    /// were open. This is final.
+    /// were open. This is final, unless the pod gets [a new sandbox](Self::sandbox_made).
     pub fn vanish(&mut self, now: Time, pod: PodId, cause: CauseId) {
         self.advance_to_change(now, pod);
         self.sockets.vanish(now, pod, cause, &mut self.ledger);

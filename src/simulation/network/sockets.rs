@@ -93,13 +93,15 @@ impl<'a> Sockets<'a> {
     pub fn create(&mut self, pod: PodId, app: u32, services: &[ServiceId], node: NodeId) {
         debug_assert!((app as usize) < self.apps.len(), "the app of a pod exists");
         self.ends[pod.index()].app = app;
-        // a new sandbox, after the kernel has restarted
-        if self.ends[pod.index()].state == Listener::Gone {
-            self.ends[pod.index()].state = Listener::Closed;
-        }
         let sockets = self.pod_mut(pod);
         sockets.node = Some(node);
         sockets.services = services.to_vec();
+    }
+
+    /// A pod whose network had vanished has a new sandbox: nothing listens in it yet.
+    pub fn renew(&mut self, now: Time, pod: PodId) {
+        self.ends[pod.index()].state = Listener::Closed;
+        self.pod_mut(pod).activity.push((now, PodActivity::Starting));
     }
 
     /// A node is cut off from all others. Requests that cross the cut are lost, unless `heals` comes within their time.

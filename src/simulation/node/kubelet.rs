@@ -270,7 +270,10 @@ impl Kubelets {
         match step {
             KubeletStep::Update => self.update(ctx, pod),
             KubeletStep::Sync => self.run_sync(ctx, network, pod),
-            KubeletStep::SandboxReady => self.sandbox_ready(ctx, network, pod),
+            KubeletStep::SandboxReady => {
+                network.sandbox_made(ctx.now(), pod);
+                self.sandbox_ready(ctx, network, pod);
+            }
             KubeletStep::ImageReady(c) => self.image_ready(ctx, pod, c),
             KubeletStep::ContainerStarted(c) => self.container_started(ctx, pod, c),
             KubeletStep::InitContainerDone(c) => self.init_container_done(ctx, pod, c),

@@ -181,6 +181,21 @@ impl Word for Signal {
 }
 
 impl What {
+    /// Whether it is about what befalls a node, or about a pod's listening: what the parts of outages are told by.
+    #[must_use]
+    pub const fn is_moment(self) -> bool {
+        matches!(
+            self,
+            Self::NodeOff { .. }
+                | Self::KubeletStopped { .. }
+                | Self::NodeCutOff { .. }
+                | Self::NodeUnreachable { .. }
+                | Self::PodsDrivenAway { .. }
+                | Self::KubeletConnected { .. }
+                | Self::ListenerOpened { .. }
+        )
+    }
+
     /// The pod that it is about, if it is about one.
     #[must_use]
     pub const fn pod(self) -> Option<PodId> {
