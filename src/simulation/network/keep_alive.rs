@@ -186,23 +186,23 @@ impl Pool {
         );
     }
 
-    /// The network between clients and pods is cut: requests for which `is_lost` says so will not be answered in time.
+    /// The network between clients and pods is cut: requests for which `is_lost` says so will not be answered in time. The
+    /// pods do not know, and work on.
     pub fn separate(
         &mut self,
         now: Time,
-        is_lost: impl Fn(PodId, &InFlight) -> bool,
+        is_lost: impl Fn(PodId, &InFlight, &Sockets<'_>) -> bool,
         cause: CauseId,
+        sockets: &mut Sockets<'_>,
         ledger: &mut Ledger,
     ) {
         let mut lost = Vec::new();
-        self.lose_with_pods(
-            now,
-            |busy| is_lost(busy.pod, &busy.in_flight),
-            |pod, in_flight| lost.push((pod, *in_flight)),
-        );
+        let crosses = |busy: &Busy| is_lost(busy.pod, &busy.in_flight, sockets);
+        self.lose_with_pods(now, crosses, |pod, in_flight| lost.push((pod, *in_flight)));
         for (pod, in_flight) in lost {
             let timeout = ledger.timeout(in_flight.request.traffic);
             ledger.fail(now, lost_in_flight(&in_flight, pod, now, cause, timeout));
+            sockets.work_on(now, pod, InFlight { orphan: true, ..in_flight }, ledger);
         }
     }
 

@@ -539,5 +539,51 @@ mod tests {
                 prop_assert_eq!(&proxies.syncs(node)[1..], &expected[..]);
             }
         }
+
+        #[test]
+        fn a_proxy_that_is_cut_off_hears_of_everything_when_it_is_back(
+            burst: bool,
+            mut commits in prop::collection::vec((0u64..6000, 0u32..3), 0..40),
+            mut asks in prop::collection::vec(0u64..6000, 0..20),
+            cut in 0u64..4000,
+            length in 0u64..3000,
+        ) {
+            commits.sort_unstable();
+            asks.sort_unstable();
+            let (cut, back) = (Time::from_millis(cut), Time::from_millis(cut + length));
+            let setup = setup(if burst { 33 } else { 36 }, ms(1000));
+            let mut proxies = KubeProxies::new(&setup, Random::new(7));
+            proxies.add_node(Time::ZERO, NODE, "n0");
+            let mut changes: Vec<_> = (0u32..).zip(&commits).map(|(n, (at, s))| (Time::from_millis(*at), Some((*s, n)))).collect();
+            changes.extend([cut, back].map(|at| (at, None)));
+            changes.extend(asks.iter().map(|at| (Time::from_millis(*at), Some((u32::MAX, 0)))));
+            changes.sort_by_key(|(at, _)| *at);
+            let mut is_cut = false;
+            for (at, change) in changes {
+                match change {
+                    None if is_cut => proxies.connected(at, NODE),
+                    None => {
+                        proxies.cut_off(at, NODE);
+                        is_cut = true;
+                    }
+                    Some((u32::MAX, _)) => proxies.fold(NODE, at),
+                    Some((service, n)) => write(&mut proxies, at, service, n),
+                }
+            }
+            proxies.finish(Time::MAX);
+
+            let luck = proxies.luck_of(NODE);
+            let mut delivered = Time::ZERO;
+            let deliveries: Vec<_> = proxies.log.iter().map(|entry| {
+                delivered = delivered.max(entry.committed + proxies.delays.watch(luck, entry));
+                if delivered >= cut {
+                    delivered = delivered.max(back);
+                }
+                delivered
+            }).collect();
+            let last = |entry: usize| proxies.delays.sync(luck, &proxies.log[entry]);
+            let expected = plain(proxies.runner, &deliveries, last);
+            prop_assert_eq!(&proxies.syncs(NODE)[1..], &expected[..]);
+        }
     }
 }

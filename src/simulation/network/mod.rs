@@ -136,13 +136,13 @@ impl<'a> Network<'a> {
         let Self { sockets, streams, ledger, .. } = self;
         sockets.cut_off(now, node, heals, cause, ledger);
         let timeouts: Vec<_> = (0u32..).zip(&*streams).map(|(index, _)| ledger.timeout(index)).collect();
+        let is_lost = |pod: PodId, r: &sockets::InFlight, sockets: &Sockets<'_>| {
+            let crosses = (sockets.node_of(pod) == Some(node)) != (r.request.client == node);
+            let patience = r.request.sent + timeouts[r.request.traffic as usize];
+            crosses && heals.is_none_or(|heals| heals > patience)
+        };
         for pool in streams.iter_mut().flat_map(TrafficStream::pools) {
-            let crossing = |pod: PodId, r: &sockets::InFlight| {
-                let across = (sockets.node_of(pod) == Some(node)) != (r.request.client == node);
-                let patience = r.request.sent + timeouts[r.request.traffic as usize];
-                across && heals.is_none_or(|heals| heals > patience)
-            };
-            pool.separate(now, crossing, cause, ledger);
+            pool.separate(now, is_lost, cause, sockets, ledger);
         }
     }
 

@@ -80,7 +80,7 @@ pub(super) struct InFlight {
     pub ends: Time,
     /// The client gives up at that time, before the answer.
     pub times_out: bool,
-    /// The client has died and the request has been counted; the pod does not know, and works on.
+    /// The client has died, or cannot be reached, and the request has been counted; the pod does not know, and works on.
     pub orphan: bool,
 }
 
@@ -112,14 +112,12 @@ impl<'a> Sockets<'a> {
             let pod = PodId::from(pod);
             sockets.settle(pod, now, ledger);
             let here = sockets.node == Some(node);
-            let crossing = |r: &InFlight, ledger: &Ledger| {
-                let patience = r.request.sent + ledger.timeout(r.request.traffic);
-                !r.orphan && here != (r.request.client == node) && heals.is_none_or(|heals| heals > patience)
-            };
-            let (lost, kept): (Vec<_>, Vec<_>) = sockets.in_flight.drain(..).partition(|r| crossing(r, ledger));
-            sockets.in_flight = kept;
-            for lost in lost {
-                ledger.fail(now, lost_in_flight(&lost, pod, now, cause, ledger.timeout(lost.request.traffic)));
+            for in_flight in sockets.in_flight.iter_mut().filter(|r| !r.orphan && here != (r.request.client == node)) {
+                let timeout = ledger.timeout(in_flight.request.traffic);
+                if heals.is_none_or(|heals| heals > in_flight.request.sent + timeout) {
+                    in_flight.orphan = true;
+                    ledger.fail(now, lost_in_flight(in_flight, pod, now, cause, timeout));
+                }
             }
         }
     }
