@@ -15,7 +15,7 @@ use drainsim::simulation::latency::Hop;
 use drainsim::simulation::observe::What;
 use drainsim::simulation::setup::{
     Action, ActionKind, App, Arrivals, Connections, DeploymentSetup, DrainOptions, NodeSetup, Partition,
-    PartitionScope, Reaction, Traffic, When, plain_node,
+    PartitionScope, Reaction, Traffic, Via, When, plain_node,
 };
 use drainsim::simulation::{Outcome, Setup, run};
 use proptest::prelude::*;
@@ -380,6 +380,7 @@ fn build(nodes: usize, workloads: &[Workload], actions: &[(u64, Deed)], minor: u
             requests: Resources::default(),
             placement: Placement::default(),
             has_empty_dir: false,
+            hints: drainsim::api::pod::DisruptionHints::default(),
         });
         setup.deployments.push(DeploymentSetup {
             namespace: "default".into(),
@@ -387,6 +388,7 @@ fn build(nodes: usize, workloads: &[Workload], actions: &[(u64, Deed)], minor: u
             replicas: w.replicas,
             strategy: RolloutStrategy::default(),
             min_ready_seconds: 0,
+            selector: selector.clone(),
             template: TemplateId::from(number),
             placement: Vec::new(),
         });
@@ -418,6 +420,7 @@ fn build(nodes: usize, workloads: &[Workload], actions: &[(u64, Deed)], minor: u
             arrivals: if number % 2 == 0 { Arrivals::Poisson } else { Arrivals::Constant },
             from: (0..nodes).map(node).collect(),
             connections,
+            via: Via::KubeProxy,
             timeout: Duration::from_secs(5),
             start: Time::ZERO,
             stop: None,

@@ -21,6 +21,8 @@ macro_rules! library {
 }
 
 library! {
+    "daemonset-under-drain",
+    "hpa-minimum-meets-a-budget",
     "large-rolling-drain",
     "m01-naive-upgrade",
     "m02-drain",
@@ -37,6 +39,8 @@ library! {
     "m10-all-nodes-at-once",
     "m11-two-drains-one-budget",
     "m12-voluntary-and-involuntary",
+    "m14-drain-blocked-until-a-node-is-added",
+    "m14-impatient-drain-takes-the-starting-pod",
     "m17-control-plane-cut-off",
     "m17-kubelet-back-in-time",
     "m17-kubelet-stopped",
@@ -45,6 +49,10 @@ library! {
     "m17-node-shut-down",
     "m17-out-of-service",
     "m17-zone-lost",
+    "m21-ingress-without-endpoints",
+    "m22-relabelled-pod",
+    "statefulset-drained-in-order",
+    "statefulset-on-a-lost-node",
 }
 
 /// The part of a scenario that says what it is.

@@ -6,6 +6,7 @@
 mod backend;
 mod completions;
 mod explain;
+mod get;
 pub mod library;
 mod output;
 mod run;
@@ -34,6 +35,7 @@ use output::Failure;
   drainsim run drain.yaml                       run your own, with the seed 1
   drainsim run drain.yaml --runs 1000           run it with 1,000 seeds
   drainsim explain drain.yaml --request 1       why the first failed request failed
+  drainsim get pods drain.yaml --at 42s         the pods at that time, as kubectl prints them
   kubectl get deploy,svc,pdb -o yaml | drainsim run scenario.yaml -
 
 Exit codes: 0 fine, 1 an expectation failed, 2 wrong usage or bad input."
@@ -49,6 +51,8 @@ enum Command {
     Run(run::RunArgs),
     /// Tell why a request failed, or how a pod went away, step by step
     Explain(explain::ExplainArgs),
+    /// Show pods, nodes or other objects at any time of a run, as kubectl get does
+    Get(get::GetArgs),
     /// List, show and run the built-in scenarios
     #[command(subcommand)]
     Scenarios(scenarios::ScenariosCommand),
@@ -132,6 +136,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Get(args) => get::run(&args),
         Command::Scenarios(command) => scenarios::run(&command),
         Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args),

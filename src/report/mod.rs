@@ -3,6 +3,7 @@
 
 pub mod explain;
 pub mod json;
+pub mod kubectl;
 pub mod metrics;
 pub mod reference;
 pub mod summary;

@@ -1,8 +1,10 @@
 //! What things are called in sentences.
 
-use crate::api::{DeploymentId, NodeId, PdbId, PodId, ReplicaSetId, ServiceId};
-use crate::simulation::outcome::PodOutcome;
-use crate::simulation::setup::{ActionKind, DrainOptions, PartitionScope};
+use crate::api::{
+    AutoscalerId, DaemonSetId, DeploymentId, JobId, NodeId, PdbId, PodId, ReplicaSetId, ServiceId, StatefulSetId,
+};
+use crate::simulation::outcome::{Failure, PodOutcome, Router};
+use crate::simulation::setup::{ActionKind, DrainOptions, DryRun, PartitionScope, UpgradeProfile, Via};
 use crate::simulation::{Outcome, Setup};
 
 /// Looks names up. An identity that nothing is known of gets a number for a name: a report must not fail.
@@ -64,6 +66,35 @@ impl<'a> Names<'a> {
         self.outcome.node_names.get(node.index()).cloned().unwrap_or_else(|| format!("node #{}", node.0))
     }
 
+    /// `kube-proxy node-1`, or `ingress-nginx node-1`: what chooses pods there.
+    #[must_use]
+    pub fn router(&self, router: Router, node: NodeId) -> String {
+        let kind = match router {
+            Router::KubeProxy => "kube-proxy",
+            Router::Ingress => "ingress-nginx",
+        };
+        format!("{kind} {}", self.node(node))
+    }
+
+    /// `the kube-proxy on node-1`.
+    #[must_use]
+    pub fn the_router(&self, router: Router, node: NodeId) -> String {
+        let kind = match router {
+            Router::KubeProxy => "kube-proxy",
+            Router::Ingress => "ingress-nginx",
+        };
+        format!("the {kind} on {}", self.node(node))
+    }
+
+    /// What chose the pod of a request.
+    #[must_use]
+    pub fn router_of(&self, failure: &Failure) -> Router {
+        match self.setup.traffic.get(failure.traffic as usize).map(|t| t.via) {
+            Some(Via::IngressNginx(_)) => Router::Ingress,
+            _ => Router::KubeProxy,
+        }
+    }
+
     /// `default/nginx`.
     #[must_use]
     pub fn service(&self, service: ServiceId) -> String {
@@ -91,11 +122,37 @@ impl<'a> Names<'a> {
         found.map_or_else(|| format!("Deployment #{}", id.0), |d| format!("Deployment {}/{}", d.namespace, d.name))
     }
 
+    /// `StatefulSet default/db`.
+    #[must_use]
+    pub fn stateful_set(&self, id: StatefulSetId) -> String {
+        let found = self.setup.stateful_sets.get(id.index()).map(|s| (&s.namespace, &s.name));
+        titled("StatefulSet", id.0, found)
+    }
+
+    /// `DaemonSet default/agent`.
+    #[must_use]
+    pub fn daemon_set(&self, id: DaemonSetId) -> String {
+        titled("DaemonSet", id.0, self.setup.daemon_sets.get(id.index()).map(|s| (&s.namespace, &s.name)))
+    }
+
+    /// `Job default/backup`.
+    #[must_use]
+    pub fn job(&self, id: JobId) -> String {
+        titled("Job", id.0, self.setup.jobs.get(id.index()).map(|j| (&j.namespace, &j.name)))
+    }
+
+    /// `HorizontalPodAutoscaler default/web`.
+    #[must_use]
+    pub fn autoscaler(&self, id: AutoscalerId) -> String {
+        let found = self.setup.autoscalers.get(id.index()).map(|h| (&h.namespace, &h.name));
+        titled("HorizontalPodAutoscaler", id.0, found)
+    }
+
     /// A stream of traffic: the name that the scenario gave it.
     #[must_use]
     pub fn traffic(&self, traffic: u32) -> String {
-        let name = self.outcome.traffic_names.get(traffic as usize);
-        name.cloned().unwrap_or_else(|| format!("#{traffic}"))
+        let stream = self.outcome.traffic.get(traffic as usize);
+        stream.map(|t| t.name.clone()).unwrap_or_else(|| format!("#{traffic}"))
     }
 
     /// An action as one would type it: `kubectl drain node-1`.
@@ -113,6 +170,22 @@ impl<'a> Names<'a> {
             ActionKind::DeletePod { namespace, name, force, .. } => {
                 let force = if *force { " --force" } else { "" };
                 format!("kubectl delete pod {name} -n {namespace}{force}")
+            }
+            ActionKind::LabelPod { namespace, name, changes, overwrite } => {
+                let words = changes.iter().map(|(key, value)| match value {
+                    Some(value) => format!(" {key}={value}"),
+                    None => format!(" {key}-"),
+                });
+                let flag = if *overwrite { " --overwrite" } else { "" };
+                format!("kubectl label pod {name}{} -n {namespace}{flag}", words.collect::<String>())
+            }
+            ActionKind::PatchAutoscaler { autoscaler, min_replicas, max_replicas } => {
+                let hpa = self.setup.autoscalers.get(*autoscaler);
+                let name = hpa.map_or_else(|| format!("#{autoscaler}"), |h| format!("{} -n {}", h.name, h.namespace));
+                let bounds = [("minReplicas", min_replicas), ("maxReplicas", max_replicas)];
+                let given = bounds.iter().filter_map(|(key, n)| n.map(|n| format!(r#""{key}":{n}"#)));
+                let spec = given.collect::<Vec<_>>().join(",");
+                format!(r#"kubectl patch hpa {name} --patch '{{"spec":{{{spec}}}}}'"#)
             }
             ActionKind::Scale { deployment: index, replicas } => {
                 format!("kubectl scale deployment {} --replicas={replicas}", deployment(*index))
@@ -139,17 +212,39 @@ impl<'a> Names<'a> {
                 let minus = if *remove { "-" } else { "" };
                 format!("kubectl taint nodes {node} {}{value}:{:?}{minus}", taint.key, taint.effect)
             }
+            ActionKind::Upgrade(options) => {
+                let who = match options.profile {
+                    UpgradeProfile::Plain => "",
+                    UpgradeProfile::Gke => "GKE ",
+                    UpgradeProfile::Eks => "EKS ",
+                    UpgradeProfile::Aks => "AKS ",
+                };
+                format!("{who}upgrade of {}", options.nodes.join(", "))
+            }
+            ActionKind::ClusterAutoscaler(options) => {
+                format!("cluster-autoscaler scale-down of {}", options.nodes.join(", "))
+            }
+            ActionKind::Karpenter(options) => format!("Karpenter disruption of {}", options.nodes.join(", ")),
         }
     }
+}
+
+/// `KIND NAMESPACE/NAME`, or its number.
+fn titled(kind: &str, number: u32, found: Option<(&String, &String)>) -> String {
+    found.map_or_else(|| format!("{kind} #{number}"), |(namespace, name)| format!("{kind} {namespace}/{name}"))
 }
 
 /// `kubectl drain` with the flags that are not at their defaults.
 fn drain(options: &DrainOptions) -> String {
     let mut line = format!("kubectl drain {}", options.nodes.join(" "));
+    if let Some(selector) = &options.selector {
+        line.push_str(&format!("--selector='{selector}'"));
+    }
     let flags = [
         (options.force, "--force"),
         (options.ignore_daemonsets, "--ignore-daemonsets"),
         (options.delete_emptydir_data, "--delete-emptydir-data"),
+        (options.delete_local_data, "--delete-local-data"),
         (options.disable_eviction, "--disable-eviction"),
     ];
     for (_, flag) in flags.into_iter().filter(|(set, _)| *set) {
@@ -161,6 +256,11 @@ fn drain(options: &DrainOptions) -> String {
     }
     if !options.timeout.is_zero() {
         line.push_str(&format!(" --timeout={}", options.timeout));
+    }
+    match options.dry_run {
+        DryRun::None => {}
+        DryRun::Client => line.push_str(" --dry-run=client"),
+        DryRun::Server => line.push_str(" --dry-run=server"),
     }
     line
 }

@@ -142,6 +142,52 @@ pub fn sentence(names: &Names<'_>, what: What) -> Sentence {
             "Deployment controller".to_string(),
             format!("{} is to have {replicas} replicas", names.replica_set(replica_set)),
         ),
+        What::PodLabelled { pod } => ("apiserver".to_string(), format!("the labels of {} change", names.the_pod(pod))),
+        What::PodReleased { pod } => (
+            "controller manager".to_string(),
+            format!("{} no longer matches the selector of its controller, which gives it up", names.the_pod(pod)),
+        ),
+        What::PodAdopted { pod, replica_set } => {
+            (names.replica_set(replica_set), format!("adopts {}", names.the_pod(pod)))
+        }
+        What::StatefulSetScaled { stateful_set, replicas } => {
+            ("apiserver".to_string(), format!("{} is to have {replicas} replicas", names.stateful_set(stateful_set)))
+        }
+        What::StatefulSetChanged { stateful_set } => {
+            ("apiserver".to_string(), format!("the template of {} changes", names.stateful_set(stateful_set)))
+        }
+        What::DaemonSetChanged { daemon_set } => {
+            ("apiserver".to_string(), format!("the template of {} changes", names.daemon_set(daemon_set)))
+        }
+        What::JobEnded { job, complete } => {
+            let how = if complete == 1 { "is complete" } else { "has failed" };
+            ("Job controller".to_string(), format!("{} {how}", names.job(job)))
+        }
+        What::AutoscalerChanged { autoscaler, min } => {
+            ("apiserver".to_string(), format!("{} is to keep {min} replicas at least", names.autoscaler(autoscaler)))
+        }
+        What::Autoscaled { autoscaler, replicas } => {
+            (names.autoscaler(autoscaler), format!("wants {replicas} replicas"))
+        }
+        What::ImagePresent { pod, container } => {
+            (kubelet(pod), format!("the image of container {container} is on the node"))
+        }
+        What::ImagePulling { pod, container } => (kubelet(pod), format!("pulls the image of container {container}")),
+        What::ImagePulled { pod, container } => {
+            (kubelet(pod), format!("the image of container {container} has been pulled"))
+        }
+        What::InitContainerStarted { pod, container } => (kubelet(pod), format!("init container {container} starts")),
+        What::InitContainerExited { pod, container, code } => {
+            (kubelet(pod), format!("init container {container} ends with exit code {code}"))
+        }
+        What::ProbeFailed { pod, container, startup } => {
+            let kind = if startup == 1 { "startup" } else { "readiness" };
+            (kubelet(pod), format!("the {kind} probe of {} fails", names.container(pod, container)))
+        }
+        What::SurplusDeleted { pod, replica_set } => (
+            "ReplicaSet controller".to_string(),
+            format!("{} deletes {}", names.replica_set(replica_set), names.the_pod(pod)),
+        ),
     };
     Sentence { who, what }
 }

@@ -14,7 +14,7 @@ use crate::scenario::values::{
     ConnectionsEntry, HookSteps, KeepAliveTimeout, LatencyProfile, NodeRef, ProfileName, Quantity, Rate, ReactionEntry,
     Seconds, SelectorText, Sources, TaintEntry,
 };
-use crate::simulation::setup::{Arrivals, PartitionScope};
+use crate::simulation::setup::{Arrivals, DryRun, PartitionScope, Via};
 
 /// `apiVersion` of the scenario document.
 pub const API_VERSION: &str = "drainsim/v1alpha1";
@@ -183,8 +183,10 @@ record! {
         pub rate: Rate,
         /// How requests are spaced; `poisson` if left out.
         pub arrivals: Option<Arrivals>,
-        /// Where the clients sit; `nodes` if left out.
+        /// Where the clients sit, or the replicas of the ingress controller; `nodes` if left out.
         pub from: Option<Sources>,
+        /// Who chooses the pod: the kube-proxy of the client's node, or an ingress controller; `kube-proxy` if left out.
+        pub via: Option<Spanned<Via>>,
         /// What the clients do about connections; `new` if left out.
         pub connections: Option<ConnectionsEntry>,
         /// A request without answer after this time has failed; 10s if left out.
@@ -265,6 +267,10 @@ record! {
         pub uncordon: Option<NodeRef>,
         /// `kubectl delete pod`.
         pub delete_pod: Option<DeletePodAction>,
+        /// `kubectl label pod`.
+        pub label_pod: Option<LabelPodAction>,
+        /// `kubectl patch hpa`: other bounds.
+        pub patch_hpa: Option<PatchHpaAction>,
         /// `kubectl scale deployment`.
         pub scale: Option<ScaleAction>,
         /// `kubectl rollout restart deployment`.
@@ -291,11 +297,13 @@ record! {
 }
 
 /// The keys of an action that say what is done.
-pub const ACTIONS: [&str; 15] = [
+pub const ACTIONS: [&str; 17] = [
     "drain",
     "cordon",
     "uncordon",
     "deletePod",
+    "labelPod",
+    "patchHpa",
     "scale",
     "rolloutRestart",
     "addNode",
@@ -364,16 +372,26 @@ fn exactly_one_thing(schema: &mut schemars::Schema) {
     schema.insert("anyOf".into(), one_time.into());
 }
 
-/// At least one node.
+/// At least one node, by name or by label.
 fn check_drain(node: &Node, problems: &mut Diagnostics) -> bool {
     let nodes = node.get("nodes").map(Node::items).unwrap_or_default();
+    if let Some(selector) = node.entry("selector") {
+        if let Some(names) = node.entry("node").or_else(|| node.entry("nodes")) {
+            problems.push(
+                Diagnostic::error("kubectl cannot specify both a node name and a --selector option")
+                    .at(&selector.key_span, "nodes by their labels")
+                    .and_at(&names.key_span, "nodes by their names")
+                    .help("leave one of the two out"),
+            );
+            return false;
+        }
+        return true;
+    }
     let misspelt = node.entries().iter().any(|e| e.key != "node" && nearest(&e.key, ["node", "nodes"]).is_some());
     if node.get("node").is_none() && nodes.is_empty() && !misspelt {
-        problems.push(
-            Diagnostic::error("`drain` does not say which node")
-                .at(&node.span, "in this drain")
-                .help("write `drain: {node: NAME}`, or `nodes: [A, B]` for several with one command"),
-        );
+        problems.push(Diagnostic::error("`drain` does not say which node").at(&node.span, "in this drain").help(
+            "write `drain: {node: NAME}`, or `nodes: [A, B]` for several with one command, or `selector: LABELS`",
+        ));
         return false;
     }
     true
@@ -387,12 +405,16 @@ record! {
         /// Several nodes, one after the other as kubectl does.
         #[schemars(default)]
         pub nodes: Vec<Spanned<String>>,
+        /// `--selector`: the nodes with these labels, instead of names.
+        pub selector: Option<Spanned<SelectorText>>,
         /// `--force`.
         pub force: Option<bool>,
         /// `--ignore-daemonsets`.
         pub ignore_daemonsets: Option<bool>,
         /// `--delete-emptydir-data`.
         pub delete_emptydir_data: Option<bool>,
+        /// `--delete-local-data`, as it was called before 1.20; an error of kubectl from 1.31 on.
+        pub delete_local_data: Option<bool>,
         /// `--disable-eviction`.
         pub disable_eviction: Option<bool>,
         /// `--grace-period`, in seconds; negative: the pod's own.
@@ -403,6 +425,8 @@ record! {
         pub pod_selector: Option<SelectorText>,
         /// `--skip-wait-for-delete-timeout`, in seconds; 0: off.
         pub skip_wait_for_delete_timeout: Option<Spanned<Seconds>>,
+        /// `--dry-run`; `none` if left out.
+        pub dry_run: Option<DryRun>,
     }
 }
 
@@ -441,6 +465,36 @@ record! {
         pub taint: TaintEntry,
         /// Takes the taint of this key and effect away instead.
         pub remove: Option<bool>,
+    }
+}
+
+record! {
+    /// `kubectl label pod`.
+    pub struct LabelPodAction is "`labelPod`" {
+        /// The name, or its beginning: the oldest living pod that has it.
+        pub name: Spanned<String>,
+        /// The namespace; `default` if left out.
+        pub namespace: Option<Spanned<String>>,
+        /// Labels to set.
+        #[schemars(default)]
+        pub labels: MapOf<String>,
+        /// Keys of labels to take away: `KEY-` on kubectl's command line.
+        #[schemars(default)]
+        pub remove: Vec<Spanned<String>>,
+        /// `--overwrite`; without it a label that has another value is an error of kubectl.
+        pub overwrite: Option<bool>,
+    }
+}
+
+record! {
+    /// `kubectl patch hpa`: other bounds.
+    pub struct PatchHpaAction is "`patchHpa`" {
+        /// The HorizontalPodAutoscaler: its name, or namespace/name.
+        pub name: Spanned<String>,
+        /// `spec.minReplicas`.
+        pub min_replicas: Option<u32>,
+        /// `spec.maxReplicas`.
+        pub max_replicas: Option<u32>,
     }
 }
 

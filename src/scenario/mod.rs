@@ -17,6 +17,7 @@ pub mod hook_command;
 mod latency;
 pub mod load;
 mod manifests;
+mod originals;
 pub mod profiles;
 mod read;
 mod schema;
@@ -32,8 +33,10 @@ use crate::simulation::setup::Setup;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use load::{Disk, Files, Input, Memory};
+pub use originals::Originals;
 pub use schema::schema;
 pub use source::Span;
+pub use values::selector;
 
 /// A validated scenario.
 #[derive(Clone, PartialEq, Debug)]
@@ -55,6 +58,8 @@ pub struct Scenario {
     /// What the files do not say and the model needs, one sentence each: what was taken instead, and how to say
     /// otherwise.
     pub assumptions: Vec<String>,
+    /// The Kubernetes objects as they were written.
+    pub originals: Originals,
 }
 
 /// An expectation, and where it is written.

@@ -17,7 +17,7 @@ use crate::scenario::source::Spanned;
 use crate::scenario::suggest;
 use crate::scenario::tree::{Node, Value};
 use crate::simulation::latency::Latencies;
-use crate::simulation::setup::{Arrivals, PartitionScope, Reaction};
+use crate::simulation::setup::{Arrivals, DryRun, IngressNginx, PartitionScope, Reaction, Via};
 
 /// Says how a type looks in the JSON Schema.
 macro_rules! schema_of {
@@ -491,12 +491,43 @@ schema_of!(Arrivals, "Arrivals", |_g| json_schema!({
     "enum": ["poisson", "constant"]
 }));
 
+schema_of!(DryRun, "DryRun", |_g| json_schema!({
+    "description": "--dry-run of kubectl.",
+    "enum": ["none", "client", "server"]
+}));
+
+impl Read for DryRun {
+    fn read(node: &Node, problems: &mut Diagnostics) -> Option<Self> {
+        match node.as_str() {
+            Some("none") => Some(Self::None),
+            Some("client") => Some(Self::Client),
+            Some("server") => Some(Self::Server),
+            _ => expected(node, "`none`, `client` or `server`", problems),
+        }
+    }
+}
+
 impl Read for Arrivals {
     fn read(node: &Node, problems: &mut Diagnostics) -> Option<Self> {
         match node.as_str() {
             Some("poisson") => Some(Self::Poisson),
             Some("constant") => Some(Self::Constant),
             _ => expected(node, "`poisson` or `constant`", problems),
+        }
+    }
+}
+
+schema_of!(Via, "Via", |_g| json_schema!({
+    "description": "Who chooses the pod: the kube-proxy of the client's node, or an ingress controller.",
+    "enum": ["kube-proxy", "ingress-nginx"]
+}));
+
+impl Read for Via {
+    fn read(node: &Node, problems: &mut Diagnostics) -> Option<Self> {
+        match node.as_str() {
+            Some("kube-proxy") => Some(Self::KubeProxy),
+            Some("ingress-nginx") => Some(Self::IngressNginx(IngressNginx::default())),
+            _ => expected(node, "`kube-proxy` or `ingress-nginx`", problems),
         }
     }
 }
@@ -594,6 +625,12 @@ impl Read for SelectorText {
             None => expected(node, "a selector such as `app=web,tier!=db` or `env in (a, b)`", problems),
         }
     }
+}
+
+/// Reads a label selector as kubectl's flags have it: `app=web,tier!=db`; `None` if it is none.
+#[must_use]
+pub fn selector(text: &str) -> Option<crate::api::Selector> {
+    parse_selector(text).map(|requirements| crate::api::Selector { requirements })
 }
 
 /// Source: `k8s.io/apimachinery/pkg/labels/selector.go` Parse (v1.36), without `<` and `>`.

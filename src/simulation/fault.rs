@@ -167,7 +167,8 @@ impl World<'_> {
         self.ctx.schedule(delay, Event::Fault(node, step, epoch));
     }
 
-    fn power_off(&mut self, node: NodeId) {
+    /// A machine loses its power.
+    pub(super) fn power_off(&mut self, node: NodeId) {
         let now = self.ctx.now();
         self.network.node_off(now, node);
         self.kubelets.node_off(&mut self.ctx, &mut self.network, node);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::api::{NodeId, PodId, ServiceId};
+use crate::api::{NodeId, PodId, ServiceId, Store};
 use crate::engine::{Duration, Time};
 use crate::simulation::observe::{CauseId, PodTimes, Trace};
 use crate::simulation::outage::Outage;
@@ -34,10 +34,12 @@ pub struct Outcome {
     pub node_names: Vec<String>,
     /// Names of ReplicaSets, by [`ReplicaSetId`](crate::api::ReplicaSetId).
     pub replica_set_names: Vec<String>,
-    /// Names of clients' traffic streams, by index.
-    pub traffic_names: Vec<String>,
+    /// The clients' traffic streams, in the order of the setup.
+    pub traffic: Vec<TrafficOutcome>,
     /// The causal trace; empty if it was off.
     pub trace: Trace,
+    /// Every version of every object; `None` if the trace was off.
+    pub history: Option<Store>,
     /// What the run itself found worth a warning.
     pub warnings: Vec<String>,
 }
@@ -77,6 +79,16 @@ impl Requests {
             *self.failed_by.entry(*kind).or_default() += count;
         }
     }
+}
+
+/// What chooses a pod for a new connection.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum Router {
+    /// The kube-proxy of a node.
+    #[default]
+    KubeProxy,
+    /// A replica of an ingress controller.
+    Ingress,
 }
 
 /// What a client sees of a failed request.
@@ -131,6 +143,15 @@ impl FailureKind {
             Self::Http504 => "http504",
         }
     }
+}
+
+/// One traffic stream's share.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct TrafficOutcome {
+    /// Its name.
+    pub name: String,
+    /// Its requests.
+    pub requests: Requests,
 }
 
 /// One Service's share.
@@ -190,6 +211,12 @@ pub struct PodOutcome {
     pub node: Option<String>,
     /// Its Services.
     pub services: Vec<ServiceId>,
+    /// Its object is there at the end of the run.
+    pub exists: bool,
+    /// All its containers have ended well.
+    pub succeeded: bool,
+    /// How long a Job's pod had run when it was deleted or failed: work that its successor does again.
+    pub lost_work: Duration,
     /// The names of its containers, in the order of the notes' numbers.
     pub containers: Vec<String>,
     /// When it was created; pods of the steady state at 0.

@@ -3,10 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use crate::api::autoscaler::ScaleTarget;
+use crate::api::daemon_set::DaemonSetUpdate;
+use crate::api::job::{PodFailurePolicy, PodReplacementPolicy};
 use crate::api::pod::Signal;
 use crate::api::quantity::Resources;
+use crate::api::stateful_set::{PodManagement, StatefulSetUpdate};
 use crate::api::workload::Strategy;
-use crate::api::{Labels, Node, Owner, PdbSpec, PodTemplate, Service, ServiceId, Taint, TemplateId, Version};
+use crate::api::{Labels, Node, Owner, PdbSpec, PodTemplate, Selector, Service, ServiceId, Taint, TemplateId, Version};
 use crate::engine::{Distribution, Duration, Time};
 use crate::simulation::latency::Latencies;
 
@@ -29,6 +33,14 @@ pub struct Setup {
     pub deployments: Vec<DeploymentSetup>,
     /// ReplicaSets without a Deployment.
     pub replica_sets: Vec<ReplicaSetSetup>,
+    /// The StatefulSets, completely rolled out.
+    pub stateful_sets: Vec<StatefulSetSetup>,
+    /// The DaemonSets, with a pod on each node that they are for.
+    pub daemon_sets: Vec<DaemonSetSetup>,
+    /// The Jobs, with as many pods running as they may have.
+    pub jobs: Vec<JobSetup>,
+    /// The HorizontalPodAutoscalers, content with what there is.
+    pub autoscalers: Vec<AutoscalerSetup>,
     /// Single pods: bare ones, and those of controllers that are not modelled.
     pub pods: Vec<PodSetup>,
     /// The applications that run in containers.
@@ -69,6 +81,8 @@ pub struct DeploymentSetup {
     pub strategy: Strategy,
     /// `spec.minReadySeconds`.
     pub min_ready_seconds: u64,
+    /// `spec.selector`.
+    pub selector: Selector,
     /// `spec.template`.
     pub template: TemplateId,
     /// Nodes for the first pods, in order; the scheduler's rules place the others.
@@ -86,10 +100,98 @@ pub struct ReplicaSetSetup {
     pub replicas: u32,
     /// `spec.minReadySeconds`.
     pub min_ready_seconds: u64,
+    /// `spec.selector`.
+    pub selector: Selector,
     /// `spec.template`.
     pub template: TemplateId,
     /// Nodes for the first pods, in order.
     pub placement: Vec<String>,
+}
+
+/// A StatefulSet of the scenario.
+#[derive(Clone, PartialEq, Debug)]
+pub struct StatefulSetSetup {
+    /// The namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+    /// `spec.replicas`.
+    pub replicas: u32,
+    /// `spec.ordinals.start`.
+    pub first_ordinal: u32,
+    /// `spec.podManagementPolicy`.
+    pub management: PodManagement,
+    /// `spec.updateStrategy`.
+    pub update: StatefulSetUpdate,
+    /// `spec.minReadySeconds`.
+    pub min_ready_seconds: u64,
+    /// `spec.selector`.
+    pub selector: Selector,
+    /// `spec.template`.
+    pub template: TemplateId,
+    /// Nodes for the pods by ordinal, from the first on; the scheduler's rules place the others.
+    pub placement: Vec<String>,
+}
+
+/// A DaemonSet of the scenario.
+#[derive(Clone, PartialEq, Debug)]
+pub struct DaemonSetSetup {
+    /// The namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+    /// `spec.updateStrategy`.
+    pub update: DaemonSetUpdate,
+    /// `spec.minReadySeconds`.
+    pub min_ready_seconds: u64,
+    /// `spec.selector`.
+    pub selector: Selector,
+    /// `spec.template`, with the tolerations that the controller adds.
+    pub template: TemplateId,
+    /// Names of the pods that are there, by node; nodes without an entry get one with a name of the model's.
+    pub pods: BTreeMap<String, String>,
+}
+
+/// A Job of the scenario.
+#[derive(Clone, PartialEq, Debug)]
+pub struct JobSetup {
+    /// The namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+    /// `spec.parallelism`.
+    pub parallelism: u32,
+    /// `spec.completions`; `None`: one success is enough.
+    pub completions: Option<u32>,
+    /// `spec.backoffLimit`.
+    pub backoff_limit: u32,
+    /// `spec.podReplacementPolicy`.
+    pub replacement: PodReplacementPolicy,
+    /// `spec.podFailurePolicy`.
+    pub failure_policy: Option<PodFailurePolicy>,
+    /// `spec.template`.
+    pub template: TemplateId,
+    /// Nodes for the first pods, in order.
+    pub placement: Vec<String>,
+}
+
+/// A HorizontalPodAutoscaler of the scenario.
+#[derive(Clone, PartialEq, Debug)]
+pub struct AutoscalerSetup {
+    /// The namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+    /// `spec.scaleTargetRef`: an index into the Setup's Deployments, StatefulSets or ReplicaSets.
+    pub target: ScaleTarget,
+    /// `spec.minReplicas`.
+    pub min_replicas: u32,
+    /// `spec.maxReplicas`.
+    pub max_replicas: u32,
+    /// How many requests a second one pod is meant to get (`averageValue`); `None`: as many as each gets at the start.
+    pub per_pod: Option<f64>,
+    /// `spec.behavior.scaleDown.stabilizationWindowSeconds`; 300 s unless given.
+    pub stabilization: Duration,
 }
 
 /// A single pod.
@@ -244,6 +346,8 @@ pub struct Traffic {
     pub from: Vec<String>,
     /// What the clients do about connections.
     pub connections: Connections,
+    /// Who chooses the pod.
+    pub via: Via,
     /// A request that has not been answered after this time has failed: connecting and answering together.
     pub timeout: Duration,
     /// The first request comes after this time.
@@ -259,6 +363,45 @@ pub enum Arrivals {
     Poisson,
     /// Evenly, each client with a phase of its own.
     Constant,
+}
+
+/// Who chooses the pod of a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Via {
+    /// kube-proxy on the client's node: the clients speak to the Service's address.
+    #[default]
+    KubeProxy,
+    /// An ingress controller of its own mind. [`Traffic::from`] names the nodes on which its replicas run; the clients
+    /// are somewhere outside, and always reach a replica that runs.
+    IngressNginx(IngressNginx),
+}
+
+/// How ingress-nginx follows the endpoints, and what it does about an upstream that fails it.
+///
+/// Source: kubernetes/ingress-nginx, `internal/ingress/controller/config/config.go` NewDefault (proxy-connect-timeout,
+/// proxy-next-upstream `error timeout`, proxy-next-upstream-tries, retry-non-idempotent), `pkg/flags/flags.go`
+/// (sync-rate-limit), `rootfs/etc/nginx/lua/balancer.lua` BACKENDS_SYNC_INTERVAL (v1.12).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct IngressNginx {
+    /// At least so long from the start of one sync of the controller to the next: `--sync-rate-limit` 0.3 per second.
+    pub sync_interval: Duration,
+    /// Every worker of nginx looks so often for endpoints that the controller has posted.
+    pub poll_interval: Duration,
+    /// `proxy-next-upstream-tries`: so many pods at most are asked for a connection.
+    pub tries: u32,
+    /// `proxy-connect-timeout`.
+    pub connect_timeout: Duration,
+}
+
+impl Default for IngressNginx {
+    fn default() -> Self {
+        Self {
+            sync_interval: Duration::from_nanos(10_000_000_000 / 3),
+            poll_interval: Duration::from_secs(1),
+            tries: 3,
+            connect_timeout: Duration::from_secs(5),
+        }
+    }
 }
 
 /// What a client does about connections.
@@ -315,6 +458,26 @@ pub enum ActionKind {
         /// `--force`: with a grace period of 0, which it is unless another one is given, the object goes at once.
         force: bool,
     },
+    /// `kubectl label pod`.
+    LabelPod {
+        /// The namespace.
+        namespace: String,
+        /// The name, or the name's beginning: the first living pod in order of creation that has it.
+        name: String,
+        /// Labels to set, and to take away (`None`).
+        changes: Vec<(String, Option<String>)>,
+        /// `--overwrite`.
+        overwrite: bool,
+    },
+    /// `kubectl patch hpa`: other bounds for an autoscaler.
+    PatchAutoscaler {
+        /// Index into [`Setup::autoscalers`].
+        autoscaler: usize,
+        /// `spec.minReplicas`.
+        min_replicas: Option<u32>,
+        /// `spec.maxReplicas`.
+        max_replicas: Option<u32>,
+    },
     /// `kubectl scale deployment`.
     Scale {
         /// Index into [`Setup::deployments`].
@@ -357,6 +520,12 @@ pub enum ActionKind {
         /// `KEY:EFFECT-`.
         remove: bool,
     },
+    /// A managed service upgrades a pool of nodes: each is emptied and replaced.
+    Upgrade(UpgradeOptions),
+    /// cluster-autoscaler scales these nodes down.
+    ClusterAutoscaler(ClusterAutoscalerOptions),
+    /// Karpenter disrupts these nodes.
+    Karpenter(KarpenterOptions),
 }
 
 /// A node that is cut off from others.
@@ -379,17 +548,100 @@ pub enum PartitionScope {
     Everything,
 }
 
+/// The upgrade of a node pool. Every old node is replaced by a new machine like it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct UpgradeOptions {
+    /// In which order things are done.
+    pub profile: UpgradeProfile,
+    /// The old nodes, in the order in which they are taken.
+    pub nodes: Vec<String>,
+    /// So many machines come in addition, before old ones go.
+    pub max_surge: u32,
+    /// So many old nodes go before their replacement is there.
+    pub max_unavailable: u32,
+    /// How long a node may take to become empty; `None`: for ever.
+    pub drain_timeout: Option<Duration>,
+    /// What is left then is deleted, whatever the budgets say; without it the upgrade fails.
+    pub force: bool,
+    /// From empty to switched off.
+    pub wait_after_drain: Duration,
+    /// From the order of a machine to its node's being Ready.
+    pub ready_after: Duration,
+}
+
+/// Whose upgrade it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum UpgradeProfile {
+    /// Nobody's: cordon, drain, replace, with no time limit.
+    Plain,
+    /// Surge upgrades of Google Kubernetes Engine.
+    Gke,
+    /// Updates of managed node groups of Amazon EKS.
+    Eks,
+    /// Rolling upgrades of Azure Kubernetes Service.
+    Aks,
+}
+
+/// A scale-down by cluster-autoscaler, with its flags.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ClusterAutoscalerOptions {
+    /// The nodes that it no longer needs.
+    pub nodes: Vec<String>,
+    /// `--max-pod-eviction-time`: how long one pod's eviction is tried.
+    pub max_pod_eviction_time: Duration,
+    /// `--max-graceful-termination-sec`: no pod gets more grace.
+    pub max_graceful_termination: u64,
+    /// `--node-delete-delay-after-taint`.
+    pub node_delete_delay_after_taint: Duration,
+    /// `--daemonset-eviction-for-occupied-nodes`.
+    pub evict_daemonsets: bool,
+    /// `--skip-nodes-with-local-storage`.
+    pub skip_nodes_with_local_storage: bool,
+    /// `--cordon-node-before-terminating`.
+    pub cordon: bool,
+}
+
+impl Default for ClusterAutoscalerOptions {
+    /// The defaults of `cluster-autoscaler/config/flags/flags.go` (cluster-autoscaler 1.36.1).
+    fn default() -> Self {
+        Self {
+            nodes: Vec::new(),
+            max_pod_eviction_time: Duration::from_secs(120),
+            max_graceful_termination: 600,
+            node_delete_delay_after_taint: Duration::from_secs(5),
+            evict_daemonsets: true,
+            skip_nodes_with_local_storage: true,
+            cordon: true,
+        }
+    }
+}
+
+/// A disruption of nodes by Karpenter.
+#[derive(Clone, PartialEq, Debug)]
+pub struct KarpenterOptions {
+    /// The nodes.
+    pub nodes: Vec<String>,
+    /// `spec.terminationGracePeriod` of their NodeClaims; `None`: as long as it takes.
+    pub termination_grace_period: Option<Duration>,
+    /// Each node gets a replacement before it goes, Ready after so long; `None`: nothing replaces it.
+    pub replacement_ready_after: Option<Duration>,
+}
+
 /// `kubectl drain`, with its flags.
 #[derive(Clone, PartialEq, Debug)]
 pub struct DrainOptions {
-    /// The nodes, in the order given.
+    /// The nodes, in the order given; none with [`selector`](Self::selector).
     pub nodes: Vec<String>,
+    /// `--selector`: instead of names, the nodes that have these labels when the process looks.
+    pub selector: Option<crate::api::Selector>,
     /// `--force`.
     pub force: bool,
     /// `--ignore-daemonsets`.
     pub ignore_daemonsets: bool,
     /// `--delete-emptydir-data`.
     pub delete_emptydir_data: bool,
+    /// `--delete-local-data`, the old name of `--delete-emptydir-data`: deprecated from 1.20 on, unknown from 1.31 on.
+    pub delete_local_data: bool,
     /// `--disable-eviction`: plain deletes, budgets are not asked.
     pub disable_eviction: bool,
     /// `--grace-period`; negative: the pod's own.
@@ -400,20 +652,51 @@ pub struct DrainOptions {
     pub pod_selector: Option<crate::api::Selector>,
     /// `--skip-wait-for-delete-timeout`, seconds; 0: off.
     pub skip_wait_for_delete_timeout: u64,
+    /// `--dry-run`.
+    pub dry_run: DryRun,
+}
+
+/// `--dry-run` of kubectl.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum DryRun {
+    /// It is done.
+    #[default]
+    None,
+    /// kubectl reads, and sends no write.
+    Client,
+    /// The apiserver decides, and stores nothing.
+    Server,
+}
+
+impl DryRun {
+    /// What kubectl adds to its lines.
+    ///
+    /// Source: `k8s.io/kubectl/pkg/cmd/util/helpers.go` PrintFlagsWithDryRunStrategy (v1.36).
+    #[must_use]
+    pub const fn suffix(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Client => " (dry run)",
+            Self::Server => " (server dry run)",
+        }
+    }
 }
 
 impl Default for DrainOptions {
     fn default() -> Self {
         Self {
             nodes: Vec::new(),
+            selector: None,
             force: false,
             ignore_daemonsets: false,
             delete_emptydir_data: false,
+            delete_local_data: false,
             disable_eviction: false,
             grace_period: -1,
             timeout: Duration::ZERO,
             pod_selector: None,
             skip_wait_for_delete_timeout: 0,
+            dry_run: DryRun::None,
         }
     }
 }

@@ -1,14 +1,16 @@
 //! The steady state that a run starts from: everything rolled out, Ready, observed and programmed for so long that nobody
 //! remembers how.
 
+mod controllers;
+
 use crate::api::pdb::Pdb;
 use crate::api::{
-    Deployment, DeploymentId, NodeId, Owner, PdbId, Phase, Pod, PodMeta, ReplicaSet, ReplicaSetId, ServiceId,
+    Deployment, DeploymentId, NodeId, Owner, PdbId, Phase, Pod, PodMeta, ReplicaSet, ReplicaSetId, Selector, ServiceId,
     TemplateId,
 };
 use crate::engine::{Key, Time};
 use crate::simulation::apiserver;
-use crate::simulation::control_plane::deployment::replica_set_name;
+use crate::simulation::control_plane::deployment::{replica_set_name, replica_set_selector};
 use crate::simulation::control_plane::node_lifecycle::taints_of;
 use crate::simulation::control_plane::{disruption, endpoint_slice};
 use crate::simulation::event::Event;
@@ -30,6 +32,7 @@ pub(super) fn steady_state(world: &mut World<'_>) {
     nodes(world);
     workloads(world);
     derived_objects(world);
+    world.autoscaler.start(&mut world.ctx);
     let ready: Vec<_> = world.ctx.setup.nodes.iter().enumerate().filter(|(_, n)| n.ready_at.is_none()).collect();
     for (number, node) in ready {
         world.network.add_node(Time::ZERO, NodeId::from(number), &node.node.name);
@@ -68,18 +71,23 @@ fn workloads(world: &mut World<'_>) {
             replicas: d.replicas,
             strategy: d.strategy,
             min_ready_seconds: d.min_ready_seconds,
+            selector: d.selector.clone(),
             template: d.template,
             revision: 1,
         };
         world.ctx.store.put_deployment(Time::ZERO, number, deployment);
         let name = replica_set_name(&d.namespace, &d.name, 1);
         let owner = Some(DeploymentId::from(number));
-        replica_set(world, &d.namespace, name, owner, d.template, (d.replicas, d.min_ready_seconds), &d.placement);
+        let counts = (d.replicas, d.min_ready_seconds);
+        let made_from = (d.template, replica_set_selector(&d.selector, &name));
+        replica_set(world, &d.namespace, name, owner, made_from, counts, &d.placement);
     }
     for rs in &setup.replica_sets {
         let counts = (rs.replicas, rs.min_ready_seconds);
-        replica_set(world, &rs.namespace, rs.name.clone(), None, rs.template, counts, &rs.placement);
+        let made_from = (rs.template, rs.selector.clone());
+        replica_set(world, &rs.namespace, rs.name.clone(), None, made_from, counts, &rs.placement);
     }
+    controllers::add(world);
     for pod in &setup.pods {
         let template = &setup.templates[pod.template.index()];
         let namespace = template.namespace.clone();
@@ -92,6 +100,7 @@ fn workloads(world: &mut World<'_>) {
             owner: pod.owner.clone(),
             created_at: Time::ZERO,
             luck,
+            only_on: None,
         };
         add_pod(world, meta, Pod::created(labels, None), pod.node.as_deref());
     }
@@ -102,7 +111,7 @@ fn replica_set(
     namespace: &str,
     name: String,
     deployment: Option<DeploymentId>,
-    template: TemplateId,
+    (template, selector): (TemplateId, Selector),
     (replicas, min_ready_seconds): (u32, u64),
     placement: &[String],
 ) {
@@ -112,6 +121,7 @@ fn replica_set(
         name,
         deployment,
         revision: 1,
+        selector,
         template,
         replicas,
         min_ready_seconds,
@@ -155,6 +165,9 @@ fn add_pod(world: &mut World<'_>, meta: PodMeta, pod: Pod, node: Option<&str>) -
     }
     world.replica_set.start_with(&world.ctx, id);
     world.deployment.start_with(&world.ctx, id);
+    world.stateful_set.start_with(&world.ctx, id);
+    world.daemon_set.start_with(&world.ctx, id);
+    world.job.start_with(&world.ctx, id);
     world.ctx.observer.pod_mut(id).ready_at = node.map(|_| Time::ZERO);
     match node {
         Some(_) if is_mirror => {}

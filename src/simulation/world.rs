@@ -1,15 +1,19 @@
 //! One run: all components, the loop, and the dispatch: which event is whose.
 
-use crate::api::{Kind, NodeId, PodId, ReplicaSetId, Revision};
-use crate::engine::Time;
+use crate::api::{Kind, Node, NodeId, PodId, ReplicaSetId, Revision};
+use crate::engine::{Duration, Time};
 use crate::simulation::context::{Context, Watches};
+use crate::simulation::control_plane::autoscaler::AutoscalerController;
+use crate::simulation::control_plane::daemon_set::DaemonSetController;
 use crate::simulation::control_plane::deployment::DeploymentController;
 use crate::simulation::control_plane::disruption::DisruptionController;
 use crate::simulation::control_plane::endpoint_slice::EndpointSliceController;
+use crate::simulation::control_plane::job::JobController;
 use crate::simulation::control_plane::node_lifecycle::{NodeLifecycleController, taints_of};
 use crate::simulation::control_plane::pod_gc::PodGc;
 use crate::simulation::control_plane::replica_set::ReplicaSetController;
 use crate::simulation::control_plane::scheduler::Scheduler;
+use crate::simulation::control_plane::stateful_set::StatefulSetController;
 use crate::simulation::control_plane::taint_eviction::TaintEvictionController;
 use crate::simulation::event::{Controller, Event, WatchId};
 use crate::simulation::eviction::{Answer, Evictions};
@@ -17,7 +21,7 @@ use crate::simulation::fault::Machines;
 use crate::simulation::network::Network;
 use crate::simulation::node::Kubelets;
 use crate::simulation::observe::What;
-use crate::simulation::operator::Kubectl;
+use crate::simulation::operator::{Kubectl, MachineOrder};
 use crate::simulation::setup::{ActionKind, Setup, When};
 use crate::simulation::write::{Caller, PendingWrite, Write, WriteError};
 use crate::simulation::{apiserver, start, summary};
@@ -45,6 +49,10 @@ pub(super) struct World<'a> {
     pub(super) endpoint_slice: EndpointSliceController,
     pub(super) deployment: DeploymentController,
     pub(super) replica_set: ReplicaSetController,
+    pub(super) stateful_set: StatefulSetController,
+    pub(super) daemon_set: DaemonSetController,
+    pub(super) job: JobController,
+    pub(super) autoscaler: AutoscalerController,
     pub(super) node_lifecycle: NodeLifecycleController,
     pub(super) taint_eviction: TaintEvictionController,
     pub(super) pod_gc: PodGc,
@@ -55,8 +63,17 @@ pub(super) struct World<'a> {
     pub(super) kubectl: Kubectl,
     pub(super) machines: Machines,
     pub(super) warnings: Vec<String>,
-    /// Actions that wait for a node to become Ready.
-    joining: Vec<(NodeId, u32)>,
+    /// Who waits for a node to become Ready.
+    joining: Vec<(NodeId, Joiner)>,
+}
+
+/// Who has let a machine join.
+#[derive(Clone, Copy, Debug)]
+enum Joiner {
+    /// An action of the scenario.
+    Action(u32),
+    /// An operator's process, and its number for the machine.
+    Operator(u32, u32),
 }
 
 impl<'a> World<'a> {
@@ -72,6 +89,10 @@ impl<'a> World<'a> {
             node_lifecycle: NodeLifecycleController::new(&setup.controller_manager),
             taint_eviction: TaintEvictionController::default(),
             pod_gc: PodGc::default(),
+            stateful_set: StatefulSetController::new(),
+            daemon_set: DaemonSetController::new(),
+            job: JobController::new(),
+            autoscaler: AutoscalerController::default(),
             scheduler: Scheduler::new(),
             kubelets: Kubelets::default(),
             network,
@@ -100,7 +121,16 @@ impl<'a> World<'a> {
                     Write::MarkNodeUnreachable { node } => Some(node),
                     _ => None,
                 };
+                let surplus = match (&write, caller) {
+                    (Write::DeletePod { pod, .. }, Caller::Controller(Controller::ReplicaSet, key)) => {
+                        Some(What::SurplusDeleted { pod: *pod, replica_set: ReplicaSetId(key) })
+                    }
+                    _ => None,
+                };
                 let result = apiserver::commit(ctx, &mut self.network, write);
+                if let Some(what) = surplus.filter(|_| result.is_ok()) {
+                    ctx.remark(what);
+                }
                 if let Some(pod) = removed.filter(|pod| ctx.store.pods.head(pod.index()).is_none()) {
                     self.kubectl.pod_removed(ctx, pod);
                 }
@@ -123,6 +153,15 @@ impl<'a> World<'a> {
             Event::Requeue(Controller::Deployment, key) => self.deployment.requeue(ctx, key),
             Event::Requeue(Controller::ReplicaSet, key) => self.replica_set.requeue(ctx, key),
             Event::Requeue(Controller::NodeLifecycle, key) => self.node_lifecycle.requeue(ctx, key),
+            Event::Sync(Controller::StatefulSet, key) => self.stateful_set.sync(ctx, key),
+            Event::Sync(Controller::DaemonSet, key) => self.daemon_set.sync(ctx, key),
+            Event::Sync(Controller::Job, key) => self.job.sync(ctx, key),
+            Event::Requeue(Controller::StatefulSet, key) => self.stateful_set.requeue(ctx, key),
+            Event::Requeue(Controller::DaemonSet, key) => self.daemon_set.requeue(ctx, key),
+            Event::Requeue(Controller::Job, key) => self.job.requeue(ctx, key),
+            Event::Requeue(Controller::Autoscaler, key) | Event::Sync(Controller::Autoscaler, key) => {
+                self.autoscaler.requeue(ctx, key);
+            }
             Event::Schedule => self.scheduler.schedule(ctx),
             Event::ScheduleRetry(pod) => self.scheduler.retry(ctx, pod),
             Event::NodeMonitor(step) => self.node_lifecycle.monitor(ctx, step),
@@ -161,6 +200,12 @@ impl<'a> World<'a> {
                 ctx.cause = cause;
                 self.deployment.on_pod(ctx, PodId(index), old, new);
                 ctx.cause = cause;
+                self.stateful_set.on_pod(ctx, PodId(index), old, new);
+                ctx.cause = cause;
+                self.daemon_set.on_pod(ctx, PodId(index), old, new);
+                ctx.cause = cause;
+                self.job.on_pod(ctx, PodId(index), old, new);
+                ctx.cause = cause;
                 self.node_lifecycle.on_pod(ctx, PodId(index), old, new);
                 ctx.cause = cause;
                 self.taint_eviction.on_pod(ctx, PodId(index), old, new);
@@ -173,6 +218,8 @@ impl<'a> World<'a> {
                 self.taint_eviction.on_node(ctx, NodeId(index));
                 ctx.cause = cause;
                 self.pod_gc.on_node(ctx, NodeId(index));
+                ctx.cause = cause;
+                self.daemon_set.on_node(ctx, NodeId(index), revision);
             }
             (Watches::CONTROLLER_MANAGER, Kind::Pdb) => self.disruption.on_pdb(ctx, crate::api::PdbId(index)),
             (Watches::CONTROLLER_MANAGER, Kind::Endpoints) => {}
@@ -184,6 +231,13 @@ impl<'a> World<'a> {
             (Watches::CONTROLLER_MANAGER, Kind::Deployment) => {
                 self.deployment.on_deployment(ctx, crate::api::DeploymentId(index));
             }
+            (Watches::CONTROLLER_MANAGER, Kind::StatefulSet) => {
+                self.stateful_set.on_stateful_set(ctx, crate::api::StatefulSetId(index));
+            }
+            (Watches::CONTROLLER_MANAGER, Kind::DaemonSet) => {
+                self.daemon_set.on_daemon_set(ctx, crate::api::DaemonSetId(index));
+            }
+            (Watches::CONTROLLER_MANAGER, Kind::Job) => self.job.on_job(ctx, crate::api::JobId(index)),
             (Watches::SCHEDULER, Kind::Pod) => {
                 let (old, new) =
                     (ctx.store.pods.before(at, revision).copied(), ctx.store.pods.at(at, revision).copied());
@@ -211,6 +265,10 @@ impl<'a> World<'a> {
             Caller::Controller(Controller::Deployment, key) => self.deployment.written(ctx, key, result),
             Caller::Controller(Controller::ReplicaSet, key) => self.replica_set.written(ctx, key, result),
             Caller::Controller(Controller::NodeLifecycle, key) => self.node_lifecycle.written(ctx, key, result),
+            Caller::Controller(Controller::StatefulSet, key) => self.stateful_set.written(ctx, key, result),
+            Caller::Controller(Controller::DaemonSet, key) => self.daemon_set.written(ctx, key, result),
+            Caller::Controller(Controller::Job, key) => self.job.written(ctx, key, result),
+            Caller::Controller(Controller::Autoscaler, key) => self.autoscaler.written(ctx, key, result),
             Caller::Scheduler(pod) => self.scheduler.written(ctx, pod, result),
             Caller::Kubelet(pod) => self.kubelets.written(ctx, pod, result),
             Caller::Kubectl(process, step) => {
@@ -234,6 +292,14 @@ impl<'a> World<'a> {
     fn after_kubectl(&mut self) {
         for request in std::mem::take(&mut self.kubectl.requests) {
             self.evictions.send(&mut self.ctx, request);
+        }
+        for order in std::mem::take(&mut self.kubectl.machines) {
+            match order {
+                MachineOrder::Start { kubectl, number, node, ready_after } => {
+                    self.machine_joins(*node, ready_after, Joiner::Operator(kubectl, number));
+                }
+                MachineOrder::Stop(node) => self.power_off(node),
+            }
         }
         for action in self.kubectl.take_finished() {
             self.action_done(action);
@@ -260,22 +326,27 @@ impl<'a> World<'a> {
         let ctx = &mut self.ctx;
         match what {
             ActionKind::AddNode { node, ready_after } => {
-                let mut node = node.clone();
-                node.ready = false;
-                node.taints = taints_of(&node);
-                let now = ctx.now();
-                let id = ctx.store.create_node(now, node);
-                self.kubelets.add_node(ctx, id);
-                ctx.note(What::NodeAdded { node: id });
-                ctx.publish(Kind::Node, id.0);
-                ctx.schedule(*ready_after, Event::NodeReady(id));
-                self.joining.push((id, action));
+                self.machine_joins(node.clone(), *ready_after, Joiner::Action(action));
             }
             _ => {
                 self.kubectl.start(ctx, action);
                 self.after_kubectl();
             }
         }
+    }
+
+    /// A machine joins: its Node object is there now, and Ready after its start-up.
+    fn machine_joins(&mut self, mut node: Node, ready_after: Duration, joiner: Joiner) {
+        let ctx = &mut self.ctx;
+        node.ready = false;
+        node.taints = taints_of(&node);
+        let now = ctx.now();
+        let id = ctx.store.create_node(now, node);
+        self.kubelets.add_node(ctx, id);
+        ctx.note(What::NodeAdded { node: id });
+        ctx.publish(Kind::Node, id.0);
+        ctx.schedule(ready_after, Event::NodeReady(id));
+        self.joining.push((id, joiner));
     }
 
     /// A node that has joined is Ready: its kube-proxy runs, and pods may come.
@@ -293,10 +364,15 @@ impl<'a> World<'a> {
         ctx.note(What::NodeReady { node: id });
         ctx.publish(Kind::Node, id.0);
         self.network.add_node(now, id, &name);
-        let done: Vec<_> = self.joining.iter().filter(|(node, _)| *node == id).map(|(_, action)| *action).collect();
-        for action in done {
-            self.ctx.note(What::ActionDone { action });
-            self.action_done(action);
+        let told: Vec<_> = self.joining.iter().filter(|(node, _)| *node == id).map(|(_, joiner)| *joiner).collect();
+        for joiner in told {
+            match joiner {
+                Joiner::Action(action) => {
+                    self.ctx.note(What::ActionDone { action });
+                    self.action_done(action);
+                }
+                Joiner::Operator(kubectl, number) => self.kubectl.machine_ready(&mut self.ctx, kubectl, number, id),
+            }
         }
     }
 }

@@ -6,6 +6,10 @@ use crate::api::{
 use crate::engine::Time;
 use crate::simulation::event::{Controller, KubectlStep};
 
+mod workload;
+
+pub use workload::{NewPod, WorkloadWrite};
+
 /// A write that has been sent and has not been committed.
 #[derive(Clone, Debug)]
 pub struct PendingWrite {
@@ -178,11 +182,24 @@ pub enum Write {
         /// The new template.
         template: TemplateId,
     },
+    /// One taint of a node is added or taken away, and with it, in the same write, `spec.unschedulable` may change.
+    MarkNode {
+        /// Which.
+        node: NodeId,
+        /// The taint; of the same key and effect there is one.
+        taint: Taint,
+        /// Whether it is there afterwards.
+        present: bool,
+        /// The new `spec.unschedulable`; `None`: as it is.
+        unschedulable: Option<bool>,
+    },
     /// The Node object is removed.
     DeleteNode {
         /// Which.
         node: NodeId,
     },
+    /// A write of the other workloads' controllers, or one that changes whose pod a pod is.
+    Workload(WorkloadWrite),
 }
 
 /// What a kubelet says of a pod.

@@ -13,6 +13,8 @@ pub enum Collection {
     Run,
     /// One Service, by `name` or `namespace/name`.
     Services,
+    /// One stream of traffic, by its name.
+    Traffic,
     /// The drains of one node, by its name.
     Drains,
     /// One PodDisruptionBudget, by `name` or `namespace/name`.
@@ -23,7 +25,7 @@ pub enum Collection {
 
 impl Collection {
     /// The collections with a name of their own.
-    pub const NAMED: [Self; 4] = [Self::Services, Self::Drains, Self::Pdbs, Self::Pods];
+    pub const NAMED: [Self; 5] = [Self::Services, Self::Traffic, Self::Drains, Self::Pdbs, Self::Pods];
 
     /// The first word of its metrics; empty for the run.
     #[must_use]
@@ -31,6 +33,7 @@ impl Collection {
         match self {
             Self::Run => "",
             Self::Services => "services",
+            Self::Traffic => "traffic",
             Self::Drains => "drains",
             Self::Pdbs => "pdbs",
             Self::Pods => "pods",
@@ -195,6 +198,20 @@ table! {
     Services "outage.readiness" Span Greatest Read::Service(|s| part(s, Part::Readiness)),
         "… until it is a ready endpoint";
 
+    Traffic "failedRequests" Count Sum Read::Requests(Requests::failed), "requests of the stream that failed";
+    Traffic "failedRequests.refused" Count Sum Read::FailedBy(FailureKind::Refused), "… connection refused";
+    Traffic "failedRequests.resetInFlight" Count Sum Read::FailedBy(FailureKind::ResetInFlight), "… cut while worked on";
+    Traffic "failedRequests.resetIdle" Count Sum Read::FailedBy(FailureKind::ResetIdle), "… sent on a connection just closed";
+    Traffic "failedRequests.noEndpoints" Count Sum Read::FailedBy(FailureKind::NoEndpoints), "… the Service had no endpoint";
+    Traffic "failedRequests.connectTimeout" Count Sum Read::FailedBy(FailureKind::ConnectTimeout), "… no connection in time";
+    Traffic "failedRequests.requestTimeout" Count Sum Read::FailedBy(FailureKind::RequestTimeout), "… no answer in time";
+    Traffic "failedRequests.http502" Count Sum Read::FailedBy(FailureKind::Http502), "… 502 from a proxy";
+    Traffic "failedRequests.http503" Count Sum Read::FailedBy(FailureKind::Http503), "… 503 from a proxy";
+    Traffic "failedRequests.http504" Count Sum Read::FailedBy(FailureKind::Http504), "… 504 from a proxy";
+    Traffic "failureRate" Ratio Greatest Read::FailureRate, "failed requests as a share of those it sent";
+    Traffic "sentRequests" Count Sum Read::Requests(|r| r.sent), "requests that it sent";
+    Traffic "retriedRequests" Count Sum Read::Requests(|r| r.ok_after_retry), "requests answered only after a retry";
+
     Drains "completed" Event All Read::Drain(|d| d.completed_at.map(|at| nanos(at.since(d.started_at)))),
         "`kubectl drain` was through with the node; counted from when it came to the node";
     Drains "duration" Span Greatest Read::Drain(|d| d.completed_at.map(|at| nanos(at.since(d.started_at)))),
@@ -210,6 +227,10 @@ table! {
         "the fewest healthy pods that its status ever named";
 
     Pods "count" Count Sum Read::Pod(|_| Some(1)), "how many such pods there ever were";
+    Pods "alive" Count Sum Read::Pod(|p| Some(i64::from(p.exists))), "how many of them exist when the run ends";
+    Pods "succeeded" Count Sum Read::Pod(|p| Some(i64::from(p.succeeded))), "how many of them have ended well";
+    Pods "lostWork" Span Sum Read::Pod(|p| Some(nanos(p.lost_work))),
+        "how long pods of Jobs had run when they were deleted or failed: work to be done again";
     Pods "unscheduled" Count Sum Read::Pod(|p| Some(i64::from(p.node.is_none()))), "pods that never got a node";
     Pods "sigkills" Count Sum Read::Pod(|p| Some(i64::from(p.times.killed_containers > 0))),
         "pods of which a container was killed with SIGKILL";
@@ -263,6 +284,15 @@ pub(super) fn measure(metric: &Metric, name: &str, outcome: &Outcome) -> Measure
                 Read::Service(read) => together(metric, &services, read, &format!("no Service {name}"), ""),
                 _ => Measured::Nothing(format!("no Service {name}")),
             }
+        }
+        Collection::Traffic => {
+            let mut requests = Requests::default();
+            let streams: Vec<_> = outcome.traffic.iter().filter(|t| matches(name, &t.name)).collect();
+            if streams.is_empty() {
+                return Measured::Nothing(format!("no traffic {name}"));
+            }
+            streams.iter().for_each(|t| requests.add(&t.requests));
+            of_requests(metric.read, &requests)
         }
         Collection::Drains => {
             let drains: Vec<_> = outcome.drains.iter().filter(|d| matches(name, &d.node)).collect();

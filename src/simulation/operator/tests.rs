@@ -1,6 +1,8 @@
 //! Whole kubectl processes against a cluster that does what it is told: a hop takes 2 ms, a pod ends some time after its
 //! deletion, and each test answers the evictions by hand.
 
+mod flags;
+
 use std::collections::BTreeMap;
 
 use super::*;
@@ -82,6 +84,7 @@ impl<'a> Cluster<'a> {
                 requests: Resources::default(),
                 placement: crate::api::pod::Placement::default(),
                 has_empty_dir,
+                hints: crate::api::pod::DisruptionHints::default(),
             });
         }
         let answer = Box::new(|_: &str, _| (10, Ok(())));
@@ -98,7 +101,7 @@ impl<'a> Cluster<'a> {
         let labels = self.ctx.store.intern_labels(namespace, &labels);
         let pod = Pod { phase: Phase::Running, ready: true, ..Pod::created(labels, Some(NodeId(node))) };
         let (namespace, name, luck) = (namespace.to_string(), name.to_string(), Key::new(full_name).bits());
-        let meta = PodMeta { namespace, name, template, owner, created_at: Time::ZERO, luck };
+        let meta = PodMeta { namespace, name, template, owner, created_at: Time::ZERO, luck, only_on: None };
         self.ctx.store.create_pod(Time::ZERO, meta, pod)
     }
 
@@ -311,7 +314,7 @@ fn a_pod_in_error_stops_its_node_and_the_next_one_is_drained() {
     let mut cluster = Cluster::new(&setup);
     cluster.cordon(NodeId(1), true).unwrap();
     cluster.pod(0, "default/web-1", web());
-    cluster.pod(0, "kube-system/agent-1", Owner::DaemonSet("agent".into()));
+    cluster.pod(0, "kube-system/agent-1", Owner::DaemonSet(crate::api::DaemonSetId(0)));
     cluster.pod_of(TemplateId(1), Labels::new(), 0, "default/cache-1", web());
     cluster.pod(0, "default/bare", Owner::None);
     cluster.pod(1, "default/bare-2", Owner::None);
@@ -568,6 +571,7 @@ fn commands_that_write_one_object() {
             replicas: 2,
             strategy: Strategy::default(),
             min_ready_seconds: 0,
+            selector: crate::api::Selector::default(),
             template: TemplateId(0),
             placement: Vec::new(),
         });
@@ -578,6 +582,7 @@ fn commands_that_write_one_object() {
             replicas: 2,
             strategy: Strategy::default(),
             min_ready_seconds: 0,
+            selector: crate::api::Selector::default(),
             template: TemplateId(0),
             revision: 1,
         };
