@@ -12,6 +12,7 @@ impl Compiler<'_> {
     pub(super) fn components(&mut self) {
         self.controller_manager();
         self.kubelet();
+        self.check_grace_period();
         let api_server = self.spec.api_server.as_ref();
         let mut seconds = DefaultTolerationSeconds::default();
         if let Some(not_ready) = api_server.and_then(|s| s.default_not_ready_toleration_seconds) {
@@ -69,6 +70,19 @@ impl Compiler<'_> {
             settings.node_lease_duration = Duration::from_secs(u64::from((*value).max(1)));
         }
         self.setup.kubelet = settings;
+    }
+
+    /// A grace period that heartbeats cannot keep.
+    fn check_grace_period(&mut self) {
+        let entry = self.spec.controller_manager.as_ref().and_then(|e| e.node_monitor_grace_period.as_ref());
+        let Some(Spanned { value, span }) = entry else { return };
+        let kubelet = self.setup.kubelet;
+        let gap = kubelet.lease_renewal().min(kubelet.node_status_report_frequency);
+        if !value.is_zero() && *value <= gap {
+            let problem = Diagnostic::warning("nodes that are well will be given up");
+            let place = format!("kubelets are heard each {gap} only");
+            self.push(problem.at(span, place).help("make it several times `nodeLeaseDurationSeconds` / 4"));
+        }
     }
 
     /// A span that is not zero.
