@@ -126,16 +126,17 @@ impl Compiler<'_> {
         if let Some(restart) = &entry.rollout_restart {
             return self.deployment(&restart.deployment).map(|deployment| ActionKind::RolloutRestart { deployment });
         }
-        let of_node: [(&Option<NodeRef>, fn(String) -> ActionKind); 4] = [
-            (&entry.power_on, ActionKind::PowerOn),
-            (&entry.restart, ActionKind::Restart),
-            (&entry.stop_kubelet, ActionKind::StopKubelet),
-            (&entry.start_kubelet, ActionKind::StartKubelet),
-        ];
-        for (field, kind) in of_node {
-            if let Some(NodeRef(node)) = field {
-                return self.node(node, joining).map(kind);
-            }
+        if let Some(NodeRef(node)) = &entry.power_on {
+            return self.node(node, joining).map(ActionKind::PowerOn);
+        }
+        if let Some(NodeRef(node)) = &entry.restart {
+            return self.node(node, joining).map(ActionKind::Restart);
+        }
+        if let Some(NodeRef(node)) = &entry.stop_kubelet {
+            return self.node(node, joining).map(ActionKind::StopKubelet);
+        }
+        if let Some(NodeRef(node)) = &entry.start_kubelet {
+            return self.node(node, joining).map(ActionKind::StartKubelet);
         }
         if let Some(PartitionAction { node, from, heal_after }) = &entry.partition {
             let node = self.node(node, joining)?;

@@ -74,10 +74,8 @@ impl TaintEvictionController {
     fn process(&mut self, ctx: &mut Context<'_>, pod: PodId, taints: &[Taint]) {
         match tolerated_for(&ctx.store.template_of(pod).placement.tolerations, taints) {
             Tolerated::For(seconds) => {
-                if !self.timers.contains_key(&pod) {
-                    let timer = ctx.schedule(Duration::from_secs(seconds), Event::TaintEviction(pod));
-                    self.timers.insert(pod, Some(timer));
-                }
+                let wait = Duration::from_secs(seconds);
+                self.timers.entry(pod).or_insert_with(|| Some(ctx.schedule(wait, Event::TaintEviction(pod))));
             }
             Tolerated::Never => {
                 // one that has been deleted is not deleted twice

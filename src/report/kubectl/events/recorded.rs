@@ -168,11 +168,9 @@ impl Collector<'_, '_> {
                 let by = controller("taint-eviction-controller");
                 self.push(time, by, about, Normal, "TaintManagerEviction", message);
             }
-            What::PodNotReady { pod } => {
-                if self.is_silenced(pod, time) {
-                    let message = "Node is not ready".to_string();
-                    self.push(time, controller("node-controller"), self.pod(pod), Warning, "NodeNotReady", message);
-                }
+            What::PodNotReady { pod } if self.is_silenced(pod, time) => {
+                let message = "Node is not ready".to_string();
+                self.push(time, controller("node-controller"), self.pod(pod), Warning, "NodeNotReady", message);
             }
             What::NodeUnreachable { node } => self.node_status(time, "node-controller", node, "NodeNotReady"),
             What::NodeAdded { node } => {

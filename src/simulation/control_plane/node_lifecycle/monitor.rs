@@ -112,7 +112,9 @@ impl Monitor {
             let joined = ctx.store.nodes.head(id.index()).is_some_and(|n| !n.ready).then_some(Time::ZERO);
             self.add(ctx, id, joined);
         }
-        self.wake_if_needed(ctx);
+        if self.has_something_to_do(ctx) {
+            self.wake(ctx);
+        }
     }
 
     fn add(&mut self, ctx: &Context<'_>, id: NodeId, joined: Option<Time>) {
@@ -162,7 +164,9 @@ impl Monitor {
         if ctx.store.nodes.before(id.index(), seen).is_none_or(|old| Ready::of(old) != Ready::of(node)) {
             self.nodes[id.index()].cause = ctx.cause;
         }
-        self.wake_if_needed(ctx);
+        if is_unwell(node) {
+            self.wake(ctx);
+        }
     }
 
     /// The first pass at or after `t`, while passes are left out.
@@ -179,19 +183,12 @@ impl Monitor {
         }
     }
 
-    fn wake_if_needed(&mut self, ctx: &mut Context<'_>) {
-        if !self.awake && self.has_something_to_do(ctx) {
-            self.wake(ctx);
-        }
-    }
-
     /// Whether a pass could change anything.
     fn has_something_to_do(&self, ctx: &Context<'_>) -> bool {
         let settings = &ctx.setup.controller_manager;
         let longest_gap = nanos(ctx.setup.kubelet.lease_renewal()) / 100 * 104 + self.step + 2_000_000_000;
         let seen = ctx.controller_view(Kind::Node);
         let view = |index: usize| ctx.store.nodes.at(index, seen);
-        let unwell = |node: &Node| !node.ready || node.taints.iter().any(is_ours);
         // with so short a grace period even a node that is well may be given up
         nanos(settings.grace_period(ctx.version)) <= longest_gap
             || self.zones.values().any(|zone| !zone.queue.is_empty())
@@ -199,7 +196,7 @@ impl Monitor {
                 .nodes
                 .iter()
                 .enumerate()
-                .any(|(n, health)| view(n).is_some_and(|node| health.heartbeat.is_silent() || unwell(node)))
+                .any(|(n, health)| view(n).is_some_and(|node| health.heartbeat.is_silent() || is_unwell(node)))
     }
 
     /// Does what an event asks for.
@@ -400,6 +397,11 @@ impl Lane<'_> {
         self.at = self.at.max(allowed) + way;
         ctx.submit_after(self.at.since(ctx.now()), write, Caller::Nobody);
     }
+}
+
+/// A node that the next pass has to do with: it is not Ready, or still has a taint from when it was not.
+fn is_unwell(node: &Node) -> bool {
+    !node.ready || node.taints.iter().any(is_ours)
 }
 
 /// The NoExecute taints that follow from the Ready condition.
