@@ -21,9 +21,15 @@ macro_rules! library {
 }
 
 library! {
+    "apply-in-mid-run",
+    "cluster-autoscaler",
     "daemonset-under-drain",
+    "graceful-node-shutdown",
     "hpa-minimum-meets-a-budget",
+    "job-evicted",
+    "karpenter",
     "large-rolling-drain",
+    "liveness-restarts-a-hanging-process",
     "m01-naive-upgrade",
     "m02-drain",
     "m03-ignored-sigterm",
@@ -39,6 +45,7 @@ library! {
     "m10-all-nodes-at-once",
     "m11-two-drains-one-budget",
     "m12-voluntary-and-involuntary",
+    "m13-drain-retries-until-timeout",
     "m14-drain-blocked-until-a-node-is-added",
     "m14-impatient-drain-takes-the-starting-pod",
     "m17-control-plane-cut-off",
@@ -49,10 +56,24 @@ library! {
     "m17-node-shut-down",
     "m17-out-of-service",
     "m17-zone-lost",
+    "m18-single-replica",
+    "m18-single-replica-serves-on",
+    "m19-refusals-of-a-drain",
+    "m20-budget-of-one-replica",
     "m21-ingress-without-endpoints",
     "m22-relabelled-pod",
+    "m23-init-waits-for-backend",
+    "m24-a-worker-is-added",
+    "m25-what-a-drain-leaves",
+    "m26-crash-loop-always-allow",
+    "m26-crash-loop-blocks-drain",
+    "sidecar-stops-last",
+    "spot-notice",
     "statefulset-drained-in-order",
     "statefulset-on-a-lost-node",
+    "upgrade-aks",
+    "upgrade-eks",
+    "upgrade-gke",
 }
 
 /// The part of a scenario that says what it is.

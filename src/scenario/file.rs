@@ -11,10 +11,14 @@ use crate::scenario::source::Spanned;
 use crate::scenario::suggest::nearest;
 use crate::scenario::tree::{Entry, Node, Value};
 use crate::scenario::values::{
-    ConnectionsEntry, HookSteps, KeepAliveTimeout, LatencyProfile, NodeRef, ProfileName, Quantity, Rate, ReactionEntry,
-    Seconds, SelectorText, Sources, TaintEntry,
+    ConnectionsEntry, HookSteps, KeepAliveTimeout, LatencyProfile, NodeRef, Objects, ProfileName, Quantity, Rate,
+    ReactionEntry, Seconds, SelectorText, Sources, TaintEntry,
 };
 use crate::simulation::setup::{Arrivals, DryRun, PartitionScope, Via};
+
+mod operators;
+
+pub use operators::{ClusterAutoscalerAction, DeletePdbAction, KarpenterAction, UpgradeAction};
 
 /// `apiVersion` of the scenario document.
 pub const API_VERSION: &str = "drainsim/v1alpha1";
@@ -69,7 +73,7 @@ record! {
         /// How the applications in the pods behave. For each container the first entry that fits counts.
         #[schemars(default)]
         pub apps: Vec<AppEntry>,
-        /// Where the pods of a Deployment or ReplicaSet are at the start: its name, and nodes for its first pods in
+        /// Where the pods of a Deployment, ReplicaSet, StatefulSet or Job are at the start: its name, and nodes for its first pods in
         /// order. The others are placed as the scheduler would.
         #[schemars(default)]
         pub placement: MapOf<Vec<Spanned<String>>>,
@@ -132,9 +136,16 @@ record! {
     }
 }
 
-/// The keys of `signals` are signals.
+/// The keys of `signals` are signals; an exit code belongs to an exit.
 fn check_app(node: &Node, problems: &mut Diagnostics) -> bool {
     let before = problems.list.len();
+    if let (Some(code), None, None) = (node.entry("exitCode"), node.entry("exitsAfter"), node.entry("crashesAt")) {
+        problems.push(
+            Diagnostic::error("`exitCode` goes with `exitsAfter` or `crashesAt`")
+                .at(&code.key_span, "this process does not exit by itself")
+                .help("add `exitsAfter: 5s`, or leave `exitCode` out"),
+        );
+    }
     for entry in node.get("signals").map(Node::entries).unwrap_or_default() {
         let name = Node { value: Value::String(entry.key.clone()), span: entry.key_span.clone() };
         Signal::read(&name, problems);
@@ -169,6 +180,29 @@ record! {
         pub keep_alive_timeout: Option<KeepAliveTimeout>,
         /// What the container's preStop hook does, where its httpGet or its command does not tell.
         pub pre_stop: Option<Spanned<HookSteps>>,
+        /// The process exits by itself so long after each start. A server that does is in a crash loop, and has long been at
+        /// the start of the run; for a Job's container, or an init container, this is how long its work takes.
+        pub exits_after: Option<Spanned<Duration>>,
+        /// With `exitsAfter` or `crashesAt`: the exit code. If left out, it is 0 for `exitsAfter` where an end is meant (init
+        /// containers, and pods whose restartPolicy is not Always), else 1.
+        pub exit_code: Option<Spanned<u8>>,
+        /// All processes of this kind that run then crash at this time.
+        pub crashes_at: Option<Spanned<Duration>>,
+        /// All processes of this kind that run then hang from this time on: they accept connections and answer nothing,
+        /// neither clients nor probes, and only SIGKILL ends them.
+        pub hangs_at: Option<Spanned<Duration>>,
+        /// The process first waits for a Service to accept connections.
+        pub waits_for: Option<WaitsForEntry>,
+    }
+}
+
+record! {
+    /// What a process waits for before it does anything else.
+    pub struct WaitsForEntry is "`waitsFor`" {
+        /// The Service: its name, or namespace/name.
+        pub service: Spanned<String>,
+        /// The pause between attempts; 2s if left out.
+        pub every: Option<Spanned<Duration>>,
     }
 }
 
@@ -206,6 +240,59 @@ record! {
     }
 }
 
+/// `shutdownGracePeriodCriticalPods` is a part of `shutdownGracePeriod`, and the list by priority stands alone.
+///
+/// Source: `pkg/kubelet/apis/config/validation/validation.go` (v1.36).
+fn check_kubelet(node: &Node, problems: &mut Diagnostics) -> bool {
+    let before = problems.list.len();
+    let total = node.entry("shutdownGracePeriod");
+    let critical = node.entry("shutdownGracePeriodCriticalPods");
+    if let (Some(critical), None) = (critical, total) {
+        problems.push(
+            Diagnostic::error("`shutdownGracePeriodCriticalPods` is a part of `shutdownGracePeriod`")
+                .at(&critical.key_span, "the whole is missing")
+                .help("add `shutdownGracePeriod`: what all pods get together"),
+        );
+    }
+    if let (Some(list), Some(total)) = (node.entry("shutdownGracePeriodByPodPriority"), total) {
+        problems.push(
+            Diagnostic::error("a kubelet has `shutdownGracePeriod` or `shutdownGracePeriodByPodPriority`, not both")
+                .at(&list.key_span, "the second one")
+                .and_at(&total.key_span, "the first one"),
+        );
+    }
+    problems.list.len() == before
+}
+
+record! {
+    /// Settings of the kubelet, the same on every node; the names are those of its configuration file.
+    pub struct KubeletEntry is "`kubelet`", checked by check_kubelet {
+        /// How long a shutdown of the node is delayed for its pods, all together; 0s (no graceful shutdown) if left out.
+        pub shutdown_grace_period: Option<Spanned<Duration>>,
+        /// The last part of it, which is for critical pods (priority 2000000000 and more).
+        pub shutdown_grace_period_critical_pods: Option<Spanned<Duration>>,
+        /// In place of both: a time for each range of priorities.
+        #[schemars(default)]
+        pub shutdown_grace_period_by_pod_priority: Vec<ShutdownGraceEntry>,
+        /// `nodeStatusUpdateFrequency`; 10s if left out.
+        pub node_status_update_frequency: Option<Spanned<Duration>>,
+        /// `nodeStatusReportFrequency`; 5m if both are left out, `nodeStatusUpdateFrequency` if only that one is given.
+        pub node_status_report_frequency: Option<Spanned<Duration>>,
+        /// `nodeLeaseDurationSeconds`; 40 if left out. The lease is renewed each quarter of it.
+        pub node_lease_duration_seconds: Option<Spanned<u32>>,
+    }
+}
+
+record! {
+    /// How long the pods of a range of priorities have.
+    pub struct ShutdownGraceEntry is "an entry of `shutdownGracePeriodByPodPriority`" {
+        /// The lowest priority of the range; it ends where the next one begins.
+        pub priority: i32,
+        /// Seconds.
+        pub shutdown_grace_period_seconds: u32,
+    }
+}
+
 record! {
     /// Flags of kube-controller-manager that concern lost nodes.
     pub struct ControllerManagerEntry is "`controllerManager`" {
@@ -222,18 +309,6 @@ record! {
         /// `--unhealthy-zone-threshold`: a zone with this share of its nodes not Ready is partly disrupted; 0.55 if left
         /// out.
         pub unhealthy_zone_threshold: Option<Spanned<f64>>,
-    }
-}
-
-record! {
-    /// Settings of the kubelets, the same on every node.
-    pub struct KubeletEntry is "`kubelet`" {
-        /// `nodeStatusUpdateFrequency`; 10s if left out.
-        pub node_status_update_frequency: Option<Spanned<Duration>>,
-        /// `nodeStatusReportFrequency`; 5m if both are left out, `nodeStatusUpdateFrequency` if only this one is.
-        pub node_status_report_frequency: Option<Spanned<Duration>>,
-        /// `nodeLeaseDurationSeconds`; 40 if left out. The lease is renewed each quarter of it.
-        pub node_lease_duration_seconds: Option<Spanned<u32>>,
     }
 }
 
@@ -271,7 +346,7 @@ record! {
         pub label_pod: Option<LabelPodAction>,
         /// `kubectl patch hpa`: other bounds.
         pub patch_hpa: Option<PatchHpaAction>,
-        /// `kubectl scale deployment`.
+        /// `kubectl scale` of a Deployment, a ReplicaSet or a StatefulSet.
         pub scale: Option<ScaleAction>,
         /// `kubectl rollout restart deployment`.
         pub rollout_restart: Option<RestartAction>,
@@ -293,11 +368,26 @@ record! {
         pub partition: Option<PartitionAction>,
         /// `kubectl taint nodes`.
         pub taint: Option<TaintAction>,
+        /// A machine is shut down in an orderly way: its kubelet stops the pods first, if `kubelet.shutdownGracePeriod` says
+        /// so.
+        pub shutdown: Option<NodeRef>,
+        /// The cloud announces that it will take a machine away; a node termination handler drains it until then.
+        pub spot_notice: Option<SpotNoticeAction>,
+        /// A managed service upgrades a pool of nodes.
+        pub upgrade: Option<UpgradeAction>,
+        /// cluster-autoscaler removes nodes that are no longer needed.
+        pub cluster_autoscaler: Option<ClusterAutoscalerAction>,
+        /// Karpenter disrupts nodes.
+        pub karpenter: Option<KarpenterAction>,
+        /// `kubectl apply`: Deployments that are there are changed, PodDisruptionBudgets made or changed.
+        pub apply: Option<Objects>,
+        /// `kubectl delete poddisruptionbudget`.
+        pub delete_pdb: Option<DeletePdbAction>,
     }
 }
 
 /// The keys of an action that say what is done.
-pub const ACTIONS: [&str; 17] = [
+pub const ACTIONS: [&str; 24] = [
     "drain",
     "cordon",
     "uncordon",
@@ -315,6 +405,13 @@ pub const ACTIONS: [&str; 17] = [
     "startKubelet",
     "partition",
     "taint",
+    "shutdown",
+    "spotNotice",
+    "upgrade",
+    "clusterAutoscaler",
+    "karpenter",
+    "apply",
+    "deletePdb",
 ];
 
 /// One time and one thing.
@@ -431,6 +528,18 @@ record! {
 }
 
 record! {
+    /// An interruption notice of a cloud, and the node termination handler that acts on it: cordon and drain (with
+    /// `--ignore-daemonsets --delete-emptydir-data --force`, evictions, the pods' own grace periods), and no power from the
+    /// deadline on, whatever has come of that.
+    pub struct SpotNoticeAction is "`spotNotice`" {
+        /// The node.
+        pub node: Spanned<String>,
+        /// From the notice to the end; 2m if left out.
+        pub deadline: Option<Spanned<Duration>>,
+    }
+}
+
+record! {
     /// `kubectl delete pod`.
     pub struct DeletePodAction is "`deletePod`" {
         /// The name, or its beginning: the oldest living pod that has it.
@@ -468,6 +577,27 @@ record! {
     }
 }
 
+/// One workload.
+fn check_scale(node: &Node, problems: &mut Diagnostics) -> bool {
+    const WORKLOADS: [&str; 3] = ["deployment", "replicaSet", "statefulSet"];
+    let given: Vec<&Entry> = node.entries().iter().filter(|e| WORKLOADS.contains(&e.key.as_str())).collect();
+    match given[..] {
+        [first, second, ..] => problems.push(
+            Diagnostic::error("`scale` is about one workload")
+                .at(&second.key_span, "the second one")
+                .and_at(&first.key_span, "the first one")
+                .help("make two actions of it"),
+        ),
+        [] => problems.push(
+            Diagnostic::error("`scale` does not say what")
+                .at(&node.span, "in this action")
+                .help("add `deployment: NAME`, `replicaSet: NAME` or `statefulSet: NAME`"),
+        ),
+        [_] => return true,
+    }
+    false
+}
+
 record! {
     /// `kubectl label pod`.
     pub struct LabelPodAction is "`labelPod`" {
@@ -499,10 +629,14 @@ record! {
 }
 
 record! {
-    /// `kubectl scale deployment`.
-    pub struct ScaleAction is "`scale`" {
+    /// `kubectl scale`.
+    pub struct ScaleAction is "`scale`", checked by check_scale {
         /// The Deployment: its name, or namespace/name.
-        pub deployment: Spanned<String>,
+        pub deployment: Option<Spanned<String>>,
+        /// A ReplicaSet that no Deployment owns: its name, or namespace/name.
+        pub replica_set: Option<Spanned<String>>,
+        /// The StatefulSet: its name, or namespace/name.
+        pub stateful_set: Option<Spanned<String>>,
         /// `--replicas`.
         pub replicas: u32,
     }

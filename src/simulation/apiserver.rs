@@ -37,9 +37,11 @@ pub fn commit(ctx: &mut Context<'_>, network: &mut Network<'_>, write: Write) ->
         Write::PodStatus { pod, status } => pod_status(ctx, pod, status),
         Write::MarkPodNotReady { pod } => {
             let old = *ctx.store.pods.head(pod.index()).ok_or(WriteError::NotFound)?;
-            let PodStatusPatch { phase, has_ip, .. } = PodStatusPatch::of(&old);
+            if !old.ready {
+                return Ok(());
+            }
             let ready_since = ctx.now().truncate_to_second();
-            pod_status(ctx, pod, PodStatusPatch { phase, ready: false, ready_since, has_ip })
+            pod_status(ctx, pod, PodStatusPatch { ready: false, ready_since, ..PodStatusPatch::of(&old) })
         }
         Write::MarkNodeUnreachable { node } => {
             update_node(ctx, node.0, |n| {
@@ -47,6 +49,14 @@ pub fn commit(ctx: &mut Context<'_>, network: &mut Network<'_>, write: Write) ->
                 n.unreachable = true;
             })?;
             ctx.note(What::NodeUnreachable { node });
+            ctx.publish(Kind::Node, node.0);
+            Ok(())
+        }
+        Write::NodeShuttingDown { node } => {
+            update_node(ctx, node.0, |n| {
+                n.ready = false;
+            })?;
+            ctx.note(What::NodeShuttingDown { node });
             ctx.publish(Kind::Node, node.0);
             Ok(())
         }
@@ -91,7 +101,7 @@ pub fn commit(ctx: &mut Context<'_>, network: &mut Network<'_>, write: Write) ->
             if ctx.store.pdbs.head_revision(pdb.index()) != base {
                 return Err(WriteError::Conflict);
             }
-            let new = Pdb { generation: head.generation, status };
+            let new = Pdb { status, ..head.clone() };
             let (allowed, healthy) = (new.status.disruptions_allowed, new.status.current_healthy);
             let now = ctx.now();
             ctx.store.put_pdb(now, pdb, new);
@@ -201,6 +211,42 @@ pub fn commit(ctx: &mut Context<'_>, network: &mut Network<'_>, write: Write) ->
             ctx.publish(Kind::Deployment, deployment);
             Ok(())
         }
+        Write::ApplyDeployment { deployment, replicas, strategy, min_ready_seconds, template } => {
+            let old = ctx.store.deployments.head(deployment as usize).ok_or(WriteError::NotFound)?.clone();
+            update_deployment(ctx, deployment, |d| {
+                d.revision += u32::from(d.template != template);
+                (d.replicas, d.strategy, d.min_ready_seconds, d.template) =
+                    (replicas, strategy, min_ready_seconds, template);
+            })?;
+            let id = crate::api::DeploymentId(deployment);
+            if old.template != template {
+                ctx.note(What::RolloutRestarted { deployment: id });
+            }
+            if old.replicas != replicas {
+                ctx.note(What::DeploymentScaled { deployment: id, replicas });
+            }
+            ctx.publish(Kind::Deployment, deployment);
+            Ok(())
+        }
+        Write::ApplyPdb { pdb, budget, unhealthy } => {
+            let old = ctx.store.pdbs.head(pdb.index()).cloned().unwrap_or_default();
+            let now = ctx.now();
+            let generation = old.generation + 1;
+            ctx.store.put_pdb(now, pdb, Pdb { generation, budget, unhealthy, ..old });
+            ctx.note(What::PdbApplied { pdb });
+            ctx.publish(Kind::Pdb, pdb.0);
+            Ok(())
+        }
+        Write::DeletePdb { pdb } => {
+            if ctx.store.pdbs.head(pdb.index()).is_none() {
+                return Err(WriteError::NotFound);
+            }
+            let now = ctx.now();
+            ctx.store.remove_pdb(now, pdb);
+            ctx.note(What::PdbDeleted { pdb });
+            ctx.publish(Kind::Pdb, pdb.0);
+            Ok(())
+        }
         Write::DeleteNode { node } => {
             if ctx.store.nodes.head(node.index()).is_none() {
                 return Err(WriteError::NotFound);
@@ -292,8 +338,9 @@ fn create_pod(ctx: &mut Context<'_>, id: ReplicaSetId, ordinal: u32) -> Result<(
 
 fn pod_status(ctx: &mut Context<'_>, pod: PodId, status: PodStatusPatch) -> Result<(), WriteError> {
     let old = *ctx.store.pods.head(pod.index()).ok_or(WriteError::NotFound)?;
-    let PodStatusPatch { phase, ready, ready_since, has_ip } = status;
-    let new = Pod { phase, ready, ready_since, has_ip, ..old };
+    let PodStatusPatch { phase, ready, ready_since, has_ip, containers, reason, disruption_target } = status;
+    let disruption_target = old.disruption_target || disruption_target;
+    let new = Pod { phase, ready, ready_since, has_ip, containers, reason, disruption_target, ..old };
     if new == old {
         return Ok(());
     }

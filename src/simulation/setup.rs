@@ -27,6 +27,8 @@ pub struct Setup {
     pub services: Vec<Service>,
     /// The PodDisruptionBudgets, already observed by their controller.
     pub pdbs: Vec<PdbSpec>,
+    /// PodDisruptionBudgets that are not there at the start: an action applies them.
+    pub later_pdbs: Vec<PdbSpec>,
     /// The pod templates that the workloads refer to.
     pub templates: Vec<PodTemplate>,
     /// The Deployments, completely rolled out.
@@ -226,6 +228,33 @@ pub struct App {
     pub reactions: BTreeMap<Signal, Reaction>,
     /// How long the server keeps an idle connection open; `None`: for ever.
     pub keep_alive_timeout: Option<Duration>,
+    /// What the process does without being asked.
+    pub life: Life,
+}
+
+/// What a process does without being asked: wait for others, end, crash, hang. By default, nothing of all that.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Life {
+    /// It asks for this before it does anything else.
+    pub waits_for: Option<WaitsFor>,
+    /// It exits by itself so long after its start (or after what it waits for has come).
+    pub exits_after: Option<Duration>,
+    /// With this exit code; also when it crashes.
+    pub exit_code: u32,
+    /// It crashes at this time, if it runs then.
+    pub crashes_at: Option<Time>,
+    /// If it runs at this time, it hangs from then on: connections are accepted and nothing is answered, neither to
+    /// clients nor to probes; no signal but SIGKILL has an effect.
+    pub hangs_at: Option<Time>,
+}
+
+/// `until nc -z SERVICE PORT; do sleep 2; done`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WaitsFor {
+    /// The Service that must accept a connection.
+    pub service: ServiceId,
+    /// The pause between attempts.
+    pub every: Duration,
 }
 
 /// What a process does on a signal.
@@ -301,8 +330,8 @@ impl Default for ControllerManagerSetup {
     }
 }
 
-/// The kubelet, as far as its heartbeats are concerned.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// The kubelet on every node.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KubeletSetup {
     /// `nodeStatusUpdateFrequency`: how often the node's status is worked out; 10 s.
     pub node_status_update_frequency: Duration,
@@ -310,6 +339,10 @@ pub struct KubeletSetup {
     pub node_status_report_frequency: Duration,
     /// `nodeLeaseDurationSeconds`: 40 s; the lease is renewed each quarter of it.
     pub node_lease_duration: Duration,
+    /// `shutdownGracePeriodByPodPriority`, from the lowest priority to the highest, in whole seconds; what
+    /// `shutdownGracePeriod` and `shutdownGracePeriodCriticalPods` come to, where those are given. Empty: there is no graceful
+    /// node shutdown (the default).
+    pub shutdown_grace: Vec<(i32, u64)>,
 }
 
 impl KubeletSetup {
@@ -327,6 +360,7 @@ impl Default for KubeletSetup {
             node_status_update_frequency: Duration::from_secs(10),
             node_status_report_frequency: Duration::from_secs(300),
             node_lease_duration: Duration::from_secs(40),
+            shutdown_grace: Vec::new(),
         }
     }
 }
@@ -520,12 +554,62 @@ pub enum ActionKind {
         /// `KEY:EFFECT-`.
         remove: bool,
     },
+    /// The machine is shut down in an orderly way (`systemctl poweroff`): its kubelet may delay that.
+    Shutdown(String),
     /// A managed service upgrades a pool of nodes: each is emptied and replaced.
     Upgrade(UpgradeOptions),
     /// cluster-autoscaler scales these nodes down.
     ClusterAutoscaler(ClusterAutoscalerOptions),
     /// Karpenter disrupts these nodes.
     Karpenter(KarpenterOptions),
+    /// `kubectl scale replicaset`.
+    ScaleReplicaSet {
+        /// Index into [`Setup::replica_sets`].
+        replica_set: usize,
+        /// The new number of replicas.
+        replicas: u32,
+    },
+    /// `kubectl scale statefulset`.
+    ScaleStatefulSet {
+        /// Index into [`Setup::stateful_sets`].
+        stateful_set: usize,
+        /// The new number of replicas.
+        replicas: u32,
+    },
+    /// `kubectl apply`.
+    Apply(Vec<Applied>),
+    /// `kubectl delete poddisruptionbudget`.
+    DeletePdb {
+        /// Index into [`Setup::pdbs`] and then [`Setup::later_pdbs`].
+        pdb: crate::api::PdbId,
+    },
+}
+
+/// An object that is applied.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Applied {
+    /// A Deployment that is there.
+    Deployment {
+        /// Index into [`Setup::deployments`].
+        deployment: usize,
+        /// `spec.replicas`; `None`: as it is.
+        replicas: Option<u32>,
+        /// `spec.strategy`.
+        strategy: Strategy,
+        /// `spec.minReadySeconds`.
+        min_ready_seconds: u64,
+        /// `spec.template`.
+        template: TemplateId,
+    },
+    /// A budget, which is created if it is not there.
+    Pdb {
+        /// Index into [`Setup::pdbs`] and then [`Setup::later_pdbs`].
+        pdb: crate::api::PdbId,
+        /// The budget.
+        budget: crate::api::pdb::Budget,
+        /// `unhealthyPodEvictionPolicy`.
+        unhealthy: crate::api::pdb::UnhealthyPodEvictionPolicy,
+    },
 }
 
 /// A node that is cut off from others.

@@ -5,7 +5,7 @@ mod controllers;
 
 use crate::api::pdb::Pdb;
 use crate::api::{
-    Deployment, DeploymentId, NodeId, Owner, PdbId, Phase, Pod, PodMeta, ReplicaSet, ReplicaSetId, Selector, ServiceId,
+    Deployment, DeploymentId, NodeId, PdbId, Phase, Pod, PodMeta, ReplicaSet, ReplicaSetId, Selector, ServiceId,
     TemplateId,
 };
 use crate::engine::{Key, Time};
@@ -14,6 +14,7 @@ use crate::simulation::control_plane::deployment::{replica_set_name, replica_set
 use crate::simulation::control_plane::node_lifecycle::taints_of;
 use crate::simulation::control_plane::{disruption, endpoint_slice};
 use crate::simulation::event::Event;
+use crate::simulation::node::long_running;
 use crate::simulation::setup::When;
 use crate::simulation::world::World;
 
@@ -25,6 +26,9 @@ pub(super) fn steady_state(world: &mut World<'_>) {
     }
     for pdb in &setup.pdbs {
         world.ctx.store.add_pdb(Time::ZERO, pdb.clone());
+    }
+    for pdb in &setup.later_pdbs {
+        world.ctx.store.register_pdb(pdb.clone());
     }
     for template in &setup.templates {
         world.ctx.store.add_template(template.clone());
@@ -137,9 +141,11 @@ fn replica_set(
         let node = placement.get(ordinal as usize).map(String::as_str);
         placed += u32::from(add_pod(world, meta, pod, node));
     }
-    if placed < replicas {
-        rs.ready_replicas = placed;
-        rs.available_replicas = placed;
+    let setup = world.ctx.setup;
+    let ready = if long_running(setup, &setup.templates[template.index()]).1 { placed } else { 0 };
+    if ready < replicas {
+        rs.ready_replicas = ready;
+        rs.available_replicas = ready;
         world.ctx.store.put_replica_set(Time::ZERO, id.index(), rs);
     }
 }
@@ -147,12 +153,15 @@ fn replica_set(
 /// Adds a pod that has been running for long on this node, or on one that the scheduler's rules choose; whether there was
 /// one. A pod without a place starts Pending.
 fn add_pod(world: &mut World<'_>, meta: PodMeta, pod: Pod, node: Option<&str>) -> bool {
-    let is_mirror = meta.owner == Owner::Mirror;
     let by_name = node.and_then(|name| world.ctx.store.node_by_name(name));
     let node =
         by_name.or_else(|| world.scheduler.place_now(&world.ctx, meta.template, pod.labels, &meta.owner, meta.luck));
     let version = match node {
-        Some(_) => Pod { node, phase: Phase::Running, ready: true, has_ip: true, ..pod },
+        Some(_) => {
+            let (statuses, ready) = long_running(world.ctx.setup, &world.ctx.store.templates[meta.template.index()]);
+            let containers = world.ctx.store.intern_statuses(statuses);
+            Pod { node, phase: Phase::Running, ready, has_ip: true, containers, ..pod }
+        }
         None => pod,
     };
     let name = format!("{}/{}", meta.namespace, meta.name);
@@ -168,9 +177,8 @@ fn add_pod(world: &mut World<'_>, meta: PodMeta, pod: Pod, node: Option<&str>) -
     world.stateful_set.start_with(&world.ctx, id);
     world.daemon_set.start_with(&world.ctx, id);
     world.job.start_with(&world.ctx, id);
-    world.ctx.observer.pod_mut(id).ready_at = node.map(|_| Time::ZERO);
+    world.ctx.observer.pod_mut(id).ready_at = node.filter(|_| version.ready).map(|_| Time::ZERO);
     match node {
-        Some(_) if is_mirror => {}
         Some(node) => world.kubelets.adopt(&mut world.ctx, &mut world.network, id, node),
         None => world.warnings.push(format!("no node has room for {name}: it starts Pending")),
     }
@@ -181,10 +189,10 @@ fn add_pod(world: &mut World<'_>, meta: PodMeta, pod: Pod, node: Option<&str>) -
 fn derived_objects(world: &mut World<'_>) {
     let ctx = &mut world.ctx;
     for pdb in (0..ctx.store.pdb_specs.len()).map(PdbId::from) {
-        let Some(Pdb { generation, status }) = ctx.store.pdbs.head(pdb.index()).cloned() else { continue };
-        let (mut status, _) = disruption::compute(ctx, pdb, &status, ctx.store.revision());
-        status.observed_generation = generation;
-        ctx.store.put_pdb(Time::ZERO, pdb, Pdb { generation, status });
+        let Some(created) = ctx.store.pdbs.head(pdb.index()).cloned() else { continue };
+        let (mut status, _) = disruption::compute(ctx, pdb, &created, ctx.store.revision());
+        status.observed_generation = created.generation;
+        ctx.store.put_pdb(Time::ZERO, pdb, Pdb { status, ..created });
     }
     for service in (0..ctx.store.services.len()).map(ServiceId::from) {
         let revision = ctx.store.revision();

@@ -34,7 +34,9 @@ pub(super) fn outcome(world: World<'_>, seed: u64, end: Time, events: u64) -> Ou
             (Some(closed), Some((clean, _))) if times.deleted_at.is_some() => Some(difference(closed, clean)),
             _ => None,
         };
+        let statuses = last.map_or(&[][..], |p| store.container_statuses(p.containers));
         pods.push(PodOutcome {
+            restarts: statuses.iter().map(|s| s.restart_count).sum(),
             id,
             namespace: meta.namespace.clone(),
             name: meta.name.clone(),
@@ -43,7 +45,7 @@ pub(super) fn outcome(world: World<'_>, seed: u64, end: Time, events: u64) -> Ou
             exists: store.pods.head(number).is_some(),
             succeeded: last.is_some_and(|p| p.phase == Phase::Succeeded),
             lost_work: lost_work(store, id),
-            containers: store.templates[meta.template.index()].containers.iter().map(|c| c.name.clone()).collect(),
+            containers: store.templates[meta.template.index()].all_containers().map(|c| c.name.clone()).collect(),
             created_at: meta.created_at,
             times,
             slack_nanos,
@@ -127,7 +129,9 @@ fn ready_endpoints(store: &Store, id: ServiceId, end: Time) -> (Vec<(Time, u32)>
 
 fn pdb(store: &Store, evictions: &Evictions, id: PdbId) -> PdbOutcome {
     let tally = evictions.tally.get(id.index()).copied().unwrap_or_default();
-    // the first version is the budget as created, the second one the status of the steady state
+    // the first version is the budget as created, the second one the status of the steady state; one that is applied later
+    // has no status before its controller's first
+    let existed = store.pdbs.history(id.index()).first().is_some_and(|v| v.time == Time::ZERO);
     let history: Vec<_> = store
         .pdbs
         .history(id.index())
@@ -135,6 +139,9 @@ fn pdb(store: &Store, evictions: &Evictions, id: PdbId) -> PdbOutcome {
         .skip(1)
         .filter_map(|v| {
             let status = &v.value.as_ref()?.status;
+            if status.observed_generation == 0 && !existed {
+                return None;
+            }
             Some((v.time, status.disruptions_allowed, status.current_healthy, status.desired_healthy))
         })
         .collect();

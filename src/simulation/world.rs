@@ -15,7 +15,7 @@ use crate::simulation::control_plane::replica_set::ReplicaSetController;
 use crate::simulation::control_plane::scheduler::Scheduler;
 use crate::simulation::control_plane::stateful_set::StatefulSetController;
 use crate::simulation::control_plane::taint_eviction::TaintEvictionController;
-use crate::simulation::event::{Controller, Event, WatchId};
+use crate::simulation::event::{Controller, Event, ShutdownStep, WatchId};
 use crate::simulation::eviction::{Answer, Evictions};
 use crate::simulation::fault::Machines;
 use crate::simulation::network::Network;
@@ -65,6 +65,8 @@ pub(super) struct World<'a> {
     pub(super) warnings: Vec<String>,
     /// Who waits for a node to become Ready.
     joining: Vec<(NodeId, Joiner)>,
+    /// Actions that wait for a machine to be down.
+    shutting_down: Vec<(NodeId, u32)>,
 }
 
 /// Who has let a machine join.
@@ -101,6 +103,7 @@ impl<'a> World<'a> {
             machines: Machines::default(),
             warnings: Vec::new(),
             joining: Vec::new(),
+            shutting_down: Vec::new(),
         }
     }
 
@@ -169,6 +172,8 @@ impl<'a> World<'a> {
             Event::PodGc => self.pod_gc.pass(ctx),
             Event::Fault(node, step, epoch) => self.fault_step(node, step, epoch),
             Event::Kubelet(pod, step) => self.kubelets.step(ctx, &mut self.network, pod, step),
+            Event::NodeShutdown(node, ShutdownStep::PowerOff) => self.shutdown_is_over(node),
+            Event::NodeShutdown(node, step) => self.kubelets.shutdown_step(ctx, node, step),
             Event::App(pod, container, step) => self.kubelets.app_step(ctx, &mut self.network, pod, container, step),
             Event::Kubectl(process, step) => {
                 self.kubectl.step(ctx, process, step);
@@ -328,6 +333,17 @@ impl<'a> World<'a> {
             ActionKind::AddNode { node, ready_after } => {
                 self.machine_joins(node.clone(), *ready_after, Joiner::Action(action));
             }
+            ActionKind::Shutdown(name) => {
+                if let Some(node) = ctx.store.node_by_name(name) {
+                    self.shutting_down.push((node, action));
+                    self.kubelets.shut_down(ctx, node);
+                } else {
+                    self.warnings
+                        .push(format!("{name} could not be shut down: there is no such node at {}", ctx.now()));
+                    ctx.note(What::ActionDone { action });
+                    self.action_done(action);
+                }
+            }
             _ => {
                 self.kubectl.start(ctx, action);
                 self.after_kubectl();
@@ -347,6 +363,17 @@ impl<'a> World<'a> {
         ctx.publish(Kind::Node, id.0);
         ctx.schedule(ready_after, Event::NodeReady(id));
         self.joining.push((id, joiner));
+    }
+
+    /// Nothing delays the shutdown of a machine any more.
+    fn shutdown_is_over(&mut self, node: NodeId) {
+        self.power_off(node);
+        let done: Vec<_> = self.shutting_down.iter().filter(|(n, _)| *n == node).map(|(_, action)| *action).collect();
+        self.shutting_down.retain(|(n, _)| *n != node);
+        for action in done {
+            self.ctx.note(What::ActionDone { action });
+            self.action_done(action);
+        }
     }
 
     /// A node that has joined is Ready: its kube-proxy runs, and pods may come.

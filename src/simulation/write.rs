@@ -1,5 +1,7 @@
 //! Writes on their way to the apiserver, and who waits for their answer.
 
+use crate::api::pdb::{Budget, UnhealthyPodEvictionPolicy};
+use crate::api::workload::Strategy;
 use crate::api::{
     Endpoints, NodeId, PdbId, PdbStatus, PodId, ReplicaSet, ReplicaSetId, Revision, ServiceId, Taint, TemplateId,
 };
@@ -76,6 +78,11 @@ pub enum Write {
     },
     /// The node lifecycle controller says that nothing is heard of a node: Ready is Unknown.
     MarkNodeUnreachable {
+        /// Which.
+        node: NodeId,
+    },
+    /// A kubelet says that its node is not ready, for it is being shut down.
+    NodeShuttingDown {
         /// Which.
         node: NodeId,
     },
@@ -193,6 +200,33 @@ pub enum Write {
         /// The new `spec.unschedulable`; `None`: as it is.
         unschedulable: Option<bool>,
     },
+    /// The spec of a Deployment, by `kubectl apply`.
+    ApplyDeployment {
+        /// Index of the Deployment.
+        deployment: u32,
+        /// `spec.replicas`.
+        replicas: u32,
+        /// `spec.strategy`.
+        strategy: Strategy,
+        /// `spec.minReadySeconds`.
+        min_ready_seconds: u64,
+        /// `spec.template`.
+        template: TemplateId,
+    },
+    /// A budget is created, or its spec changed.
+    ApplyPdb {
+        /// Which.
+        pdb: PdbId,
+        /// The budget.
+        budget: Budget,
+        /// `unhealthyPodEvictionPolicy`.
+        unhealthy: UnhealthyPodEvictionPolicy,
+    },
+    /// A budget is removed.
+    DeletePdb {
+        /// Which.
+        pdb: PdbId,
+    },
     /// The Node object is removed.
     DeleteNode {
         /// Which.
@@ -213,12 +247,19 @@ pub struct PodStatusPatch {
     pub ready_since: Time,
     /// Whether the pod has an address.
     pub has_ip: bool,
+    /// The statuses of its containers.
+    pub containers: crate::api::pod::StatusesId,
+    /// `status.reason`.
+    pub reason: Option<crate::api::pod::StatusReason>,
+    /// Whether the kubelet adds the condition DisruptionTarget.
+    pub disruption_target: bool,
 }
 
 impl PodStatusPatch {
     /// What the stored pod says.
     #[must_use]
     pub const fn of(pod: &crate::api::Pod) -> Self {
-        Self { phase: pod.phase, ready: pod.ready, ready_since: pod.ready_since, has_ip: pod.has_ip }
+        let crate::api::Pod { phase, ready, ready_since, has_ip, containers, reason, disruption_target, .. } = *pod;
+        Self { phase, ready, ready_since, has_ip, containers, reason, disruption_target }
     }
 }

@@ -8,7 +8,8 @@ use crate::scenario::compile::nodes::node_of;
 use crate::scenario::compile::{Compiler, instant, is_named, short_name};
 use crate::scenario::diagnostic::Diagnostic;
 use crate::scenario::file::{
-    ActionEntry, DeletePodAction, DrainAction, LabelPodAction, NodeEntry, PartitionAction, PatchHpaAction, TaintAction,
+    ActionEntry, DeletePodAction, DrainAction, LabelPodAction, NodeEntry, PartitionAction, PatchHpaAction,
+    SpotNoticeAction, TaintAction,
 };
 use crate::scenario::source::Spanned;
 use crate::scenario::suggest;
@@ -16,24 +17,52 @@ use crate::scenario::values::{NodeRef, SelectorText};
 use crate::simulation::setup::{Action, ActionKind, DrainOptions, Partition, PartitionScope, When};
 
 /// From a machine's start to Ready, if nobody says.
-const NODE_READY_DEFAULT: Duration = Duration::from_secs(30);
+pub(super) const NODE_READY_DEFAULT: Duration = Duration::from_secs(30);
+
+/// Amazon EC2 Spot gives two minutes; other clouds 30 s.
+const SPOT_DEADLINE_DEFAULT: Duration = Duration::from_secs(120);
+
+/// What the AWS Node Termination Handler asks of kubectl's drain library.
+///
+/// Source: aws/aws-node-termination-handler `pkg/node/node.go` getDrainHelper: Force, IgnoreAllDaemonSets,
+/// DeleteEmptyDirData, GracePeriodSeconds -1 and a timeout of 120 s (`node-termination-grace-period`) by default.
+fn termination_handler_drain(node: String) -> DrainOptions {
+    DrainOptions {
+        nodes: vec![node],
+        force: true,
+        ignore_daemonsets: true,
+        delete_emptydir_data: true,
+        timeout: Duration::from_secs(120),
+        ..DrainOptions::default()
+    }
+}
 
 impl Compiler<'_> {
     pub(super) fn actions(&mut self) {
         let spec = self.spec;
         let names = self.action_names();
         let joining = self.joining_nodes();
-        for entry in &spec.actions {
+        // what follows from an entry besides its own action comes after all of them: entries are named by their place
+        let mut more = Vec::new();
+        for (index, entry) in spec.actions.iter().enumerate() {
             let when = self.when(entry, &names);
-            let what = self.what(entry, &joining);
+            let what = self.what(index, entry, &joining);
             if let (Some(when), Some(what)) = (when, what) {
                 let name = entry.name.as_ref().map(|n| n.value.clone()).unwrap_or_default();
+                let (what, when) = match &entry.spot_notice {
+                    Some(notice) => {
+                        more.push(Action { name: String::new(), when, what });
+                        self.end_of_spot(notice, when)
+                    }
+                    None => (what, when),
+                };
                 self.setup.actions.push(Action { name, when, what });
             }
         }
         if self.setup.actions.len() == spec.actions.len() {
             self.check_cycles();
         }
+        self.setup.actions.append(&mut more);
     }
 
     /// Named actions, by name.
@@ -94,7 +123,7 @@ impl Compiler<'_> {
         Some(When::After(first, entry.wait.unwrap_or_default()))
     }
 
-    fn what(&mut self, entry: &ActionEntry, joining: &[String]) -> Option<ActionKind> {
+    fn what(&mut self, index: usize, entry: &ActionEntry, joining: &[String]) -> Option<ActionKind> {
         if let Some(drain) = &entry.drain {
             return self.drain(drain, joining).map(ActionKind::Drain);
         }
@@ -110,6 +139,13 @@ impl Compiler<'_> {
         if let Some(NodeRef(node)) = &entry.delete_node {
             return self.node(node, joining).map(ActionKind::DeleteNode);
         }
+        if let Some(NodeRef(node)) = &entry.shutdown {
+            return self.node(node, joining).map(ActionKind::Shutdown);
+        }
+        if let Some(notice) = &entry.spot_notice {
+            let node = self.node(&notice.node, joining)?;
+            return Some(ActionKind::Drain(termination_handler_drain(node)));
+        }
         if let Some(pod) = &entry.delete_pod {
             return self.delete_pod(pod);
         }
@@ -121,7 +157,16 @@ impl Compiler<'_> {
         }
         if let Some(scale) = &entry.scale {
             let replicas = scale.replicas;
-            return self.deployment(&scale.deployment).map(|deployment| ActionKind::Scale { deployment, replicas });
+            if let Some(name) = &scale.replica_set {
+                let replica_set = self.replica_set(name)?;
+                return Some(ActionKind::ScaleReplicaSet { replica_set, replicas });
+            }
+            if let Some(name) = &scale.stateful_set {
+                let stateful_set = self.stateful_set(name)?;
+                return Some(ActionKind::ScaleStatefulSet { stateful_set, replicas });
+            }
+            let deployment = self.deployment(scale.deployment.as_ref()?)?;
+            return Some(ActionKind::Scale { deployment, replicas });
         }
         if let Some(restart) = &entry.rollout_restart {
             return self.deployment(&restart.deployment).map(|deployment| ActionKind::RolloutRestart { deployment });
@@ -148,6 +193,21 @@ impl Compiler<'_> {
             let node = self.node(node, joining)?;
             return Some(ActionKind::Taint { node, taint: taint.0.clone(), remove: remove.unwrap_or(false) });
         }
+        if let Some(upgrade) = &entry.upgrade {
+            return self.upgrade(upgrade, joining).map(ActionKind::Upgrade);
+        }
+        if let Some(autoscaler) = &entry.cluster_autoscaler {
+            return self.cluster_autoscaler(autoscaler, joining).map(ActionKind::ClusterAutoscaler);
+        }
+        if let Some(karpenter) = &entry.karpenter {
+            return self.karpenter(karpenter, joining).map(ActionKind::Karpenter);
+        }
+        if entry.apply.is_some() {
+            return self.apply(index).map(ActionKind::Apply);
+        }
+        if let Some(budget) = &entry.delete_pdb {
+            return self.pdb_named(&budget.name).map(|pdb| ActionKind::DeletePdb { pdb });
+        }
         entry.add_node.as_ref().and_then(|node| self.add_node_action(node))
     }
 
@@ -168,7 +228,7 @@ impl Compiler<'_> {
     }
 
     /// The name of a node that is there at the start, joins, or is added.
-    fn node(&mut self, name: &Spanned<String>, joining: &[String]) -> Option<String> {
+    pub(super) fn node(&mut self, name: &Spanned<String>, joining: &[String]) -> Option<String> {
         if self.knows_node(&name.value) || joining.contains(&name.value) {
             return Some(name.value.clone());
         }
@@ -210,6 +270,22 @@ impl Compiler<'_> {
             skip_wait_for_delete_timeout: skip,
             dry_run: entry.dry_run.unwrap_or_default(),
         })
+    }
+
+    /// The machine is gone at the deadline.
+    fn end_of_spot(&mut self, notice: &SpotNoticeAction, when: When) -> (ActionKind, When) {
+        let deadline = notice.deadline.as_ref().map_or(SPOT_DEADLINE_DEFAULT, |d| d.value);
+        let end = match when {
+            When::At(at) => When::At(at + deadline),
+            When::After(first, wait) => When::After(first, wait + deadline),
+        };
+        if let (When::At(end), Some(span)) = (end, notice.deadline.as_ref().map(|d| &d.span))
+            && end > instant(self.setup.duration)
+        {
+            let problem = Diagnostic::warning("the machine is still there at the end of the run");
+            self.push(problem.at(span, format!("the run lasts {}", self.setup.duration)));
+        }
+        (ActionKind::ShutOff(notice.node.value.clone()), end)
     }
 
     /// A selector that takes none of the nodes that the scenario has or adds is told of; kubectl would say nothing.

@@ -11,7 +11,7 @@ impl Compiler<'_> {
     /// adds.
     pub(super) fn components(&mut self) {
         self.controller_manager();
-        self.kubelet();
+        self.heartbeats();
         self.check_grace_period();
         let api_server = self.spec.api_server.as_ref();
         let mut seconds = DefaultTolerationSeconds::default();
@@ -51,9 +51,9 @@ impl Compiler<'_> {
         self.setup.controller_manager = settings;
     }
 
-    fn kubelet(&mut self) {
+    fn heartbeats(&mut self) {
         let Some(entry) = &self.spec.kubelet else { return };
-        let mut settings = self.setup.kubelet;
+        let mut settings = self.setup.kubelet.clone();
         if let Some(period) = self.span("nodeStatusUpdateFrequency", entry.node_status_update_frequency.as_ref()) {
             // pkg/kubelet/apis/config/v1beta1/defaults.go: who sets only the one sets both
             settings.node_status_update_frequency = period;
@@ -76,7 +76,7 @@ impl Compiler<'_> {
     fn check_grace_period(&mut self) {
         let entry = self.spec.controller_manager.as_ref().and_then(|e| e.node_monitor_grace_period.as_ref());
         let Some(Spanned { value, span }) = entry else { return };
-        let kubelet = self.setup.kubelet;
+        let kubelet = &self.setup.kubelet;
         let gap = kubelet.lease_renewal().min(kubelet.node_status_report_frequency);
         if !value.is_zero() && *value <= gap {
             let problem = Diagnostic::warning("nodes that are well will be given up");

@@ -2,19 +2,24 @@
 //! does not fit together is told.
 
 mod actions;
+mod apply;
 mod apps;
 mod components;
 mod controllers;
+mod kubelet;
 mod nodes;
+mod operators;
 mod services;
 mod serving;
 mod traffic;
+mod waiting;
 mod workloads;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::{Labels, TemplateId, Version};
 use crate::engine::{Duration, Time};
+use crate::scenario::compile::apply::AppliedManifest;
 use crate::scenario::diagnostic::{Diagnostic, Diagnostics};
 use crate::scenario::document::Document;
 use crate::scenario::file::{API_VERSION, KIND, ScenarioFile, Spec};
@@ -52,6 +57,7 @@ pub(super) fn compile(documents: &[Document], problems: &mut Diagnostics) -> Opt
         made_up_stateful_sets: BTreeSet::new(),
         made_up_jobs: BTreeSet::new(),
         templates: Vec::new(),
+        applied: BTreeMap::new(),
         setup: Setup { version, duration: file.spec.value.duration.value, ..Setup::default() },
     };
     compiler.run();
@@ -120,6 +126,8 @@ struct Compiler<'a> {
     made_up_jobs: BTreeSet<usize>,
     /// Beside `setup.templates`, in the same order.
     templates: Vec<TemplateOrigin>,
+    /// The objects of `apply` actions, by the action's index.
+    applied: BTreeMap<usize, Vec<AppliedManifest>>,
     setup: Setup,
 }
 
@@ -150,6 +158,7 @@ impl Compiler<'_> {
         }
         self.nodes();
         self.workloads();
+        self.applied_objects();
         self.services();
         self.serving();
         self.apps();
@@ -161,6 +170,7 @@ impl Compiler<'_> {
             self.setup.kube_proxy = KubeProxySetup { min_sync_period: period };
         }
         self.components();
+        self.kubelet();
     }
 
     fn check_duration(&mut self) {

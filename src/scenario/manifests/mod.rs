@@ -8,6 +8,7 @@ mod job;
 mod node;
 mod pdb;
 mod pod;
+mod priority;
 mod selector;
 mod service;
 mod stateful_set;
@@ -32,6 +33,7 @@ pub use service::{ServiceManifest, TargetPort};
 pub use stateful_set::StatefulSetManifest;
 pub use workload::{DeploymentManifest, PodManifest, ReplicaSetManifest};
 
+use priority::Priorities;
 use unmodelled::Unmodelled;
 
 /// All objects of an input that are modelled, each kind in the order of the files.
@@ -64,6 +66,7 @@ pub(crate) struct Cx<'a> {
     version: Version,
     problems: &'a mut Diagnostics,
     unmodelled: Unmodelled,
+    priorities: Priorities,
 }
 
 impl Cx<'_> {
@@ -80,7 +83,7 @@ impl Cx<'_> {
 /// Reads all documents that are not the scenario.
 pub fn read(documents: &[Document], version: Version, problems: &mut Diagnostics) -> Manifests {
     let mut manifests = Manifests::default();
-    let mut cx = Cx { version, problems, unmodelled: Unmodelled::default() };
+    let mut cx = Cx { version, problems, unmodelled: Unmodelled::default(), priorities: Priorities::read(documents) };
     for document in documents.iter().filter(|d| !d.is_scenario()) {
         match (document.group.as_str(), document.kind.as_str()) {
             ("", "Node") => manifests.nodes.extend(node::read(document, &mut cx)),

@@ -7,6 +7,7 @@ use crate::simulation::context::{Context, node_luck};
 use crate::simulation::event::{Event, KubectlStep};
 use crate::simulation::latency::Hop;
 use crate::simulation::observe::What;
+use crate::simulation::operator::apply::Apply;
 use crate::simulation::operator::cluster_autoscaler::ClusterAutoscaler;
 use crate::simulation::operator::drain::Drain;
 use crate::simulation::operator::karpenter::Karpenter;
@@ -49,6 +50,7 @@ struct Process {
 enum Command {
     Drain(Drain),
     Single(Single),
+    Apply(Apply),
     Upgrade(Upgrade),
     ClusterAutoscaler(ClusterAutoscaler),
     Karpenter(Karpenter),
@@ -59,7 +61,7 @@ impl Command {
     fn nodes(&self) -> Vec<NodeProgress> {
         match self {
             Self::Drain(drain) => drain.nodes().map(|(name, node)| node.progress(name)).collect(),
-            Self::Single(_) => Vec::new(),
+            Self::Single(_) | Self::Apply(_) => Vec::new(),
             Self::Upgrade(upgrade) => upgrade.nodes().cloned().collect(),
             Self::ClusterAutoscaler(autoscaler) => autoscaler.nodes().cloned().collect(),
             Self::Karpenter(karpenter) => karpenter.nodes().cloned().collect(),
@@ -79,6 +81,7 @@ impl Kubectl {
     pub fn start(&mut self, ctx: &mut Context<'_>, action: u32) {
         let command = match &ctx.setup.actions[action as usize].what {
             ActionKind::Drain(options) => Command::Drain(Drain::new(options)),
+            ActionKind::Apply(objects) => Command::Apply(Apply::new(objects.clone())),
             ActionKind::Upgrade(options) => Command::Upgrade(Upgrade::new(options)),
             ActionKind::ClusterAutoscaler(options) => Command::ClusterAutoscaler(ClusterAutoscaler::new(options)),
             ActionKind::Karpenter(options) => Command::Karpenter(Karpenter::new(options)),
@@ -104,6 +107,7 @@ impl Kubectl {
         self.run(ctx, id, |command, shell| match command {
             Command::Drain(drain) => drain.step(shell, step),
             Command::Single(single) => single.step(shell, step),
+            Command::Apply(apply) => apply.step(shell, step),
             Command::Upgrade(upgrade) => upgrade.step(shell, step),
             Command::ClusterAutoscaler(autoscaler) => autoscaler.step(shell, step),
             Command::Karpenter(karpenter) => karpenter.step(shell, step),
@@ -115,6 +119,7 @@ impl Kubectl {
         self.run(ctx, id, |command, shell| match command {
             Command::Drain(drain) => drain.written(shell, step, result),
             Command::Single(single) => single.written(shell, result),
+            Command::Apply(apply) => apply.written(shell, result),
             // a node or pod that is gone needs no more marks or deletes: what follows finds that out
             Command::Upgrade(upgrade) => upgrade.step(shell, step),
             Command::ClusterAutoscaler(autoscaler) => autoscaler.step(shell, step),
@@ -126,7 +131,7 @@ impl Kubectl {
     pub fn eviction_answered(&mut self, ctx: &mut Context<'_>, id: u32, slot: u32, result: Result<(), Refusal>) {
         self.run(ctx, id, |command, shell| match command {
             Command::Drain(drain) => drain.eviction_answered(shell, slot, result),
-            Command::Single(_) => None,
+            Command::Single(_) | Command::Apply(_) => None,
             Command::Upgrade(upgrade) => upgrade.eviction_answered(shell, slot, result),
             Command::ClusterAutoscaler(autoscaler) => autoscaler.eviction_answered(shell, slot, result),
             Command::Karpenter(karpenter) => karpenter.eviction_answered(shell, slot, result),

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use crate::api::eviction::Refusal;
-use crate::api::{PodMeta, Store, Version};
+use crate::api::{PdbSpec, PodMeta, Store, Version};
 use crate::engine::Duration;
 use crate::simulation::write::WriteError;
 
@@ -110,6 +110,16 @@ pub fn pod_deleted(pod: &PodMeta, version: Version, forced: bool) -> String {
         format!("pod \"{}\" {how} from {} namespace", pod.name, pod.namespace)
     } else {
         format!("pod \"{}\" {how}", pod.name)
+    }
+}
+
+/// A budget has been deleted by `kubectl delete`.
+#[must_use]
+pub fn pdb_deleted(spec: &PdbSpec, version: Version) -> String {
+    if version.delete_tells_namespace() {
+        format!("poddisruptionbudget.policy \"{}\" deleted from {} namespace", spec.name, spec.namespace)
+    } else {
+        format!("poddisruptionbudget.policy \"{}\" deleted", spec.name)
     }
 }
 

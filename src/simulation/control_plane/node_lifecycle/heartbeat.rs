@@ -41,7 +41,7 @@ pub(super) struct Heartbeat {
 impl Heartbeat {
     /// A kubelet that has been running for long (`joined` is `None`), or that has just registered.
     pub fn new(ctx: &Context<'_>, luck: u64, joined: Option<Time>) -> Self {
-        let kubelet = ctx.setup.kubelet;
+        let kubelet = &ctx.setup.kubelet;
         let lease = Key::new("leaseRenewal").number(luck);
         let status = Key::new("nodeStatusReport").number(luck);
         Self {
@@ -192,7 +192,7 @@ mod tests {
             node_status_report_frequency: Duration::from_secs(4),
             ..KubeletSetup::default()
         };
-        let seen = arrivals(fast, None);
+        let seen = arrivals(fast.clone(), None);
         assert!(seen.windows(2).all(|pair| pair[1] - pair[0] < 4_500_000_000), "{seen:?}");
         let seen = arrivals(fast, Some(30));
         assert!(*seen.last().unwrap() < 30_500_000_000, "{seen:?}");
