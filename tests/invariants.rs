@@ -11,10 +11,11 @@ use drainsim::api::{
     IntOrPercent, Labels, PdbSpec, PodId, PodTemplate, RestartPolicy, Selector, Service, ServiceId, TemplateId, Version,
 };
 use drainsim::engine::{Distribution, Duration, Time};
+use drainsim::simulation::latency::Hop;
 use drainsim::simulation::observe::What;
 use drainsim::simulation::setup::{
-    Action, ActionKind, App, Arrivals, Connections, DeploymentSetup, DrainOptions, Life, NodeSetup, Reaction, Traffic,
-    Via, When, plain_node,
+    Action, ActionKind, App, Arrivals, Connections, DeploymentSetup, DrainOptions, Life, NodeSetup, Partition,
+    PartitionScope, Reaction, Traffic, Via, When, plain_node,
 };
 use drainsim::simulation::{Outcome, Setup, run};
 use proptest::prelude::*;
@@ -30,7 +31,7 @@ proptest! {
         let outcome = run(&setup, seed, true);
         requests_balance(&outcome);
         time_and_causes_run_forward(&outcome);
-        processes_start_and_end_in_turn(&outcome);
+        processes_start_and_end_in_turn(&setup, &outcome);
         the_grace_clock_holds(&setup, &outcome);
         objects_outlive_their_containers(&setup, &outcome);
         budgets_hold_when_only_evictions_disrupt(&setup, &outcome);
@@ -135,7 +136,10 @@ fn time_and_causes_run_forward(outcome: &Outcome) {
 }
 
 /// A container has one process at a time; only one that the kubelet gave up, or that ended by itself, gets another one.
-fn processes_start_and_end_in_turn(outcome: &Outcome) {
+fn processes_start_and_end_in_turn(setup: &Setup, outcome: &Outcome) {
+    if setup.actions.iter().any(|a| matches!(a.what, ActionKind::Restart(_) | ActionKind::PowerOn(_))) {
+        return; // a kernel that comes back starts them anew
+    }
     let mut runs: BTreeMap<(PodId, u32), bool> = BTreeMap::new();
     for entry in outcome.trace.entries() {
         match entry.what {
@@ -182,7 +186,10 @@ fn the_grace_clock_holds(setup: &Setup, outcome: &Outcome) {
 
 /// An object leaves the store only after its containers have stopped, unless it was removed by force or its node is gone.
 fn objects_outlive_their_containers(setup: &Setup, outcome: &Outcome) {
-    let off = setup.actions.iter().any(|a| matches!(a.what, ActionKind::ShutOff(_) | ActionKind::Shutdown(_)));
+    let off = setup
+        .actions
+        .iter()
+        .any(|a| matches!(a.what, ActionKind::ShutOff(_) | ActionKind::Restart(_) | ActionKind::Shutdown(_)));
     let mut running: BTreeMap<PodId, BTreeSet<u32>> = BTreeMap::new();
     let mut forced = BTreeSet::new();
     for entry in outcome.trace.entries() {
@@ -325,9 +332,30 @@ enum Deed {
     Add,
     ShutOff(usize),
     Shutdown(usize),
+    Fault(usize, Fault),
     Delete(usize, Option<i64>),
     Scale(usize, u32),
     Restart(usize),
+}
+
+/// What befalls a node besides the loss of its power.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    PowerOn,
+    Restart,
+    StopKubelet,
+    StartKubelet,
+    Partition(bool, Option<u64>),
+}
+
+fn any_fault() -> impl Strategy<Value = Fault> {
+    prop_oneof![
+        Just(Fault::PowerOn),
+        Just(Fault::Restart),
+        Just(Fault::StopKubelet),
+        Just(Fault::StartKubelet),
+        (any::<bool>(), proptest::option::of(1..60u64)).prop_map(|(all, heals)| Fault::Partition(all, heals)),
+    ]
 }
 
 fn any_action() -> impl Strategy<Value = (u64, Deed)> {
@@ -339,6 +367,7 @@ fn any_action() -> impl Strategy<Value = (u64, Deed)> {
         1 => Just(Deed::Add),
         1 => (0..6usize).prop_map(Deed::ShutOff),
         1 => (0..6usize).prop_map(Deed::Shutdown),
+        2 => (0..6usize, any_fault()).prop_map(|(n, fault)| Deed::Fault(n, fault)),
         1 => (0..4usize, proptest::option::of(0..5i64)).prop_map(|(w, g)| Deed::Delete(w, g)),
         1 => (0..4usize, 0..6u32).prop_map(|(w, r)| Deed::Scale(w, r)),
         1 => (0..4usize).prop_map(Deed::Restart),
@@ -357,6 +386,11 @@ fn build(nodes: usize, workloads: &[Workload], actions: &[(u64, Deed)], minor: u
     setup.kubelet.shutdown_grace = vec![(0, 8), (2_000_000_000, 4)];
     if lab {
         setup.latencies = drainsim::simulation::latency::Latencies::idle_lab();
+        // machines that come back do so within the run, and nodes are given up within it
+        for hop in [Hop::NodeBoot, Hop::Reconnect] {
+            setup.latencies.set(hop, Distribution::Constant(Duration::from_secs(3)));
+        }
+        setup.controller_manager.node_monitor_grace_period = Some(Duration::from_secs(20));
     }
     for (number, w) in workloads.iter().enumerate() {
         let name = format!("app-{number}");
@@ -448,10 +482,20 @@ fn build(nodes: usize, workloads: &[Workload], actions: &[(u64, Deed)], minor: u
             }
             Deed::ShutOff(n) => ActionKind::ShutOff(node(*n)),
             Deed::Shutdown(n) => ActionKind::Shutdown(node(*n)),
+            Deed::Fault(n, Fault::PowerOn) => ActionKind::PowerOn(node(*n)),
+            Deed::Fault(n, Fault::Restart) => ActionKind::Restart(node(*n)),
+            Deed::Fault(n, Fault::StopKubelet) => ActionKind::StopKubelet(node(*n)),
+            Deed::Fault(n, Fault::StartKubelet) => ActionKind::StartKubelet(node(*n)),
+            Deed::Fault(n, Fault::Partition(everything, heals)) => ActionKind::Partition(Partition {
+                node: node(*n),
+                from: if *everything { PartitionScope::Everything } else { PartitionScope::ControlPlane },
+                heal_after: heals.map(Duration::from_secs),
+            }),
             Deed::Delete(w, grace_seconds) => ActionKind::DeletePod {
                 namespace: "default".into(),
                 name: format!("app-{}", workload(*w)),
                 grace_seconds: *grace_seconds,
+                force: false,
             },
             Deed::Scale(w, replicas) => ActionKind::Scale { deployment: workload(*w), replicas: *replicas },
             Deed::Restart(w) => ActionKind::RolloutRestart { deployment: workload(*w) },

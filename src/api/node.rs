@@ -32,6 +32,10 @@ pub const TAINT_NOT_READY: &str = "node.kubernetes.io/not-ready";
 /// The taint of a node that is silent.
 pub const TAINT_UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 
+/// The taint by which an operator says that a node is off and will not come back by itself: its pods may be removed by
+/// force.
+pub const TAINT_OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
+
 /// A toleration of a pod.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Toleration {
@@ -58,12 +62,13 @@ impl Toleration {
     }
 }
 
-/// The tolerations that admission gives to every pod that does not have its own for these keys: 300 s each.
+/// The tolerations that admission gives to every pod that does not have its own for these keys: so many seconds each, 300
+/// unless the apiserver is told otherwise (`--default-not-ready-toleration-seconds`,
+/// `--default-unreachable-toleration-seconds`).
 ///
 /// Source: `plugin/pkg/admission/defaulttolerationseconds/admission.go` (v1.36).
-pub fn add_default_tolerations(tolerations: &mut Vec<Toleration>) {
-    const DEFAULT_TOLERATION_SECONDS: u64 = 300;
-    for key in [TAINT_NOT_READY, TAINT_UNREACHABLE] {
+pub fn add_default_tolerations(tolerations: &mut Vec<Toleration>, seconds: DefaultTolerationSeconds) {
+    for (key, seconds) in [(TAINT_NOT_READY, seconds.not_ready), (TAINT_UNREACHABLE, seconds.unreachable)] {
         let has_own = tolerations
             .iter()
             .any(|t| t.key.as_deref().is_none_or(|k| k == key) && t.effect.is_none_or(|e| e == TaintEffect::NoExecute));
@@ -72,9 +77,24 @@ pub fn add_default_tolerations(tolerations: &mut Vec<Toleration>) {
                 key: Some(key.to_string()),
                 value: None,
                 effect: Some(TaintEffect::NoExecute),
-                seconds: Some(DEFAULT_TOLERATION_SECONDS),
+                seconds: Some(seconds),
             });
         }
+    }
+}
+
+/// The settings of the admission plugin DefaultTolerationSeconds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DefaultTolerationSeconds {
+    /// `--default-not-ready-toleration-seconds`.
+    pub not_ready: u64,
+    /// `--default-unreachable-toleration-seconds`.
+    pub unreachable: u64,
+}
+
+impl Default for DefaultTolerationSeconds {
+    fn default() -> Self {
+        Self { not_ready: 300, unreachable: 300 }
     }
 }
 
@@ -125,16 +145,16 @@ mod tests {
     #[test]
     fn admission_adds_300_s_only_where_nothing_is_said() {
         let mut none = Vec::new();
-        add_default_tolerations(&mut none);
+        add_default_tolerations(&mut none, DefaultTolerationSeconds::default());
         assert_eq!(
             none.iter().map(|t| (t.key.clone().unwrap(), t.seconds)).collect::<Vec<_>>(),
             [(TAINT_NOT_READY.to_string(), Some(300)), (TAINT_UNREACHABLE.to_string(), Some(300)),]
         );
         let mut own = vec![toleration(Some(TAINT_UNREACHABLE), None, Some(TaintEffect::NoExecute))];
-        add_default_tolerations(&mut own);
+        add_default_tolerations(&mut own, DefaultTolerationSeconds::default());
         assert_eq!(own.len(), 2, "only not-ready is added");
         let mut everything = vec![toleration(None, None, None)];
-        add_default_tolerations(&mut everything);
+        add_default_tolerations(&mut everything, DefaultTolerationSeconds::default());
         assert_eq!(everything.len(), 1);
     }
 }

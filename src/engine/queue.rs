@@ -116,6 +116,13 @@ impl<E: Copy> EventQueue<E> {
         pending
     }
 
+    /// Takes out all events that `is_void` names, in a time that grows with the number of events; says how many.
+    pub fn cancel_all(&mut self, is_void: impl Fn(&E) -> bool) -> usize {
+        let void: Vec<Timer> =
+            self.slab.iter().filter(|slot| is_void(&slot.event)).filter_map(|slot| slot.tenant).collect();
+        void.into_iter().filter(|timer| self.cancel(*timer)).count()
+    }
+
     /// Whether the event of `timer` is still to come.
     #[inline]
     pub fn is_pending(&self, timer: Timer) -> bool {
@@ -220,6 +227,20 @@ mod tests {
     use super::*;
     use crate::engine::time::Duration;
     use proptest::prelude::*;
+
+    #[test]
+    fn all_events_of_a_kind_can_be_taken_out() {
+        let mut queue = EventQueue::new();
+        let gone = queue.schedule(Time::from_secs(1), 0);
+        queue.cancel(gone);
+        for event in 1..=10 {
+            queue.schedule(Time::from_secs(2), event);
+        }
+        assert_eq!(queue.cancel_all(|event| event % 2 == 0), 5);
+        assert_eq!(queue.len(), 5);
+        let popped: Vec<_> = std::iter::from_fn(|| queue.pop()).map(|(_, event)| event).collect();
+        assert_eq!(popped, [1, 3, 5, 7, 9]);
+    }
 
     #[test]
     fn ties_run_in_the_order_of_scheduling() {

@@ -89,6 +89,7 @@ pub(crate) fn outcome() -> Outcome {
             min_ready_endpoints: 1,
             zero_endpoints: Duration::ZERO,
             ready_endpoints: vec![(ms(10_120), 1), (ms(13_150), 2)],
+            outages: Vec::new(),
         }],
         drains: vec![
             drain(

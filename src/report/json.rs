@@ -14,6 +14,7 @@ use super::Report;
 use super::verdict::{failure_sentence, verdict};
 use crate::engine::Time;
 use crate::scenario::expectation::Checked;
+use crate::simulation::outage::Part;
 use crate::simulation::outcome::{self, FailureKind, Router};
 
 /// The version of both kinds of results, and of scenarios.
@@ -101,6 +102,32 @@ pub struct Service {
     pub min_ready_endpoints: u32,
     /// How long its EndpointSlices listed no ready endpoint.
     pub zero_endpoint_seconds: f64,
+    /// The times without a ready endpoint, and what they were made of.
+    pub outages: Vec<Outage>,
+}
+
+/// A time without a ready endpoint.
+#[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Outage {
+    /// When it began with the fault of a node, or with the deletion of the last pod.
+    pub began_at: f64,
+    /// The first instant without a ready endpoint.
+    pub from: f64,
+    /// The first instant with one again; null: not in this run.
+    pub to: Option<f64>,
+    /// Its parts in order of time; together they last from `beganAt` to `to`.
+    pub parts: Vec<OutagePart>,
+}
+
+/// A part of an outage.
+#[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OutagePart {
+    /// `detection`, `tainting`, `toleration`, `recreation`, `scheduling`, `return`, `startup`, `readiness`.
+    pub name: &'static str,
+    /// How long it was.
+    pub seconds: f64,
 }
 
 /// One node's share of a `kubectl drain`.
@@ -318,6 +345,20 @@ impl Service {
             requests: Requests::new(&service.requests),
             min_ready_endpoints: service.min_ready_endpoints,
             zero_endpoint_seconds: service.zero_endpoints.as_secs_f64(),
+            outages: service.outages.iter().map(Outage::new).collect(),
+        }
+    }
+}
+
+impl Outage {
+    fn new(outage: &crate::simulation::outage::Outage) -> Self {
+        let seconds = |part| outage.part(part).unwrap_or_default().as_secs_f64();
+        let part = |(part, _): &(Part, Time)| OutagePart { name: part.name(), seconds: seconds(*part) };
+        Self {
+            began_at: outage.begins.0.as_secs_f64(),
+            from: outage.from.as_secs_f64(),
+            to: outage.to.map(Time::as_secs_f64),
+            parts: outage.parts.iter().map(part).collect(),
         }
     }
 }

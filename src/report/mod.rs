@@ -16,6 +16,7 @@ pub mod text;
 pub mod tune;
 
 mod names;
+mod outage;
 mod race;
 mod style;
 mod table;

@@ -4,7 +4,7 @@ use crate::api::{
     AutoscalerId, DaemonSetId, DeploymentId, JobId, NodeId, PdbId, PodId, ReplicaSetId, ServiceId, StatefulSetId,
 };
 use crate::simulation::outcome::{Failure, PodOutcome, Router};
-use crate::simulation::setup::{ActionKind, Applied, DrainOptions, DryRun, UpgradeProfile, Via};
+use crate::simulation::setup::{ActionKind, Applied, DrainOptions, DryRun, PartitionScope, UpgradeProfile, Via};
 use crate::simulation::{Outcome, Setup};
 
 /// Looks names up. An identity that nothing is known of gets a number for a name: a report must not fail.
@@ -181,7 +181,10 @@ impl<'a> Names<'a> {
             ActionKind::Drain(options) => drain(options),
             ActionKind::Cordon(node) => format!("kubectl cordon {node}"),
             ActionKind::Uncordon(node) => format!("kubectl uncordon {node}"),
-            ActionKind::DeletePod { namespace, name, .. } => format!("kubectl delete pod {name} -n {namespace}"),
+            ActionKind::DeletePod { namespace, name, force, .. } => {
+                let force = if *force { " --force" } else { "" };
+                format!("kubectl delete pod {name} -n {namespace}{force}")
+            }
             ActionKind::LabelPod { namespace, name, changes, overwrite } => {
                 let words = changes.iter().map(|(key, value)| match value {
                     Some(value) => format!(" {key}={value}"),
@@ -207,6 +210,22 @@ impl<'a> Names<'a> {
             ActionKind::AddNode { node, .. } => format!("machine {} joins", node.name),
             ActionKind::ShutOff(node) => format!("{node} loses power"),
             ActionKind::DeleteNode(node) => format!("kubectl delete node {node}"),
+            ActionKind::PowerOn(node) => format!("{node} gets its power back"),
+            ActionKind::Restart(node) => format!("{node} restarts"),
+            ActionKind::StopKubelet(node) => format!("the kubelet of {node} is stopped"),
+            ActionKind::StartKubelet(node) => format!("the kubelet of {node} is started"),
+            ActionKind::Partition(partition) => {
+                let from = match partition.from {
+                    PartitionScope::ControlPlane => "the control plane",
+                    PartitionScope::Everything => "everything",
+                };
+                format!("{} is cut off from {from}", partition.node)
+            }
+            ActionKind::Taint { node, taint, remove } => {
+                let value = if taint.value.is_empty() { String::new() } else { format!("={}", taint.value) };
+                let minus = if *remove { "-" } else { "" };
+                format!("kubectl taint nodes {node} {}{value}:{:?}{minus}", taint.key, taint.effect)
+            }
             ActionKind::Shutdown(node) => format!("{node} is shut down"),
             ActionKind::Upgrade(options) => {
                 let who = match options.profile {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::style::{BAD, BOLD, DIM, GOOD, PLAIN, WARN, WIDTH, paint, plural, share, thousands, wrap};
 use super::table::{Align, Cell, Table};
 use super::verdict::{empty_drains, failed_by, left_undone, verdict};
-use super::{Report, race};
+use super::{Report, outage, race};
 use crate::scenario::expectation::Checked;
 use crate::simulation::outcome::{DrainOutcome, FailureKind, Requests, ServiceOutcome};
 use crate::simulation::setup::Via;
@@ -24,6 +24,7 @@ pub fn render(report: &Report<'_>) -> String {
     section(&mut out, "Traffic", &traffic(report));
     section(&mut out, "Drains", &outcome.drains.iter().map(drain).collect::<Vec<_>>().join("\n"));
     section(&mut out, "Budgets", &budgets(report));
+    section(&mut out, "Outages", &outage::render(report));
     let race = race::render(outcome);
     if !race.is_empty() {
         let legend = "seconds after each pod's own DELETE; slack = listener closed − last route clean, `!` = too late";

@@ -7,7 +7,7 @@ use super::style::{and, between, plural, seconds, share, thousands};
 use crate::api::PodId;
 use crate::engine::Time;
 use crate::simulation::Outcome;
-use crate::simulation::outcome::{Failure, FailureKind, PodActivity, PodOutcome, Requests};
+use crate::simulation::outcome::{DrainOutcome, Failure, FailureKind, PodActivity, PodOutcome, Requests};
 use crate::simulation::setup::ActionKind;
 
 /// How a run went.
@@ -105,31 +105,49 @@ fn tightest(outcome: &Outcome) -> Option<String> {
 
 /// ` while node-1 was drained`, or what else was done; nothing if nothing was.
 fn meanwhile(report: &Report<'_>) -> String {
-    let mut nodes: Vec<String> = Vec::new();
-    for drain in &report.outcome.drains {
-        if !nodes.contains(&drain.node) {
-            nodes.push(drain.node.clone());
-        }
-    }
-    let completed = report.outcome.drains.iter().all(|d| d.completed_at.is_some());
-    match nodes.as_slice() {
-        [] => {}
-        [node] if !completed => return format!(" during the drain of {node}"),
-        some if !completed && some.len() <= 4 => return format!(" during the drains of {}", and(some)),
-        many if !completed => return format!(" during the drains of {} nodes", many.len()),
-        [node] => return format!(" while {node} was drained"),
-        some if some.len() <= 4 => return format!(" while {} were drained", and(some)),
-        many => return format!(" while {} nodes were drained", many.len()),
-    }
     let of = |kind: fn(&ActionKind) -> bool| report.setup.actions.iter().any(|a| kind(&a.what));
-    if of(|a| matches!(a, ActionKind::ShutOff(_))) {
-        " while nodes lost power".to_string()
-    } else if of(|a| matches!(a, ActionKind::RolloutRestart { .. })) {
+    let faults = [
+        (of(|a| matches!(a, ActionKind::ShutOff(_))), "nodes lost power"),
+        (of(|a| matches!(a, ActionKind::Restart(_))), "nodes restarted"),
+        (of(|a| matches!(a, ActionKind::Partition(_))), "nodes were cut off"),
+        (of(|a| matches!(a, ActionKind::StopKubelet(_))), "kubelets were stopped"),
+    ];
+    let faults: Vec<String> = faults.iter().filter(|(has, _)| *has).map(|(_, text)| (*text).to_string()).collect();
+    let faults = if faults.is_empty() { String::new() } else { format!(" while {}", and(&faults)) };
+    let drains = drains(&report.outcome.drains);
+    if !(faults.is_empty() && drains.is_empty()) {
+        return if faults.is_empty() || drains.is_empty() {
+            faults + &drains
+        } else {
+            format!("{faults}, and{drains}")
+        };
+    }
+    if of(|a| matches!(a, ActionKind::RolloutRestart { .. })) {
         " while a Deployment was rolled out".to_string()
     } else if of(|a| matches!(a, ActionKind::DeletePod { .. })) {
         " while pods were deleted".to_string()
     } else {
         String::new()
+    }
+}
+
+/// ` while node-1 was drained`; nothing if nothing was.
+fn drains(drains: &[DrainOutcome]) -> String {
+    let mut nodes: Vec<String> = Vec::new();
+    for drain in drains {
+        if !nodes.contains(&drain.node) {
+            nodes.push(drain.node.clone());
+        }
+    }
+    let completed = drains.iter().all(|d| d.completed_at.is_some());
+    match nodes.as_slice() {
+        [] => String::new(),
+        [node] if !completed => format!(" during the drain of {node}"),
+        some if !completed && some.len() <= 4 => format!(" during the drains of {}", and(some)),
+        many if !completed => format!(" during the drains of {} nodes", many.len()),
+        [node] => format!(" while {node} was drained"),
+        some if some.len() <= 4 => format!(" while {} were drained", and(some)),
+        many => format!(" while {} nodes were drained", many.len()),
     }
 }
 
@@ -191,6 +209,12 @@ pub(super) fn failure_sentence(report: &Report<'_>, failure: &Failure) -> String
                 let node = pod.and_then(|p| p.node.as_deref()).unwrap_or("its node");
                 format!("no answer from {name}: {node} is off, and {router} {}", routed_until(failure))
             }
+            PodActivity::CutOff => {
+                format!(
+                    "no answer from {name}: its node and {} cannot reach each other",
+                    names.node(failure.client_node)
+                )
+            }
             _ => match deadline(pod, |p| p.times.network_gone_at) {
                 Some(gone) => {
                     format!(
@@ -208,6 +232,9 @@ pub(super) fn failure_sentence(report: &Report<'_>, failure: &Failure) -> String
         FailureKind::NoEndpoints => no_endpoints(report, failure),
         FailureKind::RequestTimeout if failure.pod_phase == PodActivity::Hanging => {
             format!("{name} hangs: it accepts requests and answers none")
+        }
+        FailureKind::RequestTimeout if failure.pod_phase == PodActivity::CutOff => {
+            format!("no answer from {name}: its node was cut off from {}", names.node(failure.client_node))
         }
         FailureKind::RequestTimeout => {
             format!("{name} accepted the request, but did not answer within the client's timeout")
@@ -407,10 +434,10 @@ mod tests {
 
     #[test]
     fn every_kind_and_phase_has_a_sentence() {
-        use PodActivity::{Draining, Exited, Hanging, NetworkGone, NoPod, NodeOff, PreStop, Serving, Starting};
+        use PodActivity::{CutOff, Draining, Exited, Hanging, NetworkGone, NoPod, NodeOff, PreStop, Serving, Starting};
         let mut outcome = fixture::outcome();
         for kind in FailureKind::ALL {
-            for phase in [NoPod, Starting, Serving, PreStop, Draining, Exited, NetworkGone, NodeOff, Hanging] {
+            for phase in [NoPod, Starting, Serving, PreStop, Draining, Exited, NetworkGone, NodeOff, Hanging, CutOff] {
                 for pod in [None, Some(PodId(0)), Some(PodId(9))] {
                     for service in [ServiceId(0), ServiceId(9)] {
                         let first = outcome.failures[0];

@@ -51,6 +51,29 @@ pub fn sentence(names: &Names<'_>, what: What) -> Sentence {
         What::EvictionRequested { pod, kubectl } => {
             (names.operator(kubectl), format!("asks to evict {}", names.the_pod(pod)))
         }
+        What::PodsDrivenAway { node } => (
+            "node lifecycle controller".to_string(),
+            format!("{} gets a NoExecute taint: its pods may stay as long as they tolerate it", names.node(node)),
+        ),
+        What::PodsKept { node } => {
+            ("node lifecycle controller".to_string(), format!("{} loses its NoExecute taint", names.node(node)))
+        }
+        What::TaintEvictionDue { pod } => (
+            "taint eviction controller".to_string(),
+            format!("{} tolerates its node's taints no longer; no budget is asked", names.the_pod(pod)),
+        ),
+        What::PodCollected { pod } => {
+            ("pod garbage collector".to_string(), format!("deletes {} by force", names.the_pod(pod)))
+        }
+        What::NodeBooted { node } => (names.node(node), "kernel and kubelet run again".to_string()),
+        What::KubeletStopped { node } => (format!("kubelet {}", names.node(node)), "is stopped".to_string()),
+        What::KubeletStarted { node } => (format!("kubelet {}", names.node(node)), "is started".to_string()),
+        What::NodeCutOff { node, scope: 1 } => (names.node(node), "is cut off from the control plane".to_string()),
+        What::NodeCutOff { node, .. } => (names.node(node), "is cut off from everything".to_string()),
+        What::PartitionHealed { node } => (names.node(node), "is no longer cut off".to_string()),
+        What::KubeletConnected { node } => {
+            (format!("kubelet {}", names.node(node)), "reaches the apiserver again".to_string())
+        }
         What::EvictionAdmitted { pod, pdb } => (
             "apiserver".to_string(),
             format!("budget {} admits the eviction of {}", names.pdb(pdb), names.the_pod(pod)),

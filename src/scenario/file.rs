@@ -15,7 +15,7 @@ use crate::scenario::values::{
     ConnectionsEntry, HookSteps, KeepAliveTimeout, LatencyProfile, NodeRef, Objects, ProfileName, Quantity, Rate,
     ReactionEntry, Seconds, SelectorText, Sources, TaintEntry,
 };
-use crate::simulation::setup::{Arrivals, DryRun, Via};
+use crate::simulation::setup::{Arrivals, DryRun, PartitionScope, Via};
 
 mod operators;
 
@@ -91,8 +91,12 @@ record! {
         pub latencies: MapOf<Distribution>,
         /// Settings of kube-proxy.
         pub kube_proxy: Option<KubeProxyEntry>,
-        /// Settings of the kubelet.
+        /// Flags of kube-controller-manager that concern lost nodes.
+        pub controller_manager: Option<ControllerManagerEntry>,
+        /// Settings of the kubelets, the same on every node.
         pub kubelet: Option<KubeletEntry>,
+        /// Flags of kube-apiserver.
+        pub api_server: Option<ApiServerEntry>,
         /// What must be true of the outcome.
         #[schemars(default)]
         pub expect: Vec<ExpectEntry>,
@@ -271,6 +275,12 @@ record! {
         /// In place of both: a time for each range of priorities.
         #[schemars(default)]
         pub shutdown_grace_period_by_pod_priority: Vec<ShutdownGraceEntry>,
+        /// `nodeStatusUpdateFrequency`; 10s if left out.
+        pub node_status_update_frequency: Option<Spanned<Duration>>,
+        /// `nodeStatusReportFrequency`; 5m if both are left out, `nodeStatusUpdateFrequency` if only that one is given.
+        pub node_status_report_frequency: Option<Spanned<Duration>>,
+        /// `nodeLeaseDurationSeconds`; 40 if left out. The lease is renewed each quarter of it.
+        pub node_lease_duration_seconds: Option<Spanned<u32>>,
     }
 }
 
@@ -281,6 +291,35 @@ record! {
         pub priority: i32,
         /// Seconds.
         pub shutdown_grace_period_seconds: u32,
+    }
+}
+
+record! {
+    /// Flags of kube-controller-manager that concern lost nodes.
+    pub struct ControllerManagerEntry is "`controllerManager`" {
+        /// `--node-monitor-period`; 5s if left out.
+        pub node_monitor_period: Option<Spanned<Duration>>,
+        /// `--node-monitor-grace-period`; 50s if left out, 40s before Kubernetes 1.32.
+        pub node_monitor_grace_period: Option<Spanned<Duration>>,
+        /// `--node-eviction-rate`, nodes a second in each zone; 0.1 if left out.
+        pub node_eviction_rate: Option<Spanned<f64>>,
+        /// `--secondary-node-eviction-rate`, in a large zone that is partly disrupted; 0.01 if left out.
+        pub secondary_node_eviction_rate: Option<Spanned<f64>>,
+        /// `--large-cluster-size-threshold`: a zone of more nodes is a large one; 50 if left out.
+        pub large_cluster_size_threshold: Option<u32>,
+        /// `--unhealthy-zone-threshold`: a zone with this share of its nodes not Ready is partly disrupted; 0.55 if left
+        /// out.
+        pub unhealthy_zone_threshold: Option<Spanned<f64>>,
+    }
+}
+
+record! {
+    /// Flags of kube-apiserver.
+    pub struct ApiServerEntry is "`apiServer`" {
+        /// `--default-not-ready-toleration-seconds`; 300 if left out.
+        pub default_not_ready_toleration_seconds: Option<u32>,
+        /// `--default-unreachable-toleration-seconds`; 300 if left out.
+        pub default_unreachable_toleration_seconds: Option<u32>,
     }
 }
 
@@ -318,6 +357,18 @@ record! {
         pub shut_off: Option<NodeRef>,
         /// `kubectl delete node`.
         pub delete_node: Option<NodeRef>,
+        /// A machine gets its power back: after the hop `nodeBoot` its kubelet runs.
+        pub power_on: Option<NodeRef>,
+        /// A kernel restarts: the power goes, and comes back at once.
+        pub restart: Option<NodeRef>,
+        /// The process of a kubelet is stopped; containers and kube-proxy go on.
+        pub stop_kubelet: Option<NodeRef>,
+        /// The process of a kubelet is started again.
+        pub start_kubelet: Option<NodeRef>,
+        /// A node is cut off from others.
+        pub partition: Option<PartitionAction>,
+        /// `kubectl taint nodes`.
+        pub taint: Option<TaintAction>,
         /// A machine is shut down in an orderly way: its kubelet stops the pods first, if `kubelet.shutdownGracePeriod` says
         /// so.
         pub shutdown: Option<NodeRef>,
@@ -337,7 +388,7 @@ record! {
 }
 
 /// The keys of an action that say what is done.
-pub const ACTIONS: [&str; 18] = [
+pub const ACTIONS: [&str; 24] = [
     "drain",
     "cordon",
     "uncordon",
@@ -349,6 +400,12 @@ pub const ACTIONS: [&str; 18] = [
     "addNode",
     "shutOff",
     "deleteNode",
+    "powerOn",
+    "restart",
+    "stopKubelet",
+    "startKubelet",
+    "partition",
+    "taint",
     "shutdown",
     "spotNotice",
     "upgrade",
@@ -490,8 +547,34 @@ record! {
         pub name: Spanned<String>,
         /// The namespace; `default` if left out.
         pub namespace: Option<Spanned<String>>,
-        /// `--grace-period`, in seconds; the pod's own if left out.
+        /// `--grace-period`, in seconds; the pod's own if left out, or 0 with `force`.
         pub grace_period: Option<Seconds>,
+        /// `--force`: a grace period of 0 then removes the object at once, whatever becomes of the containers.
+        pub force: Option<bool>,
+    }
+}
+
+record! {
+    /// A node is cut off from others.
+    pub struct PartitionAction is "`partition`" {
+        /// The node.
+        pub node: Spanned<String>,
+        /// From whom; `controlPlane` if left out.
+        pub from: Option<PartitionScope>,
+        /// When it is over; not in this run if left out.
+        pub heal_after: Option<Spanned<Duration>>,
+    }
+}
+
+record! {
+    /// `kubectl taint nodes`.
+    pub struct TaintAction is "`taint`" {
+        /// The node.
+        pub node: Spanned<String>,
+        /// The taint.
+        pub taint: TaintEntry,
+        /// Takes the taint of this key and effect away instead.
+        pub remove: Option<bool>,
     }
 }
 

@@ -19,7 +19,7 @@ use crate::scenario::source::Spanned;
 use crate::scenario::suggest;
 use crate::scenario::tree::{Node, Value};
 use crate::simulation::latency::Latencies;
-use crate::simulation::setup::{Arrivals, DryRun, IngressNginx, Reaction, UpgradeProfile, Via};
+use crate::simulation::setup::{Arrivals, DryRun, IngressNginx, PartitionScope, Reaction, UpgradeProfile, Via};
 
 /// Says how a type looks in the JSON Schema.
 macro_rules! schema_of {
@@ -461,6 +461,30 @@ impl Read for Sources {
             Value::List(items) if items.is_empty() => expected(node, "at least one node", problems),
             _ => Vec::read(node, problems).map(Self::Named),
         }
+    }
+}
+
+const PARTITION_SCOPES: [(&str, PartitionScope); 2] =
+    [("controlPlane", PartitionScope::ControlPlane), ("everything", PartitionScope::Everything)];
+
+schema_of!(PartitionScope, "PartitionScope", |_g| json_schema!({
+    "description": "Whom a node is cut off from: the control plane, or everything, other nodes included.",
+    "enum": ["controlPlane", "everything"]
+}));
+
+impl Read for PartitionScope {
+    fn read(node: &Node, problems: &mut Diagnostics) -> Option<Self> {
+        let name = String::read(node, problems)?;
+        let found = PARTITION_SCOPES.iter().find(|(known, _)| *known == name).map(|(_, scope)| *scope);
+        if found.is_none() {
+            let names = PARTITION_SCOPES.iter().map(|(name, _)| *name);
+            problems.push(
+                Diagnostic::error(format!("a node cannot be cut off from `{name}`"))
+                    .at(&node.span, "expected `controlPlane` or `everything`")
+                    .help(suggest::help(&name, "scopes", names)),
+            );
+        }
+        found
     }
 }
 

@@ -4,14 +4,12 @@
 pub(super) mod workloads;
 
 use crate::api::deletion::{self, Outcome};
-use crate::api::node::TAINT_UNREACHABLE;
 use crate::api::{
-    Deletion, Deployment, Kind, Node, Owner, Pdb, Phase, Pod, PodId, PodMeta, ReplicaSet, ReplicaSetId, Revision,
-    Taint, TaintEffect,
+    Deletion, Deployment, Kind, Node, NodeId, Owner, Pdb, Phase, Pod, PodId, PodMeta, ReplicaSet, ReplicaSetId,
+    Revision, Taint, TaintEffect,
 };
 use crate::engine::Key;
 use crate::simulation::context::Context;
-use crate::simulation::control_plane::node_lifecycle::taints_of;
 use crate::simulation::network::Network;
 use crate::simulation::observe::What;
 use crate::simulation::write::{PodStatusPatch, Write, WriteError};
@@ -49,7 +47,6 @@ pub fn commit(ctx: &mut Context<'_>, network: &mut Network<'_>, write: Write) ->
             update_node(ctx, node.0, |n| {
                 n.ready = false;
                 n.unreachable = true;
-                n.taints = taints_of(n);
             })?;
             ctx.note(What::NodeUnreachable { node });
             ctx.publish(Kind::Node, node.0);
@@ -58,22 +55,30 @@ pub fn commit(ctx: &mut Context<'_>, network: &mut Network<'_>, write: Write) ->
         Write::NodeShuttingDown { node } => {
             update_node(ctx, node.0, |n| {
                 n.ready = false;
-                n.taints = taints_of(n);
             })?;
             ctx.note(What::NodeShuttingDown { node });
             ctx.publish(Kind::Node, node.0);
             Ok(())
         }
-        Write::TaintUnreachable { node } => {
+        Write::ReportNodeReady { node } => {
+            let head = ctx.store.nodes.head(node.index()).ok_or(WriteError::NotFound)?;
+            if head.ready {
+                return Ok(());
+            }
             update_node(ctx, node.0, |n| {
-                n.taints.push(Taint {
-                    key: TAINT_UNREACHABLE.to_string(),
-                    value: String::new(),
-                    effect: TaintEffect::NoExecute,
-                });
+                n.ready = true;
+                n.unreachable = false;
             })?;
-            ctx.note(What::TaintsChanged { node });
+            ctx.note(What::NodeReady { node });
             ctx.publish(Kind::Node, node.0);
+            Ok(())
+        }
+        Write::FailPod { pod, disrupted } => {
+            update_pod(ctx, pod, None, |p| {
+                p.phase = Phase::Failed;
+                p.disruption_target |= disrupted;
+            })?;
+            ctx.publish(Kind::Pod, pod.0);
             Ok(())
         }
         Write::DeletePod { pod, grace_seconds, unless_changed_since } => {
@@ -163,9 +168,14 @@ pub fn commit(ctx: &mut Context<'_>, network: &mut Network<'_>, write: Write) ->
             ctx.publish(Kind::Node, node.0);
             Ok(())
         }
-        Write::Taints { node, taints } => {
+        Write::PatchTaints { node, add, remove } => {
+            let head = ctx.store.nodes.head(node.index()).ok_or(WriteError::NotFound)?;
+            let taints = patched(&head.taints, &add, &remove);
+            if taints == head.taints {
+                return Ok(());
+            }
             update_node(ctx, node.0, |n| n.taints = taints)?;
-            ctx.note(What::TaintsChanged { node });
+            ctx.note(taints_note(node, &add, &remove));
             ctx.publish(Kind::Node, node.0);
             Ok(())
         }
@@ -248,6 +258,31 @@ pub fn commit(ctx: &mut Context<'_>, network: &mut Network<'_>, write: Write) ->
             Ok(())
         }
         Write::Workload(write) => workloads::commit(ctx, write),
+    }
+}
+
+/// Taints after a patch: those of the same key and effect as one that is removed or added go, then the new ones come.
+fn patched(taints: &[Taint], add: &[Taint], remove: &[Taint]) -> Vec<Taint> {
+    let same = |a: &Taint, b: &Taint| a.key == b.key && a.effect == b.effect;
+    let mut new: Vec<Taint> = taints.iter().filter(|t| !remove.iter().any(|r| same(t, r))).cloned().collect();
+    for taint in add {
+        match new.iter_mut().find(|t| same(t, taint)) {
+            Some(old) => old.clone_from(taint),
+            None => new.push(taint.clone()),
+        }
+    }
+    new
+}
+
+/// Taints that drive pods away are told apart from those that only keep them away.
+fn taints_note(node: NodeId, add: &[Taint], remove: &[Taint]) -> What {
+    let drives_away = |taints: &[Taint]| taints.iter().any(|t| t.effect == TaintEffect::NoExecute);
+    if drives_away(add) {
+        What::PodsDrivenAway { node }
+    } else if drives_away(remove) {
+        What::PodsKept { node }
+    } else {
+        What::TaintsChanged { node }
     }
 }
 

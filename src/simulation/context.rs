@@ -81,6 +81,11 @@ impl<'a> Context<'a> {
         self.queue.cancel(timer);
     }
 
+    /// Takes back all scheduled events that `is_void` names: a machine that loses power forgets what it was about to do.
+    pub fn cancel_all(&mut self, is_void: impl Fn(Event) -> bool) {
+        self.queue.cancel_all(|scheduled| is_void(scheduled.event));
+    }
+
     /// The next event, if it comes no later than `end`; sets the time and the cause.
     pub fn pop(&mut self, end: Time) -> Option<Event> {
         if self.queue.peek_time()? > end {
@@ -291,6 +296,13 @@ impl Watches {
         let cursor = self.cursors.entry((watch, kind)).or_default();
         cursor.last_delivery = cursor.last_delivery.max(at);
         cursor.last_delivery
+    }
+
+    /// The watch has been made anew, with a list of everything there is: nothing is delivered one by one that happened
+    /// before.
+    pub fn relist(&mut self, watch: WatchId, kind: Kind, revision: Revision) {
+        let cursor = self.cursors.entry((watch, kind)).or_default();
+        cursor.seen = cursor.seen.max(revision);
     }
 
     /// A delivery has come.

@@ -24,8 +24,14 @@ pub enum Event {
     Schedule,
     /// Pods in the scheduler's back-off or unschedulable queue are due.
     ScheduleRetry(PodId),
-    /// The controllers that deal with lost nodes take their next step.
-    NodeLoss(NodeLossStep),
+    /// The node monitor takes its next step.
+    NodeMonitor(MonitorStep),
+    /// The toleration of a pod for its node's NoExecute taints has run out.
+    TaintEviction(PodId),
+    /// A pass of the pod garbage collector.
+    PodGc,
+    /// A machine, or what connects it to others, changes. The number tells changes apart that have been overtaken.
+    Fault(NodeId, FaultStep, u32),
     /// A kubelet does the next thing for a pod.
     Kubelet(PodId, KubeletStep),
     /// A kubelet does the next thing about the shutdown of its node.
@@ -63,17 +69,32 @@ pub enum Controller {
     Autoscaler,
 }
 
-/// What the controllers do about a lost node.
+/// What the node monitor does next.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum NodeLossStep {
-    /// The monitor pass at which a silent node's grace period is over.
-    Silent(NodeId),
-    /// The monitor pass at which a kubelet's word is noticed that its node is not ready.
-    NotReady(NodeId),
-    /// The toleration of a pod for its node's NoExecute taint has run out.
-    TaintEviction(PodId),
-    /// The pass of the pod garbage collector at which the quarantine of a deleted node is over.
-    Orphans(NodeId),
+pub enum MonitorStep {
+    /// A pass over all nodes begins.
+    Pass,
+    /// All writes of the pass have been answered: the states of the zones are worked out.
+    PassEnd,
+    /// Nodes that wait for their NoExecute taint are looked at.
+    Tainting,
+}
+
+/// What happens to a machine.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum FaultStep {
+    /// The kernel and the kubelet run again.
+    Booted,
+    /// A kubelet that was stopped runs again.
+    KubeletStarted,
+    /// The partition is over.
+    Healed,
+    /// The kubelet's requests arrive again, and its watches have been made anew.
+    Connected,
+    /// The watch of the node's kube-proxy has been made anew.
+    ProxyConnected,
+    /// The kubelet reports its node's status.
+    StatusReport,
 }
 
 /// What a kubelet does next for a pod.

@@ -145,6 +145,16 @@ hops! {
     KubeProxySync "kubeProxySync" ms(30, 150),
         "kube-proxy: one (partial) sync of the rules.",
         "shape: KEP-3453; numbers: assumption for tens of Services";
+    NodeBoot "nodeBoot" ms(45_000, 120_000),
+        "A machine: from power to a kubelet that sends its first request.",
+        "assumption for a virtual machine; physical ones take minutes";
+    KubeletStart "kubeletStart" ms(2000, 10_000),
+        "Kubelet: from the start of the process to its first request and its list of pods.",
+        "assumption";
+    Reconnect "reconnect" ms(3000, 30_000),
+        "After a partition: until a component's requests arrive again and its watches have been made anew.",
+        "assumption; client timeout 10 s, TCP's repeated SYN after 1, 3 and 7 s, back-off of lists up to 30 s \
+         (k8s.io/client-go/tools/cache/reflector.go)";
     IngressSync "ingressSync" ms(30, 300),
         "Ingress controller: one sync, from the endpoints that it reads to their being posted to nginx.",
         "shape: ingress-nginx internal/ingress/controller/controller.go syncIngress; numbers: assumption";

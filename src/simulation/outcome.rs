@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::api::{NodeId, PodId, ServiceId, Store};
 use crate::engine::{Duration, Time};
 use crate::simulation::observe::{CauseId, PodTimes, Trace};
+use crate::simulation::outage::Outage;
 
 /// The result of one run.
 #[derive(Clone, Debug)]
@@ -170,6 +171,8 @@ pub struct ServiceOutcome {
     pub zero_endpoints: Duration,
     /// Each change of the number of ready endpoints.
     pub ready_endpoints: Vec<(Time, u32)>,
+    /// The times without a ready endpoint, and what they were made of.
+    pub outages: Vec<Outage>,
 }
 
 /// One node's share of a `kubectl drain`.
@@ -308,4 +311,6 @@ pub enum PodActivity {
     NodeOff,
     /// Its process accepted connections and answered nothing.
     Hanging,
+    /// Its node and the client's could not reach each other.
+    CutOff,
 }

@@ -55,7 +55,9 @@ pub struct Setup {
     pub latencies: Latencies,
     /// kube-proxy's settings, the same on every node.
     pub kube_proxy: KubeProxySetup,
-    /// The kubelet's settings, the same on every node.
+    /// kube-controller-manager's settings.
+    pub controller_manager: ControllerManagerSetup,
+    /// The kubelets' settings, the same on every node.
     pub kubelet: KubeletSetup,
 }
 
@@ -288,13 +290,79 @@ impl Default for KubeProxySetup {
     }
 }
 
+/// kube-controller-manager, as far as lost nodes are concerned.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct ControllerManagerSetup {
+    /// `--node-monitor-period`: 5 s.
+    pub node_monitor_period: Duration,
+    /// `--node-monitor-grace-period`; `None`: the version's default.
+    pub node_monitor_grace_period: Option<Duration>,
+    /// `--node-eviction-rate`, nodes a second in each zone: 0.1.
+    pub node_eviction_rate: f64,
+    /// `--secondary-node-eviction-rate`, in a large zone that is partly disrupted: 0.01.
+    pub secondary_node_eviction_rate: f64,
+    /// `--large-cluster-size-threshold`: a zone of more nodes is a large one; 50.
+    pub large_cluster_size_threshold: u32,
+    /// `--unhealthy-zone-threshold`: a zone with this share of its nodes not Ready is partly disrupted; 0.55.
+    pub unhealthy_zone_threshold: f64,
+}
+
+impl ControllerManagerSetup {
+    /// After how long a silent node is given up.
+    #[must_use]
+    pub fn grace_period(&self, version: Version) -> Duration {
+        self.node_monitor_grace_period.unwrap_or(Duration::from_secs(version.node_monitor_grace_seconds()))
+    }
+}
+
+impl Default for ControllerManagerSetup {
+    /// Source: `cmd/kube-controller-manager/app/options/nodelifecyclecontroller.go`,
+    /// `k8s.io/cloud-provider/config/v1alpha1/defaults.go` (v1.36).
+    fn default() -> Self {
+        Self {
+            node_monitor_period: Duration::from_secs(5),
+            node_monitor_grace_period: None,
+            node_eviction_rate: 0.1,
+            secondary_node_eviction_rate: 0.01,
+            large_cluster_size_threshold: 50,
+            unhealthy_zone_threshold: 0.55,
+        }
+    }
+}
+
 /// The kubelet on every node.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KubeletSetup {
+    /// `nodeStatusUpdateFrequency`: how often the node's status is worked out; 10 s.
+    pub node_status_update_frequency: Duration,
+    /// `nodeStatusReportFrequency`: how often it is reported if it has not changed; 5 min.
+    pub node_status_report_frequency: Duration,
+    /// `nodeLeaseDurationSeconds`: 40 s; the lease is renewed each quarter of it.
+    pub node_lease_duration: Duration,
     /// `shutdownGracePeriodByPodPriority`, from the lowest priority to the highest, in whole seconds; what
     /// `shutdownGracePeriod` and `shutdownGracePeriodCriticalPods` come to, where those are given. Empty: there is no graceful
     /// node shutdown (the default).
     pub shutdown_grace: Vec<(i32, u64)>,
+}
+
+impl KubeletSetup {
+    /// How often the lease is renewed (`nodeLeaseRenewIntervalFraction`).
+    #[must_use]
+    pub fn lease_renewal(&self) -> Duration {
+        Duration::from_nanos(self.node_lease_duration.as_nanos() / 4)
+    }
+}
+
+impl Default for KubeletSetup {
+    /// Source: `pkg/kubelet/apis/config/v1beta1/defaults.go` (v1.36).
+    fn default() -> Self {
+        Self {
+            node_status_update_frequency: Duration::from_secs(10),
+            node_status_report_frequency: Duration::from_secs(300),
+            node_lease_duration: Duration::from_secs(40),
+            shutdown_grace: Vec::new(),
+        }
+    }
 }
 
 /// A stream of requests to one Service.
@@ -421,6 +489,8 @@ pub enum ActionKind {
         name: String,
         /// `--grace-period`.
         grace_seconds: Option<i64>,
+        /// `--force`: with a grace period of 0, which it is unless another one is given, the object goes at once.
+        force: bool,
     },
     /// `kubectl label pod`.
     LabelPod {
@@ -465,6 +535,25 @@ pub enum ActionKind {
     ShutOff(String),
     /// The Node object is deleted (`kubectl delete node`).
     DeleteNode(String),
+    /// The machine gets its power back.
+    PowerOn(String),
+    /// The kernel restarts: the power goes and comes back at once.
+    Restart(String),
+    /// The kubelet's process is stopped; containers and kube-proxy go on.
+    StopKubelet(String),
+    /// The kubelet's process is started again.
+    StartKubelet(String),
+    /// A node is cut off.
+    Partition(Partition),
+    /// `kubectl taint nodes`.
+    Taint {
+        /// The node.
+        node: String,
+        /// The taint; to remove one, its key and effect count.
+        taint: Taint,
+        /// `KEY:EFFECT-`.
+        remove: bool,
+    },
     /// The machine is shut down in an orderly way (`systemctl poweroff`): its kubelet may delay that.
     Shutdown(String),
     /// A managed service upgrades a pool of nodes: each is emptied and replaced.
@@ -521,6 +610,26 @@ pub enum Applied {
         /// `unhealthyPodEvictionPolicy`.
         unhealthy: crate::api::pdb::UnhealthyPodEvictionPolicy,
     },
+}
+
+/// A node that is cut off from others.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Partition {
+    /// The node.
+    pub node: String,
+    /// From whom.
+    pub from: PartitionScope,
+    /// When it is over; `None`: not in this run.
+    pub heal_after: Option<Duration>,
+}
+
+/// Whom a node that is cut off cannot reach.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PartitionScope {
+    /// The control plane: kubelet and kube-proxy hear and say nothing. Clients and pods of all nodes still reach each other.
+    ControlPlane,
+    /// The control plane and all other nodes.
+    Everything,
 }
 
 /// The upgrade of a node pool. Every old node is replaced by a new machine like it.

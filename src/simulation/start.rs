@@ -41,6 +41,7 @@ pub(super) fn steady_state(world: &mut World<'_>) {
     for (number, node) in ready {
         world.network.add_node(Time::ZERO, NodeId::from(number), &node.node.name);
     }
+    world.node_lifecycle.start(&mut world.ctx);
     for (number, action) in setup.actions.iter().enumerate() {
         if let When::At(at) = action.when {
             world.ctx.schedule_at(at, Event::Action(u32::try_from(number).unwrap_or(u32::MAX)));

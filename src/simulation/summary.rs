@@ -3,6 +3,7 @@
 use crate::api::{Owner, PdbId, Phase, PodId, ServiceId, Store};
 use crate::engine::{Duration, Time};
 use crate::simulation::eviction::Evictions;
+use crate::simulation::outage::outages;
 use crate::simulation::outcome::{
     DeploymentOutcome, FailureKind, Outcome, PdbOutcome, PodOutcome, ServiceOutcome, TrafficOutcome,
 };
@@ -67,6 +68,7 @@ pub(super) fn outcome(world: World<'_>, seed: u64, end: Time, events: u64) -> Ou
                 min_ready_endpoints: ready_endpoints.iter().map(|(_, n)| *n).min().unwrap_or(0),
                 zero_endpoints,
                 ready_endpoints,
+                outages: outages(store, &ctx.observer.moments, id, end),
             }
         })
         .collect();

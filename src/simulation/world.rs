@@ -10,12 +10,14 @@ use crate::simulation::control_plane::disruption::DisruptionController;
 use crate::simulation::control_plane::endpoint_slice::EndpointSliceController;
 use crate::simulation::control_plane::job::JobController;
 use crate::simulation::control_plane::node_lifecycle::{NodeLifecycleController, taints_of};
-use crate::simulation::control_plane::node_loss::NodeLoss;
+use crate::simulation::control_plane::pod_gc::PodGc;
 use crate::simulation::control_plane::replica_set::ReplicaSetController;
 use crate::simulation::control_plane::scheduler::Scheduler;
 use crate::simulation::control_plane::stateful_set::StatefulSetController;
+use crate::simulation::control_plane::taint_eviction::TaintEvictionController;
 use crate::simulation::event::{Controller, Event, ShutdownStep, WatchId};
 use crate::simulation::eviction::{Answer, Evictions};
+use crate::simulation::fault::Machines;
 use crate::simulation::network::Network;
 use crate::simulation::node::Kubelets;
 use crate::simulation::observe::What;
@@ -52,12 +54,14 @@ pub(super) struct World<'a> {
     pub(super) job: JobController,
     pub(super) autoscaler: AutoscalerController,
     pub(super) node_lifecycle: NodeLifecycleController,
-    pub(super) node_loss: NodeLoss,
+    pub(super) taint_eviction: TaintEvictionController,
+    pub(super) pod_gc: PodGc,
     pub(super) scheduler: Scheduler,
     pub(super) kubelets: Kubelets,
     pub(super) network: Network<'a>,
     pub(super) evictions: Evictions,
     pub(super) kubectl: Kubectl,
+    pub(super) machines: Machines,
     pub(super) warnings: Vec<String>,
     /// Who waits for a node to become Ready.
     joining: Vec<(NodeId, Joiner)>,
@@ -84,17 +88,19 @@ impl<'a> World<'a> {
             endpoint_slice: EndpointSliceController::new(setup.services.len()),
             deployment: DeploymentController::new(),
             replica_set: ReplicaSetController::new(),
+            node_lifecycle: NodeLifecycleController::new(&setup.controller_manager),
+            taint_eviction: TaintEvictionController::default(),
+            pod_gc: PodGc::default(),
             stateful_set: StatefulSetController::new(),
             daemon_set: DaemonSetController::new(),
             job: JobController::new(),
             autoscaler: AutoscalerController::default(),
-            node_lifecycle: NodeLifecycleController::default(),
-            node_loss: NodeLoss::default(),
             scheduler: Scheduler::new(),
             kubelets: Kubelets::default(),
             network,
             evictions: Evictions::default(),
             kubectl: Kubectl::new(),
+            machines: Machines::default(),
             warnings: Vec::new(),
             joining: Vec::new(),
             shutting_down: Vec::new(),
@@ -114,6 +120,10 @@ impl<'a> World<'a> {
                     Write::RemovePod { pod } | Write::DeletePod { pod, .. } => Some(pod),
                     _ => None,
                 };
+                let given_up = match write {
+                    Write::MarkNodeUnreachable { node } => Some(node),
+                    _ => None,
+                };
                 let deleted = match (&write, caller) {
                     (Write::DeletePod { pod, .. }, Caller::Controller(controller, _)) if makes_pods(controller) => {
                         Some(What::DeletedByController { pod: *pod })
@@ -126,6 +136,9 @@ impl<'a> World<'a> {
                 }
                 if let Some(pod) = removed.filter(|pod| ctx.store.pods.head(pod.index()).is_none()) {
                     self.kubectl.pod_removed(ctx, pod);
+                }
+                if let Some(node) = given_up {
+                    self.node_given_up(node);
                 }
                 self.answer(caller, result);
             }
@@ -154,7 +167,10 @@ impl<'a> World<'a> {
             }
             Event::Schedule => self.scheduler.schedule(ctx),
             Event::ScheduleRetry(pod) => self.scheduler.retry(ctx, pod),
-            Event::NodeLoss(step) => self.node_loss.step(ctx, step),
+            Event::NodeMonitor(step) => self.node_lifecycle.monitor(ctx, step),
+            Event::TaintEviction(pod) => self.taint_eviction.due(ctx, pod),
+            Event::PodGc => self.pod_gc.pass(ctx),
+            Event::Fault(node, step, epoch) => self.fault_step(node, step, epoch),
             Event::Kubelet(pod, step) => self.kubelets.step(ctx, &mut self.network, pod, step),
             Event::NodeShutdown(node, ShutdownStep::PowerOff) => self.shutdown_is_over(node),
             Event::NodeShutdown(node, step) => self.kubelets.shutdown_step(ctx, node, step),
@@ -169,6 +185,11 @@ impl<'a> World<'a> {
     /// A watch has delivered one version of one object: whoever shares that watch looks at it, in the order of the code.
     fn deliver(&mut self, watch: WatchId, kind: Kind, index: u32, revision: Revision) {
         let ctx = &mut self.ctx;
+        let is_cut_off = Watches::node_of(watch).is_some_and(|node| !self.machines.is_connected(node));
+        // what is lost here is found when the watch is made anew, which also overtakes what was under way
+        if is_cut_off || ctx.watches.seen(watch, kind) >= revision {
+            return;
+        }
         ctx.watches.deliver(watch, kind, revision);
         let cause = ctx.cause;
         let at = index as usize;
@@ -189,11 +210,19 @@ impl<'a> World<'a> {
                 self.daemon_set.on_pod(ctx, PodId(index), old, new);
                 ctx.cause = cause;
                 self.job.on_pod(ctx, PodId(index), old, new);
+                ctx.cause = cause;
+                self.node_lifecycle.on_pod(ctx, PodId(index), old, new);
+                ctx.cause = cause;
+                self.taint_eviction.on_pod(ctx, PodId(index), old, new);
+                ctx.cause = cause;
+                self.pod_gc.on_pod(ctx, new);
             }
             (Watches::CONTROLLER_MANAGER, Kind::Node) => {
                 self.node_lifecycle.on_node(ctx, NodeId(index));
                 ctx.cause = cause;
-                self.node_loss.on_node(ctx, NodeId(index));
+                self.taint_eviction.on_node(ctx, NodeId(index));
+                ctx.cause = cause;
+                self.pod_gc.on_node(ctx, NodeId(index));
                 ctx.cause = cause;
                 self.daemon_set.on_node(ctx, NodeId(index), revision);
             }
@@ -223,7 +252,7 @@ impl<'a> World<'a> {
             (kubelet, Kind::Pod) => {
                 let was_deleted = ctx.store.pods.before(at, revision).is_some_and(|p| p.deletion.is_some());
                 if let Some(node) = Watches::node_of(kubelet) {
-                    self.kubelets.on_pod(ctx, PodId(index), node, was_deleted);
+                    self.kubelets.on_pod(ctx, PodId(index), node, was_deleted, false);
                 }
             }
             _ => {}
@@ -274,7 +303,7 @@ impl<'a> World<'a> {
                 MachineOrder::Start { kubectl, number, node, ready_after } => {
                     self.machine_joins(*node, ready_after, Joiner::Operator(kubectl, number));
                 }
-                MachineOrder::Stop(node) => self.machine_off(node),
+                MachineOrder::Stop(node) => self.power_off(node),
             }
         }
         for action in self.kubectl.take_finished() {
@@ -282,7 +311,7 @@ impl<'a> World<'a> {
         }
     }
 
-    fn action_done(&mut self, action: u32) {
+    pub(super) fn action_done(&mut self, action: u32) {
         for (number, waiting) in self.ctx.setup.actions.iter().enumerate() {
             if let When::After(first, wait) = waiting.when
                 && first == action as usize
@@ -294,20 +323,15 @@ impl<'a> World<'a> {
     }
 
     fn begin_action(&mut self, action: u32) {
+        self.ctx.note(What::ActionStarted { action });
+        let what = &self.ctx.setup.actions[action as usize].what;
+        if self.begin_fault(action, what) {
+            return;
+        }
         let ctx = &mut self.ctx;
-        ctx.note(What::ActionStarted { action });
-        match &ctx.setup.actions[action as usize].what {
+        match what {
             ActionKind::AddNode { node, ready_after } => {
                 self.machine_joins(node.clone(), *ready_after, Joiner::Action(action));
-            }
-            ActionKind::ShutOff(name) => {
-                if let Some(node) = ctx.store.node_by_name(name) {
-                    self.machine_off(node);
-                } else {
-                    self.warnings.push(format!("{name} could not be shut off: there is no such node at {}", ctx.now()));
-                }
-                self.ctx.note(What::ActionDone { action });
-                self.action_done(action);
             }
             ActionKind::Shutdown(name) => {
                 if let Some(node) = ctx.store.node_by_name(name) {
@@ -341,18 +365,10 @@ impl<'a> World<'a> {
         self.joining.push((id, joiner));
     }
 
-    /// A machine loses its power.
-    fn machine_off(&mut self, node: NodeId) {
-        let ctx = &mut self.ctx;
-        self.network.node_off(ctx.now(), node);
-        self.kubelets.node_off(ctx, &mut self.network, node);
-        self.node_loss.node_silent(ctx, node);
-    }
-
     /// Nothing delays the shutdown of a machine any more.
     fn shutdown_is_over(&mut self, node: NodeId) {
         if !self.kubelets.is_node_off(node) {
-            self.machine_off(node);
+            self.power_off(node);
         }
         let done: Vec<_> = self.shutting_down.iter().filter(|(n, _)| *n == node).map(|(_, action)| *action).collect();
         self.shutting_down.retain(|(n, _)| *n != node);
@@ -364,6 +380,9 @@ impl<'a> World<'a> {
 
     /// A node that has joined is Ready: its kube-proxy runs, and pods may come.
     fn node_ready(&mut self, id: NodeId) {
+        if !self.machines.is_connected(id) {
+            return;
+        }
         let ctx = &mut self.ctx;
         let Some(node) = ctx.store.nodes.head(id.index()) else { return };
         let mut node = node.clone();

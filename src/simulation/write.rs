@@ -76,7 +76,7 @@ pub enum Write {
         /// Which.
         pod: PodId,
     },
-    /// The node lifecycle controller says that nothing is heard of a node: Ready is Unknown, and new pods are kept away.
+    /// The node lifecycle controller says that nothing is heard of a node: Ready is Unknown.
     MarkNodeUnreachable {
         /// Which.
         node: NodeId,
@@ -86,10 +86,17 @@ pub enum Write {
         /// Which.
         node: NodeId,
     },
-    /// The taint that drives the pods of a silent node away.
-    TaintUnreachable {
+    /// A kubelet reports that its node is Ready.
+    ReportNodeReady {
         /// Which.
         node: NodeId,
+    },
+    /// The pod garbage collector says that a pod has failed, before it deletes it.
+    FailPod {
+        /// Which.
+        pod: PodId,
+        /// With the condition DisruptionTarget.
+        disrupted: bool,
     },
     /// A DELETE of a pod.
     DeletePod {
@@ -159,12 +166,14 @@ pub enum Write {
         /// The new value.
         unschedulable: bool,
     },
-    /// The taints of a node that follow from its state.
-    Taints {
+    /// A patch of a node's taints: those that are there already are not added again.
+    PatchTaints {
         /// Which.
         node: NodeId,
-        /// All its taints.
-        taints: Vec<Taint>,
+        /// New ones; one of the same key and effect is replaced.
+        add: Vec<Taint>,
+        /// Those of the same key and effect go.
+        remove: Vec<Taint>,
     },
     /// `spec.replicas` of a Deployment.
     ScaleDeployment {

@@ -1,7 +1,7 @@
 //! Taints and tolerations.
 
 use super::table;
-use drainsim::api::node::{TAINT_NOT_READY, TAINT_UNREACHABLE, add_default_tolerations};
+use drainsim::api::node::{DefaultTolerationSeconds, TAINT_NOT_READY, TAINT_UNREACHABLE, add_default_tolerations};
 use drainsim::api::{Taint, TaintEffect, Toleration};
 use drainsim::simulation::control_plane::node_lifecycle::taints_of;
 use drainsim::simulation::setup::plain_node;
@@ -71,7 +71,7 @@ fn defaults() -> usize {
         .collect();
     table("plugin/pkg/admission/defaulttolerationseconds/admission_test.go", &rows, |own| {
         let mut tolerations: Vec<Toleration> = own.iter().map(|t| toleration(*t)).collect();
-        add_default_tolerations(&mut tolerations);
+        add_default_tolerations(&mut tolerations, DefaultTolerationSeconds::default());
         tolerations[own.len()..].iter().map(|t| (t.key.clone().unwrap_or_default(), t.seconds)).collect::<Vec<_>>()
     })
 }

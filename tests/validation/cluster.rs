@@ -134,5 +134,5 @@ pub fn drain(node: &str, timeout: Duration) -> ActionKind {
 
 /// `kubectl delete pod`.
 pub fn delete(name: &str, grace_seconds: Option<i64>) -> ActionKind {
-    ActionKind::DeletePod { namespace: "default".into(), name: name.to_string(), grace_seconds }
+    ActionKind::DeletePod { namespace: "default".into(), name: name.to_string(), grace_seconds, force: false }
 }

@@ -8,12 +8,13 @@ use crate::scenario::compile::nodes::node_of;
 use crate::scenario::compile::{Compiler, instant, is_named, short_name};
 use crate::scenario::diagnostic::Diagnostic;
 use crate::scenario::file::{
-    ActionEntry, DeletePodAction, DrainAction, LabelPodAction, NodeEntry, PatchHpaAction, SpotNoticeAction,
+    ActionEntry, DeletePodAction, DrainAction, LabelPodAction, NodeEntry, PartitionAction, PatchHpaAction,
+    SpotNoticeAction, TaintAction,
 };
 use crate::scenario::source::Spanned;
 use crate::scenario::suggest;
 use crate::scenario::values::{NodeRef, SelectorText};
-use crate::simulation::setup::{Action, ActionKind, DrainOptions, When};
+use crate::simulation::setup::{Action, ActionKind, DrainOptions, Partition, PartitionScope, When};
 
 /// From a machine's start to Ready, if nobody says.
 pub(super) const NODE_READY_DEFAULT: Duration = Duration::from_secs(30);
@@ -170,6 +171,28 @@ impl Compiler<'_> {
         if let Some(restart) = &entry.rollout_restart {
             return self.deployment(&restart.deployment).map(|deployment| ActionKind::RolloutRestart { deployment });
         }
+        if let Some(NodeRef(node)) = &entry.power_on {
+            return self.node(node, joining).map(ActionKind::PowerOn);
+        }
+        if let Some(NodeRef(node)) = &entry.restart {
+            return self.node(node, joining).map(ActionKind::Restart);
+        }
+        if let Some(NodeRef(node)) = &entry.stop_kubelet {
+            return self.node(node, joining).map(ActionKind::StopKubelet);
+        }
+        if let Some(NodeRef(node)) = &entry.start_kubelet {
+            return self.node(node, joining).map(ActionKind::StartKubelet);
+        }
+        if let Some(PartitionAction { node, from, heal_after }) = &entry.partition {
+            let node = self.node(node, joining)?;
+            let from = from.unwrap_or(PartitionScope::ControlPlane);
+            let heal_after = heal_after.as_ref().map(|after| after.value);
+            return Some(ActionKind::Partition(Partition { node, from, heal_after }));
+        }
+        if let Some(TaintAction { node, taint, remove }) = &entry.taint {
+            let node = self.node(node, joining)?;
+            return Some(ActionKind::Taint { node, taint: taint.0.clone(), remove: remove.unwrap_or(false) });
+        }
         if let Some(upgrade) = &entry.upgrade {
             return self.upgrade(upgrade, joining).map(ActionKind::Upgrade);
         }
@@ -283,7 +306,8 @@ impl Compiler<'_> {
     /// Pods of workloads get their names during the run; only the beginning can be checked.
     fn delete_pod(&mut self, entry: &DeletePodAction) -> Option<ActionKind> {
         let (namespace, name) = self.possible_pod(entry.namespace.as_ref(), &entry.name)?;
-        Some(ActionKind::DeletePod { namespace, name, grace_seconds: entry.grace_period.map(|s| s.0) })
+        let (grace_seconds, force) = (entry.grace_period.map(|s| s.0), entry.force.unwrap_or(false));
+        Some(ActionKind::DeletePod { namespace, name, grace_seconds, force })
     }
 
     fn label_pod(&mut self, entry: &LabelPodAction) -> Option<ActionKind> {

@@ -4,6 +4,7 @@
 mod actions;
 mod apply;
 mod apps;
+mod components;
 mod controllers;
 mod kubelet;
 mod nodes;
@@ -168,6 +169,7 @@ impl Compiler<'_> {
         if let Some(period) = self.spec.kube_proxy.as_ref().and_then(|p| p.min_sync_period) {
             self.setup.kube_proxy = KubeProxySetup { min_sync_period: period };
         }
+        self.components();
         self.kubelet();
     }
 

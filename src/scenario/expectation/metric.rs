@@ -3,6 +3,7 @@
 use super::Value;
 use crate::engine::{Duration, Time};
 use crate::simulation::Outcome;
+use crate::simulation::outage::{Outage, Part};
 use crate::simulation::outcome::{
     DeploymentOutcome, DrainOutcome, FailureKind, PdbOutcome, PodOutcome, Requests, ServiceOutcome,
 };
@@ -199,6 +200,22 @@ table! {
         "at a time: the ready endpoints in its EndpointSlices";
     Services "zeroEndpointSeconds" Span Greatest Read::Service(|s| Some(nanos(s.zero_endpoints))),
         "how long its EndpointSlices listed no ready endpoint";
+    Services "outage" Span Greatest Read::Service(|s| Some(longest(s).map_or(0, |o| nanos(o.total())))),
+        "its longest outage, from the fault or deletion that led to it until it has a ready endpoint again";
+    Services "outage.detection" Span Greatest Read::Service(|s| part(s, Part::Detection)),
+        "… of it: until the node is given up";
+    Services "outage.tainting" Span Greatest Read::Service(|s| part(s, Part::Tainting)),
+        "… until the node gets its NoExecute taint";
+    Services "outage.toleration" Span Greatest Read::Service(|s| part(s, Part::Toleration)), "… until the pod is deleted";
+    Services "outage.recreation" Span Greatest Read::Service(|s| part(s, Part::Recreation)),
+        "… until another pod is created";
+    Services "outage.scheduling" Span Greatest Read::Service(|s| part(s, Part::Scheduling)),
+        "… until that pod has a node";
+    Services "outage.return" Span Greatest Read::Service(|s| part(s, Part::Return)),
+        "… until the kubelet of the lost node is back";
+    Services "outage.startup" Span Greatest Read::Service(|s| part(s, Part::Startup)), "… until the pod listens";
+    Services "outage.readiness" Span Greatest Read::Service(|s| part(s, Part::Readiness)),
+        "… until it is a ready endpoint";
 
     Traffic "failedRequests" Count Sum Read::Requests(Requests::failed), "requests of the stream that failed";
     Traffic "failedRequests.refused" Count Sum Read::FailedBy(FailureKind::Refused), "… connection refused";
@@ -269,6 +286,16 @@ fn since(steps: &[(Time, u32)], at: Time) -> Option<i64> {
 fn pdb_status(pdb: &PdbOutcome, at: Time) -> Option<(Time, i64, i64)> {
     let until = pdb.history.partition_point(|h| h.0 <= at);
     pdb.history.get(until.saturating_sub(1)).map(|h| (h.0, i64::from(h.1), i64::from(h.2)))
+}
+
+/// The longest outage of a Service.
+fn longest(service: &ServiceOutcome) -> Option<&Outage> {
+    service.outages.iter().max_by_key(|outage| outage.total())
+}
+
+/// A part of the longest outage, 0 if there was none.
+fn part(service: &ServiceOutcome, part: Part) -> Option<i64> {
+    Some(longest(service).and_then(|outage| outage.part(part)).map_or(0, nanos))
 }
 
 fn nanos(span: Duration) -> i64 {

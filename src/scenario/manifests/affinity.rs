@@ -1,6 +1,6 @@
 //! Where pods may and should run: node selectors, affinity, tolerations, topology spread.
 
-use crate::api::node::{Toleration, add_default_tolerations};
+use crate::api::node::Toleration;
 use crate::api::pod::{Placement, PodTerm, SpreadConstraint};
 use crate::api::{Selector, TaintEffect};
 use crate::scenario::diagnostic::Diagnostic;
@@ -11,7 +11,7 @@ use crate::scenario::tree::Node;
 const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
 const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
 
-/// Reads it from a pod spec, and adds the tolerations that admission adds.
+/// Reads it from a pod spec.
 pub(super) fn read(spec: &Node, cx: &mut Cx<'_>) -> Placement {
     let node_selector: MapOf<String> = cx.field(spec, "nodeSelector").unwrap_or_default();
     let mut placement = Placement {
@@ -26,7 +26,6 @@ pub(super) fn read(spec: &Node, cx: &mut Cx<'_>) -> Placement {
             .collect(),
         ..Placement::default()
     };
-    add_default_tolerations(&mut placement.tolerations);
     if let Some(affinity) = spec.get("affinity") {
         if let Some(node_affinity) = affinity.get("nodeAffinity") {
             read_node_affinity(node_affinity, &mut placement, cx);

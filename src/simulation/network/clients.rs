@@ -12,6 +12,8 @@
 //! Setting a connection up takes no time, nor does the way of a request or answer: a request arrives when it is sent. A
 //! choice, once made, is kept by connection tracking for as long as the connection lasts.
 
+use std::collections::BTreeMap;
+
 use crate::api::{NodeId, PodId, ServiceId};
 use crate::engine::{Duration, Key, Random, Stream, Time};
 use crate::simulation::network::ingress::Ingresses;
@@ -44,6 +46,8 @@ pub(super) struct TrafficStream<'a> {
     /// All that was sent before this time is known.
     up_to: Time,
     clients: Vec<Client>,
+    /// How often the clients of a node have been started.
+    starts: BTreeMap<NodeId, u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -68,7 +72,7 @@ struct Cursor {
 
 impl<'a> TrafficStream<'a> {
     pub fn new(index: u32, traffic: &'a Traffic, random: Random) -> Self {
-        Self { index, traffic, random, up_to: Time::ZERO, clients: Vec::new() }
+        Self { index, traffic, random, up_to: Time::ZERO, clients: Vec::new(), starts: BTreeMap::new() }
     }
 
     pub fn service(&self) -> ServiceId {
@@ -82,8 +86,12 @@ impl<'a> TrafficStream<'a> {
         if !(rate > 0.0 && rate.is_finite()) {
             return;
         }
+        let starts = self.starts.entry(node).or_default();
         for seat in 0..seats as u64 {
-            let key = Key::new("client").text(&self.traffic.name).text(name).number(seat);
+            let mut key = Key::new("client").text(&self.traffic.name).text(name).number(seat);
+            if *starts > 0 {
+                key = key.number(*starts);
+            }
             let pool = match self.traffic.connections {
                 Connections::New => None,
                 Connections::KeepAlive { idle_max, idle_timeout } => Some(Pool::new(idle_max, idle_timeout)),
@@ -96,6 +104,7 @@ impl<'a> TrafficStream<'a> {
                 retries: Retries::default(),
             });
         }
+        *starts += 1;
     }
 
     /// The clients on this node stop.
@@ -220,7 +229,7 @@ impl Client {
 pub(super) struct Stretch<'p> {
     traffic: u32,
     pub timeout: Duration,
-    client: NodeId,
+    pub client: NodeId,
     pub route: Route<'p>,
     route_cause: CauseId,
     /// The rules hold for requests before this time.
@@ -261,7 +270,7 @@ impl Stretch<'_> {
     pub fn connect(&self, choice: u64, sockets: &Sockets<'_>) -> Option<PodId> {
         let Route::Pods(pods) = self.route else { return None };
         let pod = pick(pods, choice);
-        (sockets.end(pod).state == Listener::Open).then_some(pod)
+        (sockets.end(pod).state == Listener::Open && !sockets.separated(self.client, pod)).then_some(pod)
     }
 
     /// What becomes of a request for which no pod accepts a connection.
@@ -272,6 +281,11 @@ impl Stretch<'_> {
             Route::Drop => (FailureKind::ConnectTimeout, None, self.route_cause),
             Route::Pods(pods) => {
                 let pod = pick(pods, draw.choice);
+                if let Some(cause) = sockets.separation(self.client, pod) {
+                    let kind = FailureKind::ConnectTimeout;
+                    let (request, seen) = (self.request(draw), Seen::At(draw.sent));
+                    return Failed { request, failed_at: draw.sent + self.timeout, kind, pod: Some(pod), cause, seen };
+                }
                 let state = sockets.end(pod).state;
                 debug_assert!(state != Listener::Open, "no refusal by a pod that listens");
                 let silent = state == Listener::Gone;

@@ -11,7 +11,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::api::PodId;
+use crate::api::{NodeId, PodId};
 use crate::engine::{Distribution, Duration, Key, Random, Time};
 use crate::simulation::latency::Hop;
 use crate::simulation::network::clients::{Source, Stretch};
@@ -74,7 +74,7 @@ impl Pool {
             let draw = source.draw();
             self.complete(draw.sent, sockets, ledger);
             stretch.sent_one(ledger);
-            let pod = match self.take_idle(draw.sent, &round_trip, sockets) {
+            let pod = match self.take_idle(draw.sent, &round_trip, stretch.client, sockets) {
                 Found::Open(pod) => pod,
                 Found::None => match stretch.connect(draw.choice, sockets) {
                     Some(pod) => pod,
@@ -111,12 +111,22 @@ enum Found {
 
 impl Pool {
     /// The most recently used idle connection, with those that the client knows to be closed thrown away.
-    fn take_idle(&mut self, now: Time, round_trip: &impl Fn(PodId) -> Duration, sockets: &Sockets<'_>) -> Found {
+    fn take_idle(
+        &mut self,
+        now: Time,
+        round_trip: &impl Fn(PodId) -> Duration,
+        client: NodeId,
+        sockets: &Sockets<'_>,
+    ) -> Found {
         while let Some(idle) = self.idle.pop() {
             if self.has_expired(idle, now) {
                 // So have all below it.
                 self.idle.clear();
                 break;
+            }
+            // across a partition nobody learns of anything
+            if let Some(cause) = sockets.separation(client, idle.pod) {
+                return Found::Vanished(idle.pod, cause);
             }
             match closed(idle, now, sockets) {
                 None => return Found::Open(idle.pod),
@@ -162,23 +172,51 @@ impl Pool {
 
     /// The process of a pod has ended: what it was working on is cut.
     pub fn cut(&mut self, now: Time, pod: PodId, cause: CauseId, ledger: &mut Ledger) {
-        self.lose(now, pod, |lost| ledger.fail(now, reset_in_flight(lost.request, pod, now, cause)));
+        self.lose(now, |busy| busy.pod == pod, |lost| ledger.fail(now, reset_in_flight(lost.request, pod, now, cause)));
     }
 
     /// The network of a pod has vanished: what it was working on is lost.
     pub fn vanish(&mut self, now: Time, pod: PodId, cause: CauseId, ledger: &mut Ledger) {
-        self.lose(now, pod, |lost| {
-            ledger.fail(now, lost_in_flight(lost, pod, now, cause, ledger.timeout(lost.request.traffic)));
-        });
+        self.lose(
+            now,
+            |busy| busy.pod == pod,
+            |lost| {
+                ledger.fail(now, lost_in_flight(lost, pod, now, cause, ledger.timeout(lost.request.traffic)));
+            },
+        );
     }
 
-    fn lose(&mut self, now: Time, pod: PodId, mut lost: impl FnMut(&InFlight)) {
+    /// The network between clients and pods is cut: requests for which `is_lost` says so will not be answered in time. The
+    /// pods do not know, and work on.
+    pub fn separate(
+        &mut self,
+        now: Time,
+        is_lost: impl Fn(PodId, &InFlight, &Sockets<'_>) -> bool,
+        cause: CauseId,
+        sockets: &mut Sockets<'_>,
+        ledger: &mut Ledger,
+    ) {
+        let mut lost = Vec::new();
+        let crosses = |busy: &Busy| is_lost(busy.pod, &busy.in_flight, sockets);
+        self.lose_with_pods(now, crosses, |pod, in_flight| lost.push((pod, *in_flight)));
+        for (pod, in_flight) in lost {
+            let timeout = ledger.timeout(in_flight.request.traffic);
+            ledger.fail(now, lost_in_flight(&in_flight, pod, now, cause, timeout));
+            sockets.work_on(now, pod, InFlight { orphan: true, ..in_flight }, ledger);
+        }
+    }
+
+    fn lose(&mut self, now: Time, is_lost: impl Fn(&Busy) -> bool, mut lost: impl FnMut(&InFlight)) {
+        self.lose_with_pods(now, is_lost, |_, in_flight| lost(in_flight));
+    }
+
+    fn lose_with_pods(&mut self, now: Time, is_lost: impl Fn(&Busy) -> bool, mut lost: impl FnMut(PodId, &InFlight)) {
         // In order, whatever the order in the heap is; it is rarely needed and short.
         let mut busy = std::mem::take(&mut self.busy).into_sorted_vec();
         busy.retain(|Reverse(busy)| {
-            let is_lost = busy.pod == pod && busy.in_flight.ends > now;
+            let is_lost = is_lost(busy) && busy.in_flight.ends > now;
             if is_lost {
-                lost(&busy.in_flight);
+                lost(busy.pod, &busy.in_flight);
             }
             !is_lost
         });

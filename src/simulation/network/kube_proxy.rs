@@ -58,6 +58,10 @@ pub(super) struct Spell {
 struct Proxy {
     luck: u64,
     off: Option<Time>,
+    /// When the node last lost power, whether or not it has come back.
+    last_off: Option<Time>,
+    /// When the proxy was cut off from the apiserver, and when its watch was made anew.
+    cuts: Vec<(Time, Option<Time>)>,
     /// All runs so far whose effect is known, in order of time; the first one is the state at the start.
     syncs: Vec<Sync>,
     /// The first entry of the log that no run has taken.
@@ -100,6 +104,8 @@ impl<'a> KubeProxies<'a> {
         self.proxies[node.index()] = Some(Proxy {
             luck: node_luck(name),
             off: None,
+            last_off: None,
+            cuts: Vec::new(),
             syncs: vec![Sync { applied: now, entries: entry_number(self.log.len()) }],
             next: self.log.len(),
             delivered: VecDeque::new(),
@@ -114,13 +120,50 @@ impl<'a> KubeProxies<'a> {
         self.fold(node, now);
         if let Some(proxy) = self.proxies.get_mut(node.index()).and_then(Option::as_mut) {
             proxy.off.get_or_insert(now);
+            proxy.last_off = proxy.off;
             proxy.syncs.retain(|s| s.applied < now);
         }
     }
 
-    /// When the node lost power.
+    /// The proxy starts again, and has done its first sync: everything that has been written is in its rules.
+    pub fn node_on(&mut self, now: Time, node: NodeId, name: &str) {
+        match self.proxies.get_mut(node.index()).and_then(Option::as_mut) {
+            Some(proxy) => {
+                proxy.off = None;
+                proxy.syncs.push(Sync { applied: now, entries: entry_number(self.log.len()) });
+                proxy.next = self.log.len();
+                proxy.delivered.clear();
+                (proxy.last_delivery, proxy.last_end) = (now, Some(now));
+                proxy.tokens = (self.runner.min.mul(Runner::BURST), now);
+            }
+            None => self.add_node(now, node, name),
+        }
+    }
+
+    /// The watch of the proxy delivers nothing from now on. Its rules stay as they are.
+    pub fn cut_off(&mut self, now: Time, node: NodeId) {
+        self.fold(node, now);
+        let Some(proxy) = self.proxies.get_mut(node.index()).and_then(Option::as_mut) else { return };
+        if proxy.cuts.last().is_none_or(|(_, healed)| healed.is_some()) {
+            proxy.cuts.push((now, None));
+            // what was worked out ahead of time does not come
+            proxy.delivered.retain(|at| *at < now);
+            proxy.last_delivery = proxy.delivered.back().copied().unwrap_or(proxy.last_delivery.min(now));
+        }
+    }
+
+    /// The watch of the proxy has been made anew: all that it has missed comes at once.
+    pub fn connected(&mut self, now: Time, node: NodeId) {
+        if let Some((_, healed @ None)) =
+            self.proxies.get_mut(node.index()).and_then(Option::as_mut).and_then(|p| p.cuts.last_mut())
+        {
+            *healed = Some(now);
+        }
+    }
+
+    /// When the node last lost power.
     pub fn off_since(&self, node: NodeId) -> Option<Time> {
-        self.proxies.get(node.index())?.as_ref()?.off
+        self.proxies.get(node.index())?.as_ref()?.last_off
     }
 
     /// What stands for the node in keyed draws.
@@ -262,9 +305,15 @@ impl Proxy {
     fn delivery(&mut self, at: usize, log: &[Entry], delays: &Delays) -> Option<Time> {
         while self.next + self.delivered.len() <= at {
             let entry = log.get(self.next + self.delivered.len())?;
-            // A watch delivers in order.
-            self.last_delivery = self.last_delivery.max(entry.committed + delays.watch(self.luck, entry));
-            self.delivered.push_back(self.last_delivery);
+            // A watch delivers in order, and nothing while it is cut off.
+            let mut at = self.last_delivery.max(entry.committed + delays.watch(self.luck, entry));
+            for (from, healed) in &self.cuts {
+                if at >= *from && healed.is_none_or(|healed| at < healed) {
+                    at = (*healed)?;
+                }
+            }
+            self.last_delivery = at;
+            self.delivered.push_back(at);
         }
         Some(self.delivered[at - self.next])
     }
@@ -505,6 +554,52 @@ mod tests {
                 let expected = plain(proxies.runner, &deliveries, last);
                 prop_assert_eq!(&proxies.syncs(node)[1..], &expected[..]);
             }
+        }
+
+        #[test]
+        fn a_proxy_that_is_cut_off_hears_of_everything_when_it_is_back(
+            burst: bool,
+            mut commits in prop::collection::vec((0u64..6000, 0u32..3), 0..40),
+            mut asks in prop::collection::vec(0u64..6000, 0..20),
+            cut in 0u64..4000,
+            length in 0u64..3000,
+        ) {
+            commits.sort_unstable();
+            asks.sort_unstable();
+            let (cut, back) = (Time::from_millis(cut), Time::from_millis(cut + length));
+            let setup = setup(if burst { 33 } else { 36 }, ms(1000));
+            let mut proxies = KubeProxies::new(&setup, Random::new(7));
+            proxies.add_node(Time::ZERO, NODE, "n0");
+            let mut changes: Vec<_> = (0u32..).zip(&commits).map(|(n, (at, s))| (Time::from_millis(*at), Some((*s, n)))).collect();
+            changes.extend([cut, back].map(|at| (at, None)));
+            changes.extend(asks.iter().map(|at| (Time::from_millis(*at), Some((u32::MAX, 0)))));
+            changes.sort_by_key(|(at, _)| *at);
+            let mut is_cut = false;
+            for (at, change) in changes {
+                match change {
+                    None if is_cut => proxies.connected(at, NODE),
+                    None => {
+                        proxies.cut_off(at, NODE);
+                        is_cut = true;
+                    }
+                    Some((u32::MAX, _)) => proxies.fold(NODE, at),
+                    Some((service, n)) => write(&mut proxies, at, service, n),
+                }
+            }
+            proxies.finish(Time::MAX);
+
+            let luck = proxies.luck_of(NODE);
+            let mut delivered = Time::ZERO;
+            let deliveries: Vec<_> = proxies.log.iter().map(|entry| {
+                delivered = delivered.max(entry.committed + proxies.delays.watch(luck, entry));
+                if delivered >= cut {
+                    delivered = delivered.max(back);
+                }
+                delivered
+            }).collect();
+            let last = |entry: usize| proxies.delays.sync(luck, &proxies.log[entry]);
+            let expected = plain(proxies.runner, &deliveries, last);
+            prop_assert_eq!(&proxies.syncs(NODE)[1..], &expected[..]);
         }
     }
 }

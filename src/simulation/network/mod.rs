@@ -122,6 +122,55 @@ impl<'a> Network<'a> {
         self.proxies.node_off(now, node);
     }
 
+    /// The node has its power back: its kube-proxy starts with everything that has been written in its rules, and so do its
+    /// clients.
+    pub fn node_on(&mut self, now: Time, node: NodeId, name: &str) {
+        self.proxies.node_on(now, node, name);
+        for stream in &mut self.streams {
+            stream.add_node(now, node, name);
+        }
+    }
+
+    /// The kube-proxy of a node hears nothing from the apiserver any more.
+    pub fn proxy_cut_off(&mut self, now: Time, node: NodeId) {
+        self.proxies.cut_off(now, node);
+    }
+
+    /// The kube-proxy of a node has made its watch anew.
+    pub fn proxy_connected(&mut self, now: Time, node: NodeId) {
+        self.proxies.connected(now, node);
+    }
+
+    /// A node is cut off from all others: packets between them go nowhere, which ends at `heals` if that is known. What is
+    /// in flight across the cut is lost, unless the client still waits when it heals: TCP sends again.
+    pub fn node_cut_off(&mut self, now: Time, node: NodeId, heals: Option<Time>, cause: CauseId) {
+        self.advance_all(now);
+        let Self { sockets, streams, ledger, .. } = self;
+        sockets.cut_off(now, node, heals, cause, ledger);
+        let timeouts: Vec<_> = (0u32..).zip(&*streams).map(|(index, _)| ledger.timeout(index)).collect();
+        let is_lost = |pod: PodId, r: &sockets::InFlight, sockets: &Sockets<'_>| {
+            let crosses = (sockets.node_of(pod) == Some(node)) != (r.request.client == node);
+            let patience = r.request.sent + timeouts[r.request.traffic as usize];
+            crosses && heals.is_none_or(|heals| heals > patience)
+        };
+        for pool in streams.iter_mut().flat_map(TrafficStream::pools) {
+            pool.separate(now, is_lost, cause, sockets, ledger);
+        }
+    }
+
+    /// A node is no longer cut off from others.
+    pub fn node_healed(&mut self, now: Time, node: NodeId) {
+        self.advance_all(now);
+        self.sockets.healed(now, node);
+    }
+
+    fn advance_all(&mut self, now: Time) {
+        let (streams, mut plane) = self.split();
+        for stream in streams {
+            stream.advance(now, &mut plane);
+        }
+    }
+
     /// The EndpointSlices of a Service were committed at `now`: one more version that every kube-proxy will see. Pods that
     /// it lists must have been [created](Self::pod_created) here if the Service's `internalTrafficPolicy` is `Local`.
     pub fn endpoints_written(&mut self, now: Time, service: ServiceId, endpoints: &Endpoints, cause: CauseId) {
@@ -137,6 +186,15 @@ impl<'a> Network<'a> {
     pub fn pod_created(&mut self, pod: PodId, app: u32, services: &[ServiceId], node: NodeId) {
         self.sockets.know(pod);
         self.sockets.create(pod, app, services, node);
+    }
+
+    /// A pod gets a new sandbox. If it had one that has vanished, connections are refused from now on.
+    pub fn sandbox_made(&mut self, now: Time, pod: PodId) {
+        self.sockets.know(pod);
+        if self.sockets.end(pod).state == Listener::Gone {
+            self.advance_to_change(now, pod);
+            self.sockets.renew(now, pod);
+        }
     }
 
     /// The pod accepts connections from now on.
@@ -203,7 +261,7 @@ impl<'a> Network<'a> {
     }
 
     /// The pod's network is gone: connections to it are neither accepted nor refused, and nobody is told about those that
-    /// were open. This is final.
+    /// were open. This is final, unless the pod gets [a new sandbox](Self::sandbox_made).
     pub fn vanish(&mut self, now: Time, pod: PodId, cause: CauseId) {
         self.advance_to_change(now, pod);
         self.sockets.vanish(now, pod, cause, &mut self.ledger);
@@ -336,7 +394,7 @@ impl<'a> Network<'a> {
             number: request.number,
             service,
             pod,
-            pod_phase: pod.map_or(PodActivity::NoPod, |pod| self.activity(pod, seen)),
+            pod_phase: pod.map_or(PodActivity::NoPod, |pod| self.activity(pod, seen, cause)),
             endpoint_not_ready_at: pod
                 .filter(|_| routed)
                 .and_then(|pod| self.proxies.not_ready_since(service, pod, request.sent)),
@@ -345,8 +403,11 @@ impl<'a> Network<'a> {
         }
     }
 
-    fn activity(&self, pod: PodId, seen: Seen) -> PodActivity {
+    fn activity(&self, pod: PodId, seen: Seen, cause: CauseId) -> PodActivity {
         let activity = self.sockets.activity(pod, seen);
+        if self.sockets.failed_by_partition(cause) {
+            return PodActivity::CutOff;
+        }
         let node_off = self.sockets.node_of(pod).and_then(|node| self.proxies.off_since(node));
         let took_network = node_off.is_some_and(|off| self.sockets.vanished_at(pod).is_some_and(|at| at >= off));
         if activity == PodActivity::NetworkGone && took_network { PodActivity::NodeOff } else { activity }

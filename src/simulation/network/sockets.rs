@@ -15,6 +15,18 @@ pub(super) struct Sockets<'a> {
     pods: Vec<PodSockets>,
     /// Those of the Setup, and then one that never answers.
     apps: Vec<AppTimes<'a>>,
+    /// Nodes that have been cut off from all others, in order of time.
+    cuts: Vec<Cut>,
+    /// One of them still is.
+    divided: bool,
+}
+
+/// A node is cut off from all others.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Cut {
+    node: NodeId,
+    to: Option<Time>,
+    cause: CauseId,
 }
 
 /// How long a process that hangs takes to answer: longer than any client waits, and any run lasts.
@@ -74,7 +86,7 @@ pub(super) struct InFlight {
     pub times_out: bool,
     /// Another pod had failed it before.
     pub retried: bool,
-    /// The client has died and the request has been counted; the pod does not know, and works on.
+    /// The client has died, or cannot be reached, and the request has been counted; the pod does not know, and works on.
     pub orphan: bool,
 }
 
@@ -82,7 +94,7 @@ impl<'a> Sockets<'a> {
     pub fn new(setup: &'a Setup) -> Self {
         let mut apps: Vec<_> = setup.apps.iter().map(AppTimes::new).collect();
         apps.push(AppTimes::with(&HUNG, None));
-        Self { ends: Vec::new(), pods: Vec::new(), apps }
+        Self { ends: Vec::new(), pods: Vec::new(), apps, cuts: Vec::new(), divided: false }
     }
 
     pub fn create(&mut self, pod: PodId, app: u32, services: &[ServiceId], node: NodeId) {
@@ -91,6 +103,56 @@ impl<'a> Sockets<'a> {
         let sockets = self.pod_mut(pod);
         sockets.node = Some(node);
         sockets.services = services.to_vec();
+    }
+
+    /// A pod whose network had vanished has a new sandbox: nothing listens in it yet.
+    pub fn renew(&mut self, now: Time, pod: PodId) {
+        self.ends[pod.index()].state = Listener::Closed;
+        self.pod_mut(pod).activity.push((now, PodActivity::Starting));
+    }
+
+    /// A node is cut off from all others. Requests that cross the cut are lost, unless `heals` comes within their time.
+    pub fn cut_off(&mut self, now: Time, node: NodeId, heals: Option<Time>, cause: CauseId, ledger: &mut Ledger) {
+        self.cuts.push(Cut { node, to: None, cause });
+        self.divided = true;
+        for (pod, sockets) in self.pods.iter_mut().enumerate() {
+            let pod = PodId::from(pod);
+            sockets.settle(pod, now, ledger);
+            let here = sockets.node == Some(node);
+            for in_flight in sockets.in_flight.iter_mut().filter(|r| !r.orphan && here != (r.request.client == node)) {
+                let timeout = ledger.timeout(in_flight.request.traffic);
+                if heals.is_none_or(|heals| heals > in_flight.request.sent + timeout) {
+                    in_flight.orphan = true;
+                    ledger.fail(now, lost_in_flight(in_flight, pod, now, cause, timeout));
+                }
+            }
+        }
+    }
+
+    /// A node is no longer cut off.
+    pub fn healed(&mut self, now: Time, node: NodeId) {
+        for cut in self.cuts.iter_mut().filter(|cut| cut.node == node) {
+            cut.to.get_or_insert(now);
+        }
+        self.divided = self.cuts.iter().any(|cut| cut.to.is_none());
+    }
+
+    /// Whether the node of a client and that of a pod cannot reach each other now.
+    #[inline]
+    pub fn separated(&self, client: NodeId, pod: PodId) -> bool {
+        self.divided && self.separation(client, pod).is_some()
+    }
+
+    /// What separates the node of a client from that of a pod now.
+    pub fn separation(&self, client: NodeId, pod: PodId) -> Option<CauseId> {
+        let node = self.node_of(pod).filter(|node| *node != client)?;
+        let cuts = self.cuts.iter().filter(|cut| cut.to.is_none());
+        cuts.filter(|cut| cut.node == client || cut.node == node).map(|cut| cut.cause).next()
+    }
+
+    /// Whether this is the cause of failures across a partition.
+    pub fn failed_by_partition(&self, cause: CauseId) -> bool {
+        self.cuts.iter().any(|cut| cut.cause == cause)
     }
 
     /// Makes room up to this pod. One of which only the EndpointSlices have told listens to nothing.

@@ -29,6 +29,9 @@ enum Op {
     Close(u32),
     Cut(u32),
     Vanish(u32),
+    /// A node is cut off from all others.
+    CutOff(u32),
+    Heal(u32),
     /// Nothing but a question.
     InFlight(u32),
 }
@@ -114,6 +117,8 @@ fn play(setup: &Setup, seed: u64, script: &Script) -> (NetworkOutcome, Vec<Optio
             Op::Close(pod) => network.close_listener(now, PodId(*pod), cause),
             Op::Cut(pod) => network.cut(now, PodId(*pod), cause),
             Op::Vanish(pod) => network.vanish(now, PodId(*pod), cause),
+            Op::CutOff(node) => network.node_cut_off(now, NodeId(*node), None, cause),
+            Op::Heal(node) => network.node_healed(now, NodeId(*node)),
             Op::InFlight(pod) => answers.push(network.in_flight_until(now, PodId(*pod))),
         }
     }
@@ -284,6 +289,8 @@ fn scripts() -> impl Strategy<Value = Script> {
         3 => (0..PODS).prop_map(Op::Close),
         3 => (0..PODS).prop_map(Op::Cut),
         1 => (0..PODS).prop_map(Op::Vanish),
+        1 => (0..NODES).prop_map(Op::CutOff),
+        1 => (0..NODES).prop_map(Op::Heal),
         2 => (0..PODS).prop_map(Op::InFlight),
     ];
     prop::collection::vec((0u64..8000, op), 0..40).prop_map(|mut ops| {
@@ -301,6 +308,10 @@ fn scripts() -> impl Strategy<Value = Script> {
             let fits = match op {
                 Op::AddNode(_) => !has(&op),
                 Op::NodeOff(node) => has(&Op::AddNode(node)) && !has(&op),
+                Op::CutOff(node) | Op::Heal(node) => {
+                    let last = script.iter().rev().find(|(_, op)| [Op::CutOff(node), Op::Heal(node)].contains(op));
+                    last.map_or(op == Op::CutOff(node), |(_, last)| *last != op)
+                }
                 _ => true,
             };
             if fits {

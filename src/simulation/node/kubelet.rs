@@ -33,8 +33,14 @@ pub struct Kubelets {
 /// What a kubelet keeps for its node.
 #[derive(Clone, Debug)]
 pub(super) struct NodeState {
-    /// No power: nothing happens on this node any more.
+    /// No power: nothing happens on this node.
     pub(super) off: bool,
+    /// Nothing that the kubelet sends arrives.
+    pub(super) cut_off: bool,
+    /// The kubelet's process is stopped.
+    stopped: bool,
+    /// What was due meanwhile: it happens when the kubelet runs again.
+    held: Vec<(PodId, KubeletStep)>,
     /// The number that stands for the node in keyed draws.
     pub(super) luck: u64,
     /// When the first relist of the PLEG begins.
@@ -126,6 +132,9 @@ impl Kubelets {
         let relist_phase = Duration::from_secs_f64(period.as_secs_f64() * ctx.random.unit(phase, 0));
         self.nodes.push(NodeState {
             off: false,
+            cut_off: false,
+            stopped: false,
+            held: Vec::new(),
             luck,
             relist_phase,
             relist_duration,
@@ -136,19 +145,90 @@ impl Kubelets {
         });
     }
 
-    /// The node loses power: its containers are gone, its kubelet never acts again.
+    /// The node loses power: its containers are gone, its kubelet forgets what it was about to do.
     pub fn node_off(&mut self, ctx: &mut Context<'_>, network: &mut Network<'_>, node: NodeId) {
-        self.nodes[node.index()].off = true;
-        let pods: Vec<_> = (0..self.pods.len()).map(PodId::from).collect();
+        let state = &mut self.nodes[node.index()];
+        (state.off, state.stopped) = (true, false);
+        state.held.clear();
+        state.shutdown = None;
         let cause = ctx.note(What::NodeOff { node });
-        for pod in pods {
-            if self.pods[pod.index()].as_ref().is_some_and(|p| p.node == node) {
-                ctx.cause = cause;
-                network.vanish(ctx.now(), pod, cause);
-                network.set_activity(ctx.now(), pod, PodActivity::NodeOff, cause);
-            }
+        for pod in self.pods_on(node) {
+            ctx.cause = cause;
+            network.vanish(ctx.now(), pod, cause);
+            network.set_activity(ctx.now(), pod, PodActivity::NodeOff, cause);
         }
         ctx.cause = cause;
+        let is_here = |pod: PodId| self.runtime(pod).is_some_and(|p| p.node == node);
+        ctx.cancel_all(|event| match event {
+            Event::Kubelet(pod, _) | Event::App(pod, ..) => is_here(pod),
+            _ => false,
+        });
+    }
+
+    /// The kernel and the kubelet run again. Images are still there, containers and sandboxes are not: pods that are still
+    /// bound are set up anew. What was seen last counts until the kubelet is [connected](Self::connected).
+    pub fn node_on(&mut self, ctx: &mut Context<'_>, node: NodeId) {
+        let now = ctx.now();
+        let state = &mut self.nodes[node.index()];
+        (state.off, state.pull_free_at, state.status_free_at) = (false, now, now);
+        for pod in self.pods_on(node) {
+            let draws = self.pod(pod).draws;
+            let restarts: Vec<u32> =
+                self.pod(pod).containers.iter().map(|c| c.restarts + u32::from(c.started_at.is_some())).collect();
+            match ctx.store.pods.head(pod.index()) {
+                Some(head) if !head.phase.is_terminal() => {
+                    let status = StatusState::after_restart(head, now);
+                    self.insert(ctx, pod, node);
+                    let runtime = self.pod(pod);
+                    (runtime.draws, runtime.status) = (draws, status);
+                    for (container, restarts) in runtime.containers.iter_mut().zip(restarts) {
+                        container.restarts = restarts;
+                    }
+                }
+                _ => self.pods[pod.index()] = None,
+            }
+        }
+    }
+
+    /// The kubelet's process stops. Containers go on; what the kubelet was about to do waits.
+    pub fn kubelet_stopped(&mut self, node: NodeId) {
+        self.nodes[node.index()].stopped = true;
+    }
+
+    /// The kubelet's process runs again.
+    pub fn kubelet_started(&mut self, ctx: &mut Context<'_>, node: NodeId) {
+        let state = &mut self.nodes[node.index()];
+        state.stopped = false;
+        for (pod, step) in std::mem::take(&mut state.held) {
+            Self::after(ctx, Duration::ZERO, pod, step);
+        }
+    }
+
+    /// Nothing that the kubelet of this node sends arrives from now on.
+    pub fn cut_off(&mut self, node: NodeId) {
+        self.nodes[node.index()].cut_off = true;
+    }
+
+    /// What the kubelet of this node sends arrives again, and it has been told of all changes to its pods. `restarted`: its
+    /// process is a new one, and tells the status of every pod at once; one that has run on finds what others have written
+    /// at the next tick of its status manager.
+    pub fn connected(&mut self, ctx: &mut Context<'_>, node: NodeId, restarted: bool) {
+        self.nodes[node.index()].cut_off = false;
+        let luck = self.nodes[node.index()].luck;
+        let tick = crate::engine::Key::new("statusTick").number(luck);
+        let tick = STATUS_SYNC_PERIOD.as_secs_f64() * ctx.random.unit(tick, ctx.now().as_nanos());
+        let wait = if restarted { Duration::ZERO } else { Duration::from_secs_f64(tick) };
+        for pod in self.pods_on(node) {
+            self.reconcile_status(ctx, pod, wait);
+            if self.pod(pod).sandbox == Sandbox::None {
+                self.wake_after_reaction(ctx, pod);
+            }
+        }
+    }
+
+    fn pods_on(&self, node: NodeId) -> Vec<PodId> {
+        let is_here = |pod: &PodId| self.runtime(*pod).is_some_and(|p| p.node == node);
+        (0..self.pods.len()).map(PodId::from).filter(is_here).collect()
     }
 
     /// A pod that has been running on this node for long: the steady state at the start of a run.
@@ -172,8 +252,9 @@ impl Kubelets {
         self.nodes[node.index()].off
     }
 
-    /// The watch of a kubelet has delivered a version of one of its pods.
-    pub fn on_pod(&mut self, ctx: &mut Context<'_>, pod: PodId, node: NodeId, old_deleted: bool) {
+    /// The watch of a kubelet has delivered a version of one of its pods. `relisted`: it was found, or missed, in a list of
+    /// all pods.
+    pub fn on_pod(&mut self, ctx: &mut Context<'_>, pod: PodId, node: NodeId, old_deleted: bool, relisted: bool) {
         if self.nodes[node.index()].off {
             return;
         }
@@ -195,6 +276,8 @@ impl Kubelets {
         }
         let grace = match version {
             Some(version) => version.deletion.map(|d| d.grace_seconds),
+            // gone from one list to the next: nobody has told the kubelet of a shorter grace period than the pod's own
+            None if relisted && !old_deleted => Some(template(ctx, pod).termination_grace_period_seconds),
             // the object is gone: on the node, a grace period of 0 is 1 (pod_workers.go calculateEffectiveGracePeriod)
             None => Some(1),
         };
@@ -213,10 +296,18 @@ impl Kubelets {
         if self.is_off(pod) {
             return;
         }
+        let node = self.pod(pod).node.index();
+        if self.nodes[node].stopped {
+            self.nodes[node].held.push((pod, step));
+            return;
+        }
         match step {
             KubeletStep::Update => self.update(ctx, pod),
             KubeletStep::Sync => self.run_sync(ctx, network, pod),
-            KubeletStep::SandboxReady => self.sandbox_ready(ctx, network, pod),
+            KubeletStep::SandboxReady => {
+                network.sandbox_made(ctx.now(), pod);
+                self.sandbox_ready(ctx, network, pod);
+            }
             KubeletStep::ImageReady(c) => self.image_pulled(ctx, pod, c),
             KubeletStep::ContainerStarted(c) => self.container_started(ctx, network, pod, c),
             KubeletStep::ProbeResult(c) => self.probe_result(ctx, pod, c),
@@ -343,6 +434,10 @@ pub(super) fn services_of(ctx: &Context<'_>, pod: PodId) -> Vec<crate::api::Serv
     let version = ctx.store.pods.history(pod.index()).iter().rev().find_map(|v| v.value.as_ref());
     version.map_or_else(Vec::new, |v| ctx.store.label_set(v.labels).services.clone())
 }
+
+/// The status manager compares all statuses with what the API has at this period (`syncPeriod` in
+/// `pkg/kubelet/status/status_manager.go`, v1.36).
+const STATUS_SYNC_PERIOD: Duration = Duration::from_secs(10);
 
 /// `genericPlegRelistPeriod`: the next relist begins 1 s after the end of the one before.
 pub(super) fn worker_period(relist_duration: Duration) -> Duration {

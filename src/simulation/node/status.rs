@@ -68,6 +68,13 @@ impl StatusState {
         Self { phase, ready, ready_since, has_ip, containers, told: true, ..Self::default() }
     }
 
+    /// What the kubelet of a restarted kernel says of a pod at first: nothing of it runs.
+    pub(super) fn after_restart(pod: &crate::api::Pod, now: Time) -> Self {
+        let ready_since = if pod.ready { now.truncate_to_second() } else { pod.ready_since };
+        let containers = pod.containers;
+        Self { phase: pod.phase, ready: false, ready_since, has_ip: pod.has_ip, containers, ..Self::default() }
+    }
+
     /// As the API has it.
     fn patch(self) -> PodStatusPatch {
         let Self { phase, ready, ready_since, has_ip, containers, reason, disrupted, .. } = self;
@@ -277,10 +284,30 @@ impl Kubelets {
         Self::after(ctx, at.since(now), pod, KubeletStep::PatchStatus);
     }
 
+    /// Tells the status again if the API says something else, after `wait`; and lets go of a pod that has ended.
+    pub(super) fn reconcile_status(&mut self, ctx: &mut Context<'_>, pod: PodId, wait: Duration) {
+        if self.pod(pod).status.finished {
+            return self.remove_if_allowed(ctx, pod);
+        }
+        let Some(head) = ctx.store.pods.head(pod.index()) else { return };
+        let said = PodStatusPatch::of(head);
+        let status = &mut self.pod(pod).status;
+        let differs = (said.phase, said.ready, said.has_ip) != (status.phase, status.ready, status.has_ip);
+        if differs && !std::mem::replace(&mut status.arranged, true) {
+            let delay = wait + self.latency(ctx, Hop::StatusPatch, pod);
+            Self::after(ctx, delay, pod, KubeletStep::PatchStatus);
+        }
+    }
+
     /// The writer has come to this pod: it sends the newest status.
     pub(super) fn patch_status(&mut self, ctx: &mut Context<'_>, pod: PodId) {
+        let node = self.pod(pod).node.index();
         let status = &mut self.pod(pod).status;
         status.arranged = false;
+        if self.nodes[node].cut_off {
+            return;
+        }
+        let status = &mut self.pod(pod).status;
         let write = Write::PodStatus { pod, status: status.patch() };
         let way = self.latency(ctx, Hop::ApiRequest, pod) + self.latency(ctx, Hop::ApiWrite, pod);
         let done = ctx.now() + way;
@@ -303,7 +330,9 @@ impl Kubelets {
     }
 
     fn remove_if_allowed(&mut self, ctx: &mut Context<'_>, pod: PodId) {
-        let allowed = ctx.store.pods.head(pod.index()).is_some_and(apiserver::can_be_removed);
+        let node = self.pod(pod).node.index();
+        let cut_off = self.nodes[node].cut_off;
+        let allowed = !cut_off && ctx.store.pods.head(pod.index()).is_some_and(apiserver::can_be_removed);
         if allowed && !std::mem::replace(&mut self.pod(pod).status.removing, true) {
             let delay = self.latency(ctx, Hop::StatusPatch, pod);
             let now = ctx.now();

@@ -19,6 +19,8 @@ pub struct Observer {
     pub trace: Trace,
     /// The instants of each pod's life, by [`PodId`].
     pub pods: Vec<PodTimes>,
+    /// The notes about nodes and listeners, in order of time: what outages are made of.
+    pub moments: Vec<(Time, What)>,
     notes: u32,
 }
 
@@ -26,7 +28,8 @@ impl Observer {
     /// An observer that keeps the causal trace, or only digest and instants.
     #[must_use]
     pub fn new(keep_trace: bool) -> Self {
-        Self { digest: digest::Digest::default(), trace: Trace::new(keep_trace), pods: Vec::new(), notes: 0 }
+        let (digest, trace) = (digest::Digest::default(), Trace::new(keep_trace));
+        Self { digest, trace, pods: Vec::new(), moments: Vec::new(), notes: 0 }
     }
 
     /// Writes down what happened, and what caused it; returns the identity by which later notes name it as their cause.
@@ -35,6 +38,9 @@ impl Observer {
         let id = CauseId(self.notes);
         self.digest.add(time, what);
         pods::record(&mut self.pods, time, what);
+        if what.is_moment() {
+            self.moments.push((time, what));
+        }
         self.trace.push(TraceEntry { id, cause, time, what });
         id
     }

@@ -184,6 +184,26 @@ whats! {
     PdbDeleted(pdb: PdbId);
     /// An operator gave a node its taint (1), or took it away (0).
     NodeMarked(node: NodeId, present: u32);
+    /// A node got a taint of the effect NoExecute.
+    PodsDrivenAway(node: NodeId);
+    /// A node lost its taints of the effect NoExecute.
+    PodsKept(node: NodeId);
+    /// The toleration of a pod for its node's taints has run out, or there is none: it is deleted, no budget is asked.
+    TaintEvictionDue(pod: PodId);
+    /// The pod garbage collector deletes a pod by force.
+    PodCollected(pod: PodId);
+    /// The kernel and the kubelet of a node run again.
+    NodeBooted(node: NodeId);
+    /// The kubelet of a node was stopped.
+    KubeletStopped(node: NodeId);
+    /// The kubelet of a node was started.
+    KubeletStarted(node: NodeId);
+    /// A node was cut off: 1 from the control plane, 2 from all other nodes as well.
+    NodeCutOff(node: NodeId, scope: u32);
+    /// A node is no longer cut off.
+    PartitionHealed(node: NodeId);
+    /// The kubelet of a node is connected to the apiserver again.
+    KubeletConnected(node: NodeId);
 }
 
 /// A field of a note as a number.
@@ -209,6 +229,21 @@ impl Word for Signal {
 }
 
 impl What {
+    /// Whether it is about what befalls a node, or about a pod's listening: what the parts of outages are told by.
+    #[must_use]
+    pub const fn is_moment(self) -> bool {
+        matches!(
+            self,
+            Self::NodeOff { .. }
+                | Self::KubeletStopped { .. }
+                | Self::NodeCutOff { .. }
+                | Self::NodeUnreachable { .. }
+                | Self::PodsDrivenAway { .. }
+                | Self::KubeletConnected { .. }
+                | Self::ListenerOpened { .. }
+        )
+    }
+
     /// The pod that it is about, if it is about one. Remarks are left out: they are no part of the chains of causes.
     #[must_use]
     pub const fn pod(self) -> Option<PodId> {
@@ -239,6 +274,8 @@ impl What {
             | Self::ContainerHangs { pod, .. }
             | Self::ProbeGaveUp { pod, .. }
             | Self::PodRejected { pod }
+            | Self::TaintEvictionDue { pod }
+            | Self::PodCollected { pod }
             | Self::ListenerClosed { pod }
             | Self::PodLabelled { pod }
             | Self::PodReleased { pod }

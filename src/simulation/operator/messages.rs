@@ -98,13 +98,18 @@ pub fn unable_to_drain(node: &str, failure: &Failure, version: Version) -> Strin
     format!("error: unable to drain node \"{node}\" due to error:{space}{failure}, continuing command...")
 }
 
-/// A pod has been deleted by `kubectl delete`.
+/// What `kubectl delete --force` warns of (`k8s.io/kubectl/pkg/cmd/delete/delete.go` DeleteResult, v1.36).
+pub const FORCED_DELETION: &str = "Warning: Immediate deletion does not wait for confirmation that the running resource \
+                                   has been terminated. The resource may continue to run on the cluster indefinitely.";
+
+/// A pod has been deleted by `kubectl delete`; `forced`: with a grace period of 0.
 #[must_use]
-pub fn pod_deleted(pod: &PodMeta, version: Version) -> String {
+pub fn pod_deleted(pod: &PodMeta, version: Version, forced: bool) -> String {
+    let how = if forced { "force deleted" } else { "deleted" };
     if version.delete_tells_namespace() {
-        format!("pod \"{}\" deleted from {} namespace", pod.name, pod.namespace)
+        format!("pod \"{}\" {how} from {} namespace", pod.name, pod.namespace)
     } else {
-        format!("pod \"{}\" deleted", pod.name)
+        format!("pod \"{}\" {how}", pod.name)
     }
 }
 
@@ -236,8 +241,10 @@ mod tests {
     fn older_kubectls_say_it_differently() {
         let old = unable_to_drain("n", &failure(&["a"]), Version::minor(30));
         assert_eq!(old, "error: unable to drain node \"n\" due to error:a, continuing command...");
-        assert_eq!(pod_deleted(&pod(), Version::minor(33)), "pod \"web-6985585c45-45s5h\" deleted");
-        let new = pod_deleted(&pod(), Version::minor(34));
+        assert_eq!(pod_deleted(&pod(), Version::minor(33), false), "pod \"web-6985585c45-45s5h\" deleted");
+        let new = pod_deleted(&pod(), Version::minor(34), false);
         assert_eq!(new, "pod \"web-6985585c45-45s5h\" deleted from default namespace");
+        let forced = pod_deleted(&pod(), Version::minor(34), true);
+        assert_eq!(forced, "pod \"web-6985585c45-45s5h\" force deleted from default namespace");
     }
 }

@@ -91,6 +91,9 @@ impl Single {
                 shell.read(node_luck(node), KubectlStep::Looked(0));
                 return None;
             }
+            ActionKind::Taint { node, remove, .. } => {
+                shell.print(0, format!("node/{node} {}", if *remove { "untainted" } else { "tainted" }));
+            }
             ActionKind::LabelPod { .. } => {
                 let name = self.pod.map_or("", |pod| shell.ctx.store.pod_meta[pod.index()].name.as_str());
                 let text = format!("pod/{name} {}", self.labelled);
@@ -100,9 +103,10 @@ impl Single {
                 let name = autoscaler_name(shell.ctx, *autoscaler);
                 shell.print(0, format!("horizontalpodautoscaler.autoscaling/{name} patched"));
             }
-            ActionKind::DeletePod { .. } => {
+            ActionKind::DeletePod { grace_seconds, force, .. } => {
                 let pod = self.pod?;
-                let text = messages::pod_deleted(&shell.ctx.store.pod_meta[pod.index()], shell.ctx.version);
+                let forced = *force && grace_of_delete(*grace_seconds, true) == Some(0);
+                let text = messages::pod_deleted(&shell.ctx.store.pod_meta[pod.index()], shell.ctx.version, forced);
                 shell.print(0, text);
                 shell.read(shell.ctx.pod_luck(pod), KubectlStep::Looked(0));
                 return None;
@@ -115,7 +119,7 @@ impl Single {
     /// `kubectl delete` needs not see the object before it deletes it, the others do.
     fn start(&mut self, shell: &mut Shell<'_, '_>) -> Option<i32> {
         match &self.what {
-            ActionKind::Cordon(node) | ActionKind::Uncordon(node) => {
+            ActionKind::Cordon(node) | ActionKind::Uncordon(node) | ActionKind::Taint { node, .. } => {
                 shell.read(node_luck(node), KubectlStep::Found(0));
                 None
             }
@@ -153,10 +157,13 @@ impl Single {
                 shell.read(autoscaler_luck(shell.ctx, *autoscaler), KubectlStep::Found(0));
                 None
             }
-            ActionKind::DeletePod { namespace, name, grace_seconds } => {
+            ActionKind::DeletePod { namespace, name, grace_seconds, force } => {
                 self.pod = first_pod_named(&shell.ctx.store, namespace, name);
                 let Some(pod) = self.pod else { return Some(self.refused(shell, WriteError::NotFound)) };
-                let grace_seconds = grace_of_delete(*grace_seconds);
+                let grace_seconds = grace_of_delete(*grace_seconds, *force);
+                if *force && grace_seconds == Some(0) {
+                    shell.print(0, messages::FORCED_DELETION.to_string());
+                }
                 let write = Write::DeletePod { pod, grace_seconds, unless_changed_since: None };
                 shell.write(write, shell.ctx.pod_luck(pod), KubectlStep::Answer(0));
                 None
@@ -180,6 +187,13 @@ impl Single {
                     return Some(0);
                 }
                 shell.write(Write::Cordon { node, unschedulable }, node_luck(name), KubectlStep::Cordon(0));
+            }
+            ActionKind::Taint { node: name, taint, remove } => {
+                let Some(node) = live_node(store, name) else {
+                    return Some(self.refused(shell, WriteError::NotFound));
+                };
+                let (add, remove) = if *remove { (vec![], vec![taint.clone()]) } else { (vec![taint.clone()], vec![]) };
+                shell.write(Write::PatchTaints { node, add, remove }, node_luck(name), KubectlStep::Answer(0));
             }
             ActionKind::Scale { deployment, replicas } => {
                 let (index, replicas) = (u32::try_from(*deployment).unwrap_or(u32::MAX), *replicas);
@@ -279,7 +293,9 @@ impl Single {
                 let name = &shell.ctx.store.pdb_specs[pdb.index()].name;
                 (messages::from_server(error, "poddisruptionbudgets.policy", name), 1)
             }
-            ActionKind::DeleteNode(name) => (messages::from_server(error, "nodes", name), 1),
+            ActionKind::DeleteNode(name) | ActionKind::Taint { node: name, .. } => {
+                (messages::from_server(error, "nodes", name), 1)
+            }
             ActionKind::PatchAutoscaler { autoscaler, .. } => {
                 let name = autoscaler_name(shell.ctx, *autoscaler);
                 (messages::from_server(error, "horizontalpodautoscalers.autoscaling", name), 1)
@@ -315,9 +331,11 @@ fn first_pod_named(store: &Store, namespace: &str, name: &str) -> Option<PodId> 
     exact.or_else(|| living().find(|(pod, head)| begins(pod) && head.deletion.is_none())).map(|(pod, _)| pod)
 }
 
-/// `--grace-period` as it is sent: kubectl takes 0 for 1 unless `--force` is given, and a negative one for none.
-const fn grace_of_delete(seconds: Option<i64>) -> Option<i64> {
+/// `--grace-period` as it is sent: kubectl takes 0 for 1 unless `--force` is given, which without a grace period means 0,
+/// and a negative one for none.
+const fn grace_of_delete(seconds: Option<i64>, force: bool) -> Option<i64> {
     match seconds {
+        Some(0) | None if force => Some(0),
         Some(0) => Some(1),
         Some(positive) if positive > 0 => Some(positive),
         _ => None,

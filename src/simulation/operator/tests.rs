@@ -552,6 +552,7 @@ fn commands_that_write_one_object() {
         namespace: "default".into(),
         name: name.into(),
         grace_seconds,
+        force: false,
     };
     for (what, line, done) in [
         (ActionKind::Cordon("fk1".into()), "node/fk1 cordoned", 44),

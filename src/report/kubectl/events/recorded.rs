@@ -165,14 +165,11 @@ impl Collector<'_, '_> {
             What::KillingStarted { pod } => self.killing(time, pod),
             What::ContainerExited { pod, container, .. } => self.hook_killed(entry, pod, container),
             What::ProbeFailed { pod, container, startup } => self.unhealthy(time, pod, container, startup),
-            What::PodDeleted { pod, .. } => {
-                let cause = cluster.trace.get(entry.cause).map(|e| e.what);
-                if matches!(cause, Some(What::TaintsChanged { .. })) {
-                    let about = self.pod(pod);
-                    let message = format!("Marking for deletion Pod {}/{}", about.namespace, about.name);
-                    let by = controller("taint-eviction-controller");
-                    self.push(time, by, about, Normal, "TaintManagerEviction", message);
-                }
+            What::TaintEvictionDue { pod } => {
+                let about = self.pod(pod);
+                let message = format!("Marking for deletion Pod {}/{}", about.namespace, about.name);
+                let by = controller("taint-eviction-controller");
+                self.push(time, by, about, Normal, "TaintManagerEviction", message);
             }
             What::PodNotReady { pod } if self.is_silenced(pod, time) => {
                 let message = "Node is not ready".to_string();
@@ -186,8 +183,12 @@ impl Collector<'_, '_> {
                 self.node_event(time, node, "RemovingNode", "Removing Node", "from");
             }
             What::NodeReady { node } => {
-                let by = kubelet_of(cluster.store.node_name(node));
-                self.push(time, by, self.node(node), Normal, "Starting", "Starting kubelet.".to_string());
+                // a kubelet that was only not heard has not started
+                let given_up = |what| matches!(what, What::NodeUnreachable { node: n } if n == node);
+                if !cluster.trace.entries().iter().any(|e| e.time < time && given_up(e.what)) {
+                    let by = kubelet_of(cluster.store.node_name(node));
+                    self.push(time, by, self.node(node), Normal, "Starting", "Starting kubelet.".to_string());
+                }
                 self.node_status(time, "kubelet", node, "NodeReady");
             }
             What::JobEnded { job, complete } => self.job_ended(time, job, complete == 1),

@@ -109,6 +109,31 @@ impl<'a> Plain<'a> {
         }
     }
 
+    /// What separates a client from a pod at a time.
+    fn separation(&self, client: NodeId, pod: PodId, at: Time) -> Option<CauseId> {
+        let ends = [client.0, node_of(pod.0).0];
+        let mut cuts: Vec<(u32, CauseId)> = Vec::new();
+        for (index, (_, op)) in self.script.iter().enumerate().filter(|(_, (time, _))| *time <= at) {
+            match op {
+                Op::CutOff(node) => cuts.push((*node, cause(index))),
+                Op::Heal(node) => cuts.retain(|(n, _)| n != node),
+                _ => {}
+            }
+        }
+        cuts.into_iter().find(|(node, _)| ends[0] != ends[1] && ends.contains(node)).map(|(_, cause)| cause)
+    }
+
+    /// The first operation in (from, to) that cuts a client off from a pod.
+    fn cut_between(&self, client: NodeId, pod: PodId, from: Time, to: Time) -> Option<usize> {
+        let ends = [client.0, node_of(pod.0).0];
+        self.script.iter().enumerate().filter(|(_, (time, _))| *time > from && *time < to).find_map(
+            |(index, (_, op))| match op {
+                Op::CutOff(node) if ends[0] != ends[1] && ends.contains(node) => Some(index),
+                _ => None,
+            },
+        )
+    }
+
     fn app(&self, pod: PodId) -> usize {
         pod.index() % self.setup.apps.len()
     }
@@ -185,6 +210,10 @@ impl<'a> Plain<'a> {
                 if idle_timeout.is_some_and(|t| idle.idle_from + t <= sent) {
                     continue;
                 }
+                if let Some(cause) = self.separation(client, idle.pod, sent) {
+                    let known = sent + traffic.timeout;
+                    return fail(&mut told, FailureKind::RequestTimeout, known, Some(idle.pod), cause);
+                }
                 match self.idle_end(idle.pod, idle.idle_from, sent) {
                     None => {
                         reused = Some(idle.pod);
@@ -216,6 +245,9 @@ impl<'a> Plain<'a> {
                 }
             };
             let pod = pods[((u128::from(draw.choice) * pods.len() as u128) >> 64) as usize];
+            if let Some(by) = self.separation(client, pod, sent) {
+                return fail(&mut told, FailureKind::ConnectTimeout, sent + traffic.timeout, Some(pod), by);
+            }
             match self.listener(pod, sent, false) {
                 (Listener::Open, _) => pod,
                 (Listener::Closed, by) => return fail(&mut told, FailureKind::Refused, sent, Some(pod), by),
@@ -227,8 +259,16 @@ impl<'a> Plain<'a> {
         let time = self.apps[self.app(pod)].service_time(draw.service);
         let ends = sent + time.min(traffic.timeout);
         told.work_ends = Some(ends);
-        if let Some((index, at, vanished)) = self.taken_away(pod, sent, ends) {
-            told.cut_by = Some(index);
+        let taken_away = self.taken_away(pod, sent, ends);
+        told.cut_by = taken_away.map(|(index, ..)| index);
+        if let Some(index) = self.cut_between(client, pod, sent, ends)
+            && told.cut_by.is_none_or(|by| index < by)
+        {
+            // the pod works on, and does not know
+            let by = if time > traffic.timeout { CauseId::default() } else { cause(index) };
+            return fail(&mut told, FailureKind::RequestTimeout, sent + traffic.timeout, Some(pod), by);
+        }
+        if let Some((index, at, vanished)) = taken_away {
             return match (vanished, time > traffic.timeout) {
                 (false, _) => fail(&mut told, FailureKind::ResetInFlight, at, Some(pod), cause(index)),
                 (true, slow) => {

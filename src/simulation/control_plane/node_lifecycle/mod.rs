@@ -1,16 +1,25 @@
-//! The part of the node lifecycle controller that this model has: the taint that follows from `spec.unschedulable` and
-//! from a node's not being Ready.
+//! The node lifecycle controller: who is given up, who is tainted, and whose pods are said to be not ready.
 //!
-//! Source: `pkg/controller/nodelifecycle/node_lifecycle_controller.go` doNoScheduleTaintingPass (v1.36): taints of the
-//! NoSchedule effect follow the node's state at once, without rate limit.
+//! Taints of the effect NoSchedule follow a node's state at once; this file does that. What depends on heartbeats, on time
+//! and on the other nodes is the monitor's: the Ready condition becomes Unknown, pods become not ready, and taints of the
+//! effect NoExecute come one node after the other.
+//!
+//! Source: `pkg/controller/nodelifecycle/node_lifecycle_controller.go` doNoScheduleTaintingPass, processPod (v1.36).
+
+mod heartbeat;
+mod monitor;
+pub mod zone;
+
+use monitor::Monitor;
 
 use crate::api::node::{TAINT_NOT_READY, TAINT_UNREACHABLE, TAINT_UNSCHEDULABLE};
-use crate::api::{Kind, Node, NodeId, Taint, TaintEffect};
+use crate::api::{Kind, Node, NodeId, Pod, PodId, Taint, TaintEffect};
 use crate::simulation::context::Context;
 use crate::simulation::control_plane::rate_limit::RateLimit;
 use crate::simulation::control_plane::work_queue::WorkQueue;
-use crate::simulation::event::Controller;
+use crate::simulation::event::{Controller, MonitorStep};
 use crate::simulation::latency::Hop;
+use crate::simulation::setup::ControllerManagerSetup;
 use crate::simulation::write::{Caller, Write, WriteError};
 
 /// `UpdateWorkerSize`.
@@ -22,19 +31,62 @@ pub struct NodeLifecycleController {
     queue: WorkQueue,
     client: RateLimit,
     writes: u64,
-}
-
-impl Default for NodeLifecycleController {
-    fn default() -> Self {
-        Self { queue: WorkQueue::with_default_backoff(WORKERS), client: RateLimit::controller(), writes: 0 }
-    }
+    monitor: Monitor,
 }
 
 impl NodeLifecycleController {
+    /// A controller that knows no node.
+    #[must_use]
+    pub fn new(settings: &ControllerManagerSetup) -> Self {
+        Self {
+            queue: WorkQueue::with_default_backoff(WORKERS),
+            client: RateLimit::controller(),
+            writes: 0,
+            monitor: Monitor::new(settings),
+        }
+    }
+
+    /// The nodes of the start are there, and have been for long unless they are not Ready.
+    pub fn start(&mut self, ctx: &mut Context<'_>) {
+        self.monitor.start(ctx);
+    }
+
     /// The informer has delivered a version of a node.
     pub fn on_node(&mut self, ctx: &mut Context<'_>, node: NodeId) {
-        self.queue.add(node.0, ctx.cause);
+        let cause = ctx.cause;
+        self.queue.add(node.0, cause);
         self.pump(ctx);
+        ctx.cause = cause;
+        self.monitor.on_node(ctx, node);
+    }
+
+    /// The informer has delivered a version of a pod: one that has just been bound to a node that is not Ready is not ready
+    /// either.
+    pub fn on_pod(&mut self, ctx: &mut Context<'_>, id: PodId, old: Option<Pod>, new: Option<Pod>) {
+        let Some(node) = new.and_then(|pod| pod.node) else { return };
+        if old.is_some_and(|pod| pod.node == Some(node)) || !new.is_some_and(|pod| pod.ready) {
+            return;
+        }
+        if ctx.store.nodes.at(node.index(), ctx.controller_view(Kind::Node)).is_some_and(|node| !node.ready) {
+            self.writes += 1;
+            let (luck, wait) = (ctx.pod_luck(id), self.client.reserve(ctx.now()));
+            ctx.submit_after_wait(wait, Write::MarkPodNotReady { pod: id }, Caller::Nobody, luck, self.writes);
+        }
+    }
+
+    /// Nothing that a node's kubelet sends arrives any more.
+    pub fn kubelet_silent(&mut self, ctx: &mut Context<'_>, node: NodeId) {
+        self.monitor.silent(ctx, node);
+    }
+
+    /// A node's kubelet is heard again.
+    pub fn kubelet_heard(&mut self, ctx: &Context<'_>, node: NodeId) {
+        self.monitor.resumed(ctx, node);
+    }
+
+    /// The monitor does what an event asks for.
+    pub fn monitor(&mut self, ctx: &mut Context<'_>, step: MonitorStep) {
+        self.monitor.step(ctx, &mut self.client, step);
     }
 
     /// A worker brings a node's taints in line with its state.
@@ -43,12 +95,14 @@ impl NodeLifecycleController {
         let Some(node) = ctx.store.nodes.at(key as usize, ctx.controller_view(Kind::Node)) else {
             return self.finish(ctx, key);
         };
-        let taints = taints_of(node);
-        if taints == node.taints {
+        let wanted = taints_of(node);
+        let add: Vec<_> = wanted.iter().filter(|t| !node.taints.contains(t)).cloned().collect();
+        let remove: Vec<_> = node.taints.iter().filter(|t| !wanted.contains(t)).cloned().collect();
+        if add.is_empty() && remove.is_empty() {
             return self.finish(ctx, key);
         }
         self.writes += 1;
-        let write = Write::Taints { node: NodeId(key), taints };
+        let write = Write::PatchTaints { node: NodeId(key), add, remove };
         let luck = ctx.luck_of(Kind::Node, key);
         let wait = self.client.reserve(ctx.now());
         ctx.submit_after_wait(wait, write, Caller::Controller(Controller::NodeLifecycle, key), luck, self.writes);
