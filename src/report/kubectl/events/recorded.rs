@@ -305,11 +305,12 @@ impl Collector<'_, '_> {
             What::PreStopOverran { pod: p, container } => p == pod && container == number,
             _ => false,
         };
-        if is_command && self.cluster.trace.entries().iter().any(|e| of_hook(&e)) {
-            if let Some((_, about)) = self.container(pod, number) {
-                let message = "PreStopHook failed".to_string();
-                self.kubelet(exit.time, pod, about, Kind::Warning, "FailedPreStopHook", message);
-            }
+        if is_command
+            && self.cluster.trace.entries().iter().any(|e| of_hook(&e))
+            && let Some((_, about)) = self.container(pod, number)
+        {
+            let message = "PreStopHook failed".to_string();
+            self.kubelet(exit.time, pod, about, Kind::Warning, "FailedPreStopHook", message);
         }
     }
 
