@@ -1,4 +1,5 @@
-//! Questions over many runs of one scenario.
+//! Questions over many runs of one scenario, and what can be said of manifests without a run.
 
+pub mod lint;
 pub mod runs;
 pub mod statistics;

@@ -4,8 +4,10 @@
 pub mod explain;
 pub mod json;
 pub mod kubectl;
+pub mod lint;
 pub mod metrics;
 pub mod reference;
+pub mod sarif;
 pub mod summary;
 pub mod text;
 
