@@ -1,7 +1,8 @@
-//! Questions over many runs of one scenario.
+//! Questions over many runs of one scenario, and what can be said of manifests without a run.
 
 pub mod compare;
 pub mod judge;
+pub mod lint;
 pub mod paired;
 pub mod runs;
 pub mod shrink;

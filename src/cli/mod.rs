@@ -9,6 +9,7 @@ mod completions;
 mod explain;
 mod get;
 pub mod library;
+mod lint;
 mod output;
 mod run;
 mod scenarios;
@@ -44,6 +45,7 @@ use output::Failure;
   drainsim tune drain.yaml                      which preStop sleep, with which confidence
   drainsim explain drain.yaml --request 1       why the first failed request failed
   drainsim get pods drain.yaml --at 42s         the pods at that time, as kubectl prints them
+  drainsim lint manifests/                      what is wrong with manifests, without a run
   kubectl get deploy,svc,pdb -o yaml | drainsim run scenario.yaml -
 
 Exit codes: 0 fine, 1 an expectation failed, 2 wrong usage or bad input.
@@ -72,6 +74,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Show pods, nodes or other objects at any time of a run, as kubectl get does
     Get(get::GetArgs),
+    /// Tell what is wrong with manifests, without a run
+    Lint(lint::LintArgs),
     /// List, show and run the built-in scenarios
     #[command(subcommand)]
     Scenarios(scenarios::ScenariosCommand),
@@ -165,6 +169,7 @@ pub fn main() -> ExitCode {
         Command::Tune(args) => tune::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Get(args) => get::run(&args),
+        Command::Lint(args) => lint::run(&args),
         Command::Scenarios(command) => scenarios::run(&command),
         Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args),

@@ -256,7 +256,8 @@ impl Compiler<'_> {
             When::At(at) => When::At(at + deadline),
             When::After(first, wait) => When::After(first, wait + deadline),
         };
-        if let (When::At(end), Some(span)) = (end, notice.deadline.as_ref().map(|d| &d.span))
+        let span = notice.deadline.as_ref().map_or(&notice.node.span, |d| &d.span);
+        if let When::At(end) = end
             && end > instant(self.setup.duration)
         {
             let problem = Diagnostic::warning("the machine is still there at the end of the run");

@@ -160,9 +160,16 @@ impl Kubelets {
         let services = services_of(ctx, pod);
         network.pod_created(pod, template.serving().app, &services, node);
         let serving = template.serving;
-        if !self.adopt_containers(ctx, pod) || self.container(pod, serving).process == Process::Serving {
+        self.adopt_containers(ctx, pod);
+        if self.container(pod, serving).process == Process::Serving {
             network.listen(Time::ZERO, pod, ctx.cause);
         }
+    }
+
+    /// Whether the node has no power.
+    #[must_use]
+    pub fn is_node_off(&self, node: NodeId) -> bool {
+        self.nodes[node.index()].off
     }
 
     /// The watch of a kubelet has delivered a version of one of its pods.
