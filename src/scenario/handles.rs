@@ -108,7 +108,7 @@ fn pre_stop(pod: &mut Node, sleep: Duration, key: &Span) -> Result<(), String> {
             hook.value = Value::Null;
         } else {
             let nanos = sleep.as_nanos();
-            if nanos % 1_000_000_000 != 0 {
+            if !nanos.is_multiple_of(1_000_000_000) {
                 return Err(format!("sleeps whole seconds, not {sleep}"));
             }
             let seconds = descend(hook, &["sleep"], key);
@@ -121,7 +121,7 @@ fn pre_stop(pod: &mut Node, sleep: Duration, key: &Span) -> Result<(), String> {
 /// Changes `sleep N` in a command, which may be a script in one word or words of their own.
 fn in_command(words: &mut [Node], sleep: Duration) -> Result<(), String> {
     let nanos = sleep.as_nanos();
-    let seconds = if nanos % 1_000_000_000 == 0 {
+    let seconds = if nanos.is_multiple_of(1_000_000_000) {
         (nanos / 1_000_000_000).to_string()
     } else {
         format!("{}", sleep.as_secs_f64())

@@ -122,7 +122,7 @@ fn amount(text: &str) -> Option<(u64, Unit<'_>)> {
 fn written(amount: u64, unit: Unit<'_>) -> String {
     match unit {
         Unit::Time => Duration::from_nanos(amount).to_string(),
-        Unit::Plain(unit) if amount % 1_000_000 == 0 => format!("{}{unit}", amount / 1_000_000),
+        Unit::Plain(unit) if amount.is_multiple_of(1_000_000) => format!("{}{unit}", amount / 1_000_000),
         Unit::Plain(unit) => format!("{}{unit}", amount as f64 / 1e6),
     }
 }

@@ -89,9 +89,10 @@ mod tests {
     use crate::report::suite::tests::entries;
     use roxmltree::{Document, Node};
 
+    type Names = &'static [&'static str];
     /// What `junit-10.xsd` allows, as far as it is used: element, attributes that must be, attributes that may be,
     /// elements inside.
-    const SCHEMA: [(&str, &[&str], &[&str], &[&str]); 5] = [
+    const SCHEMA: [(&str, Names, Names, Names); 5] = [
         ("testsuites", &[], &["name", "time", "tests", "failures", "disabled", "errors"], &["testsuite"]),
         (
             "testsuite",
