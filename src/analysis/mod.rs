@@ -1,4 +1,5 @@
 //! Questions over many runs of one scenario.
 
+pub mod deadlock;
 pub mod runs;
 pub mod statistics;

@@ -140,6 +140,7 @@ pub(crate) fn outcome() -> Outcome {
         traffic_names: vec!["web".to_string()],
         trace: observer.trace,
         warnings: Vec::new(),
+        end_state: None,
     }
 }
 

@@ -8,6 +8,7 @@ use crate::api::quantity::Resources;
 use crate::api::workload::Strategy;
 use crate::api::{Labels, Node, Owner, PdbSpec, PodTemplate, Service, ServiceId, Taint, TemplateId, Version};
 use crate::engine::{Distribution, Duration, Time};
+use crate::simulation::found::Found;
 use crate::simulation::latency::Latencies;
 
 /// The input of one run.
@@ -31,6 +32,8 @@ pub struct Setup {
     pub replica_sets: Vec<ReplicaSetSetup>,
     /// Single pods: bare ones, and those of controllers that are not modelled.
     pub pods: Vec<PodSetup>,
+    /// What of the workloads and pods was found running, under names of its own. Empty: everything is rolled out.
+    pub found: Found,
     /// The applications that run in containers.
     pub apps: Vec<App>,
     /// The clients.

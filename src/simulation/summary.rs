@@ -2,12 +2,14 @@
 
 use crate::api::{PdbId, PodId, ServiceId, Store};
 use crate::engine::{Duration, Time};
+use crate::simulation::end_state;
 use crate::simulation::eviction::Evictions;
 use crate::simulation::outcome::{FailureKind, Outcome, PdbOutcome, PodOutcome, ServiceOutcome};
 use crate::simulation::world::World;
 
 /// Takes the world apart.
 pub(super) fn outcome(world: World<'_>, seed: u64, end: Time, events: u64) -> Outcome {
+    let end_state = end_state::of(&world);
     let World { mut ctx, network, evictions, kubectl, warnings, .. } = world;
     let network = network.finish(end);
     debug_assert_eq!(
@@ -92,6 +94,7 @@ pub(super) fn outcome(world: World<'_>, seed: u64, end: Time, events: u64) -> Ou
         traffic_names: ctx.setup.traffic.iter().map(|t| t.name.clone()).collect(),
         trace: ctx.observer.trace,
         warnings,
+        end_state,
     }
 }
 

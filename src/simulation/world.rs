@@ -1,7 +1,7 @@
 //! One run: all components, the loop, and the dispatch: which event is whose.
 
 use crate::api::{Kind, NodeId, PodId, ReplicaSetId, Revision};
-use crate::engine::Time;
+use crate::engine::{Duration, Time};
 use crate::simulation::context::{Context, Watches};
 use crate::simulation::control_plane::deployment::DeploymentController;
 use crate::simulation::control_plane::disruption::DisruptionController;
@@ -10,6 +10,7 @@ use crate::simulation::control_plane::node_lifecycle::{NodeLifecycleController, 
 use crate::simulation::control_plane::node_loss::NodeLoss;
 use crate::simulation::control_plane::replica_set::ReplicaSetController;
 use crate::simulation::control_plane::scheduler::Scheduler;
+use crate::simulation::end_state::Progress;
 use crate::simulation::event::{Controller, Event, WatchId};
 use crate::simulation::eviction::{Answer, Evictions};
 use crate::simulation::network::Network;
@@ -25,13 +26,36 @@ use crate::simulation::{apiserver, start, summary};
 /// Equal `setup` and `seed` give an equal outcome, whether or not the causal trace is kept.
 #[must_use]
 pub fn run(setup: &Setup, seed: u64, keep_trace: bool) -> crate::simulation::Outcome {
+    run_to_the_end(setup, seed, keep_trace, None)
+}
+
+/// As [`run`], but ends `settle` after the last action is done, if that is before the end of the setup's duration.
+#[must_use]
+pub fn run_until_settled(setup: &Setup, seed: u64, keep_trace: bool, settle: Duration) -> crate::simulation::Outcome {
+    run_to_the_end(setup, seed, keep_trace, Some(settle))
+}
+
+fn run_to_the_end(
+    setup: &Setup,
+    seed: u64,
+    keep_trace: bool,
+    settle: Option<Duration>,
+) -> crate::simulation::Outcome {
     let mut world = World::new(setup, seed, keep_trace);
     start::steady_state(&mut world);
-    let end = Time::ZERO + setup.duration;
+    let mut end = Time::ZERO + setup.duration;
+    let mut settling = false;
     let mut events = 0;
     while let Some(event) = world.ctx.pop(end) {
         events += 1;
         world.handle(event);
+        if let Some(settle) = settle
+            && !settling
+            && world.progress.iter().all(|p| *p == Progress::Done)
+        {
+            settling = true;
+            end = end.min(world.ctx.now() + settle);
+        }
     }
     summary::outcome(world, seed, end, events)
 }
@@ -51,6 +75,8 @@ pub(super) struct World<'a> {
     pub(super) evictions: Evictions,
     pub(super) kubectl: Kubectl,
     pub(super) warnings: Vec<String>,
+    /// How far each action of the setup has come.
+    pub(super) progress: Vec<Progress>,
     /// Actions that wait for a node to become Ready.
     joining: Vec<(NodeId, u32)>,
 }
@@ -73,6 +99,7 @@ impl<'a> World<'a> {
             evictions: Evictions::default(),
             kubectl: Kubectl::new(),
             warnings: Vec::new(),
+            progress: vec![Progress::Waiting; setup.actions.len()],
             joining: Vec::new(),
         }
     }
@@ -212,6 +239,7 @@ impl<'a> World<'a> {
     }
 
     fn action_done(&mut self, action: u32) {
+        self.progress[action as usize] = Progress::Done;
         for (number, waiting) in self.ctx.setup.actions.iter().enumerate() {
             if let When::After(first, wait) = waiting.when
                 && first == action as usize
@@ -225,6 +253,7 @@ impl<'a> World<'a> {
     fn begin_action(&mut self, action: u32) {
         let ctx = &mut self.ctx;
         ctx.note(What::ActionStarted { action });
+        self.progress[action as usize] = Progress::Begun;
         match &ctx.setup.actions[action as usize].what {
             ActionKind::AddNode { node, ready_after } => {
                 let mut node = node.clone();

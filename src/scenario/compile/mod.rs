@@ -3,6 +3,7 @@
 
 mod actions;
 mod apps;
+mod found;
 mod nodes;
 mod services;
 mod serving;

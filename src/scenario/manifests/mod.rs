@@ -22,7 +22,7 @@ pub use pdb::PdbManifest;
 pub(crate) use pod::hook_longer_than_grace;
 pub use pod::{ContainerManifest, HookManifest, TemplateManifest};
 pub use service::{ServiceManifest, TargetPort};
-pub use workload::{DaemonSetManifest, DeploymentManifest, PodManifest, ReplicaSetManifest};
+pub use workload::{DaemonSetManifest, DeploymentManifest, PodManifest, PodState, ReplicaSetManifest};
 
 use unmodelled::Unmodelled;
 

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use crate::api::pod::Container;
-use crate::api::{Kind, NodeId, Owner, PodId, PodTemplate};
+use crate::api::{Kind, NodeId, Owner, Pod, PodId, PodTemplate};
 use crate::engine::{Duration, Time, Timer};
 use crate::simulation::context::Context;
 use crate::simulation::event::{AppStep, Event, KubeletStep};
@@ -24,6 +24,8 @@ use crate::simulation::outcome::PodActivity;
 pub struct Kubelets {
     pub(super) nodes: Vec<NodeState>,
     pub(super) pods: Vec<Option<PodRuntime>>,
+    /// Pods that were found unable to start.
+    stuck: BTreeSet<PodId>,
 }
 
 /// What a kubelet keeps for its node.
@@ -58,6 +60,8 @@ pub(super) struct PodRuntime {
     pub(super) setup: Setup,
     pub(super) containers: Vec<ContainerRuntime>,
     pub(super) status: StatusState,
+    /// It was found not Ready, or its kind never becomes so: its process never listens.
+    pub(super) never_ready: bool,
 }
 
 /// How far the pod has been set up.
@@ -147,6 +151,27 @@ impl Kubelets {
         }
     }
 
+    /// A pod that was found running and not Ready: its containers are there, and nothing listens in them.
+    pub fn adopt_unready(&mut self, ctx: &mut Context<'_>, network: &mut Network<'_>, pod: PodId, node: NodeId) {
+        self.insert(ctx, pod, node);
+        let template = ctx.store.template_of(pod);
+        let services = services_of(ctx, pod);
+        network.pod_created(pod, template.serving().app, &services, node);
+        let runtime = self.pods[pod.index()].as_mut().expect("just inserted");
+        runtime.setup = Setup::Done;
+        runtime.never_ready = true;
+        runtime.status = StatusState::unready_for_long();
+        for container in &mut runtime.containers {
+            container.started_at = Some(Time::ZERO);
+            container.process = Process::Starting;
+        }
+    }
+
+    /// A pod that was found unable to start: its kubelet goes on trying, and nothing comes of it until the pod is deleted.
+    pub fn adopt_stuck(&mut self, pod: PodId) {
+        self.stuck.insert(pod);
+    }
+
     /// The watch of a kubelet has delivered a version of one of its pods.
     pub fn on_pod(&mut self, ctx: &mut Context<'_>, pod: PodId, node: NodeId, old_deleted: bool) {
         if self.nodes[node.index()].off {
@@ -218,6 +243,22 @@ impl Kubelets {
         }
     }
 
+    /// Whether this node's machine has no power.
+    #[must_use]
+    pub fn is_node_off(&self, node: NodeId) -> bool {
+        self.nodes.get(node.index()).is_some_and(|n| n.off)
+    }
+
+    /// Whether a pod will not become Ready, whatever happens: as it was found, or as all of its kind are.
+    #[must_use]
+    pub fn is_never_ready(&self, ctx: &Context<'_>, pod: PodId, object: &Pod) -> bool {
+        let template = ctx.store.pod_meta[pod.index()].template;
+        match self.runtime(pod) {
+            Some(runtime) => runtime.never_ready || (!object.ready && self.nodes[runtime.node.index()].off),
+            None => ctx.setup.found.never_ready.contains(&template) || self.stuck.contains(&pod),
+        }
+    }
+
     fn is_off(&self, pod: PodId) -> bool {
         self.runtime(pod).is_none_or(|p| self.nodes[p.node.index()].off)
     }
@@ -274,6 +315,7 @@ impl Kubelets {
             setup: Setup::Nothing,
             containers: template(ctx, pod).containers.iter().map(container).collect(),
             status: StatusState::default(),
+            never_ready: ctx.setup.found.never_ready.contains(&ctx.store.pod_meta[pod.index()].template),
         });
     }
 }

@@ -104,7 +104,9 @@ impl Kubelets {
         let container = self.container(pod, c);
         container.started_at = Some(now);
         container.process = Process::Starting;
-        ctx.schedule(startup, Event::App(pod, c, AppStep::Listening));
+        if !self.pod(pod).never_ready {
+            ctx.schedule(startup, Event::App(pod, c, AppStep::Listening));
+        }
         ctx.cause = cause;
         if usize::from(c) + 1 < template(ctx, pod).containers.len() {
             self.pod(pod).setup = Setup::Container(c + 1);

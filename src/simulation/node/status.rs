@@ -50,6 +50,11 @@ impl StatusState {
         Self { phase: Phase::Running, ready: true, has_ip: true, ..Self::default() }
     }
 
+    /// The status of a pod that was found running and not Ready.
+    pub(super) fn unready_for_long() -> Self {
+        Self { ready: false, ..Self::running_for_long() }
+    }
+
     /// As the API has it.
     fn patch(self) -> PodStatusPatch {
         PodStatusPatch { phase: self.phase, ready: self.ready, ready_since: self.ready_since, has_ip: self.has_ip }
@@ -63,7 +68,7 @@ impl Kubelets {
         if runtime.setup != Setup::Done {
             return;
         }
-        let ready = runtime.containers.iter().all(|c| c.probe.ready);
+        let ready = !runtime.never_ready && runtime.containers.iter().all(|c| c.probe.ready);
         self.tell(ctx, pod, Phase::Running, ready);
     }
 

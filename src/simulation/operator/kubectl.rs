@@ -1,9 +1,10 @@
 //! All `kubectl` processes of a run.
 
-use crate::api::PodId;
+use crate::api::{PodId, Store};
 use crate::api::eviction::Refusal;
 use crate::engine::Time;
 use crate::simulation::context::Context;
+use crate::simulation::end_state::OpenDrain;
 use crate::simulation::event::{Event, KubectlStep};
 use crate::simulation::latency::Hop;
 use crate::simulation::observe::What;
@@ -139,6 +140,16 @@ impl Kubectl {
             }
         }
         outcomes
+    }
+
+    /// The drains that go on, with the pods that they wait for.
+    #[must_use]
+    pub fn open_drains(&self, store: &Store) -> Vec<OpenDrain> {
+        let open = |process: &Process| match &process.command {
+            Command::Drain(drain) if process.end.is_none() => Some(drain.open(process.action, store)),
+            _ => None,
+        };
+        self.processes.iter().filter_map(open).collect()
     }
 
     /// Lets a process do something. If that was the last thing, the action is done.

@@ -1,0 +1,129 @@
+//! Whether a budget may come to admit an eviction: the most pods that it may ever count as healthy, against the fewest that
+//! it may ever want.
+//!
+//! Source: `pkg/controller/disruption/disruption.go` trySync, getExpectedPodCount (v1.36).
+
+use std::collections::BTreeSet;
+
+use crate::analysis::deadlock::Shortage;
+use crate::analysis::deadlock::possible::Possible;
+use crate::api::pdb::Budget;
+use crate::api::{IntOrPercent, Owner, PdbId, PodId};
+use crate::simulation::end_state::EndPod;
+
+/// What a budget may come to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Prospect {
+    /// The most pods that may be healthy at the same time.
+    pub most: u32,
+    /// The fewest that it may want.
+    pub desired: u32,
+    /// Its status may be computed, and some pod expected.
+    pub computable: bool,
+}
+
+impl Prospect {
+    /// Whether it may admit an eviction.
+    pub fn may_admit(self) -> bool {
+        self.computable && self.most > self.desired
+    }
+
+    /// Whether it may let a pod go that is not Ready, under `IfHealthyBudget`.
+    pub fn may_be_healthy(self) -> bool {
+        self.computable && self.most >= self.desired && self.desired > 0
+    }
+}
+
+/// Works it out from what may happen so far.
+pub(super) fn prospect(possible: &Possible<'_>, pdb: PdbId) -> Prospect {
+    let spec = &possible.setup.pdbs[pdb.index()];
+    let scale = scale(possible, pdb);
+    let (desired, computable) = match spec.budget {
+        Budget::Nothing => (0, false),
+        Budget::MinAvailable(IntOrPercent::Int(n)) => (n, true),
+        Budget::MinAvailable(percent) => (percent.scaled_up(scale.least), scale.known),
+        // grows with the scale: the least scale wants least
+        Budget::MaxUnavailable(max) => (scale.least.saturating_sub(max.scaled_up(scale.least)), scale.known),
+    };
+    Prospect { most: most_healthy(possible, pdb), desired, computable }
+}
+
+/// The sum of the scales of a budget's controllers.
+struct Scale {
+    /// The least that it may come to.
+    least: u32,
+    /// Whether every controller that stays has one.
+    known: bool,
+}
+
+fn scale(possible: &Possible<'_>, pdb: PdbId) -> Scale {
+    let mut scale = Scale { least: 0, known: true };
+    let mut seen: BTreeSet<(String, String)> = BTreeSet::new();
+    for pod in possible.selected(pdb) {
+        match &pod.owner {
+            Owner::ReplicaSet(id) => {
+                let Some(rs) = possible.replica_set(*id) else { continue };
+                let (key, replicas) = match rs.deployment {
+                    Some(d) => (("Deployment", d.index()), possible.least_replicas(d)),
+                    None => (("ReplicaSet", id.index()), rs.replicas),
+                };
+                if seen.insert((key.0.to_string(), key.1.to_string())) {
+                    scale.least += replicas;
+                }
+            }
+            Owner::None | Owner::Mirror => {}
+            Owner::Other { kind, name } if kind == "StatefulSet" || kind == "ReplicationController" => {
+                if seen.insert((kind.clone(), name.clone())) && !possible.all_may_go(pdb, &pod.owner) {
+                    let of_it = |p: &&crate::simulation::setup::PodSetup| {
+                        p.owner == pod.owner
+                            && possible.setup.templates[p.template.index()].namespace == pod.namespace
+                    };
+                    let pods = possible.setup.pods.iter().filter(of_it).count();
+                    scale.least += u32::try_from(pods).unwrap_or(u32::MAX);
+                }
+            }
+            Owner::DaemonSet(_) | Owner::Other { .. } => {
+                scale.known &= possible.may_go(pod.id);
+            }
+        }
+    }
+    scale
+}
+
+/// Pods that are healthy, may become so, or may be replaced by such, and new pods that a controller still owes.
+fn most_healthy(possible: &Possible<'_>, pdb: PdbId) -> u32 {
+    let selected = possible.selected(pdb).filter(|p| p.object.deletion.is_none());
+    let counts = |pod: &&EndPod| {
+        pod.object.ready
+            || possible.may_become_ready(pod)
+            || (possible.may_be_deleted(pod.id) && possible.may_be_replaced(pod))
+    };
+    let pods = u32::try_from(selected.filter(counts).count()).unwrap_or(u32::MAX);
+    pods.saturating_add(possible.owed(pdb))
+}
+
+/// Why a budget that may never admit anything does not.
+pub(super) fn shortage(possible: &Possible<'_>, pdb: PdbId) -> Shortage {
+    let prospect = prospect(possible, pdb);
+    let Prospect { most, desired, computable } = prospect;
+    if !computable {
+        let without_scale = possible.selected(pdb).find_map(|pod| match &pod.owner {
+            Owner::DaemonSet(_) => Some("DaemonSet".to_string()),
+            Owner::Other { kind, .. } if kind != "StatefulSet" && kind != "ReplicationController" => Some(kind.clone()),
+            _ => None,
+        });
+        return without_scale.map_or(Shortage::NothingSaid, |kind| Shortage::NoScale { kind });
+    }
+    let lost = possible.selected(pdb).filter(|p| {
+        p.object.is_active()
+            && !p.object.ready
+            && !possible.may_become_ready(p)
+            && !(possible.may_be_deleted(p.id) && possible.may_be_replaced(p))
+    });
+    let (homeless, broken): (Vec<&EndPod>, Vec<&EndPod>) = lost.partition(|p| p.object.node.is_none());
+    let ids = |pods: Vec<&EndPod>| pods.into_iter().map(|p| p.id).collect::<Vec<PodId>>();
+    if homeless.is_empty() && broken.is_empty() || most as usize + homeless.len() + broken.len() <= desired as usize {
+        return Shortage::TooFewReplicas { most, desired };
+    }
+    Shortage::Unhealthy { most, desired, homeless: ids(homeless), broken: ids(broken) }
+}

@@ -1,0 +1,368 @@
+//! What may still happen from a state on, as the least set that is closed under the rules.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::analysis::deadlock::budget::{self, Prospect};
+use crate::analysis::deadlock::capacity;
+use crate::api::pdb::UnhealthyPodEvictionPolicy;
+use crate::api::workload::Strategy;
+use crate::api::{DeploymentId, Node, NodeId, Owner, PdbId, PodId, PodTemplate, ReplicaSet, ReplicaSetId, TemplateId};
+use crate::simulation::Setup;
+use crate::simulation::end_state::{EndPod, EndState, Progress};
+use crate::simulation::setup::{ActionKind, DrainOptions, When};
+
+/// What may happen. Grows only.
+pub(super) struct Possible<'a> {
+    pub setup: &'a Setup,
+    pub state: &'a EndState,
+    /// Position in `state.pods` by pod.
+    positions: BTreeMap<PodId, usize>,
+    by_pdb: Vec<Vec<usize>>,
+    by_node: Vec<Vec<usize>>,
+    /// By position: the pod may get a deletionTimestamp, or has one.
+    deleted: Vec<bool>,
+    /// By position: the pod's object may leave the store.
+    gone: Vec<bool>,
+    /// By position: a pod that is not Ready may become so.
+    ready: Vec<bool>,
+    /// By budget.
+    prospects: Vec<Prospect>,
+    /// Templates of which one more pod may be placed.
+    placeable: BTreeSet<TemplateId>,
+    /// By ReplicaSet: its active pods.
+    active: Vec<u32>,
+    /// By Deployment: its ReplicaSets are as it wants them.
+    at_rest: Vec<bool>,
+    /// Positions of pods with required anti-affinity.
+    objecting: Vec<usize>,
+    /// By action: it may begin, or has.
+    begun: Vec<bool>,
+    /// By action: it may be done, or is.
+    done: Vec<bool>,
+}
+
+impl<'a> Possible<'a> {
+    /// Adds what follows until nothing more does.
+    pub fn closure(setup: &'a Setup, state: &'a EndState) -> Self {
+        let mut by_pdb = vec![Vec::new(); state.pdbs.len()];
+        let mut by_node = vec![Vec::new(); state.nodes.len()];
+        for (at, pod) in state.pods.iter().enumerate() {
+            pod.pdbs.iter().for_each(|pdb| by_pdb[pdb.index()].push(at));
+            pod.object.node.iter().for_each(|node| by_node[node.index()].push(at));
+        }
+        let mut active = vec![0; state.replica_sets.len()];
+        for pod in state.pods.iter().filter(|p| p.object.is_active()) {
+            if let Owner::ReplicaSet(id) = pod.owner {
+                active[id.index()] += 1;
+            }
+        }
+        let objects = |(at, pod): (usize, &EndPod)| {
+            let placement = &state.templates[pod.template.index()].placement;
+            (!placement.required_anti_affinity.is_empty()).then_some(at)
+        };
+        let nothing = Prospect { most: 0, desired: 0, computable: false };
+        let mut possible = Self {
+            setup,
+            state,
+            positions: state.pods.iter().enumerate().map(|(at, pod)| (pod.id, at)).collect(),
+            by_pdb,
+            by_node,
+            deleted: vec![false; state.pods.len()],
+            gone: vec![false; state.pods.len()],
+            ready: vec![false; state.pods.len()],
+            prospects: vec![nothing; state.pdbs.len()],
+            placeable: BTreeSet::new(),
+            active,
+            at_rest: (0..state.deployments.len()).map(|n| is_at_rest(state, DeploymentId::from(n))).collect(),
+            objecting: state.pods.iter().enumerate().filter_map(objects).collect(),
+            begun: vec![false; setup.actions.len()],
+            done: vec![false; setup.actions.len()],
+        };
+        while possible.grow() {}
+        possible
+    }
+
+    /// One round of all rules; whether anything was added.
+    fn grow(&mut self) -> bool {
+        let mut grown = self.grow_actions();
+        for id in (0..self.state.templates.len()).map(TemplateId::from) {
+            if !self.placeable.contains(&id) && capacity::may_be_placed(self, &self.state.templates[id.index()]) {
+                grown |= self.placeable.insert(id);
+            }
+        }
+        for at in 0..self.state.pods.len() {
+            let (deleted, ready) = (self.follows_deleted(at), self.follows_ready(at));
+            let gone = (deleted || self.deleted[at]) && self.follows_gone(at);
+            grown |= add(&mut self.deleted[at], deleted) | add(&mut self.ready[at], ready) | add(&mut self.gone[at], gone);
+        }
+        for pdb in (0..self.prospects.len()).map(PdbId::from) {
+            let prospect = budget::prospect(self, pdb);
+            let before = std::mem::replace(&mut self.prospects[pdb.index()], prospect);
+            grown |= before.may_admit() != prospect.may_admit() || before.may_be_healthy() != prospect.may_be_healthy();
+        }
+        grown
+    }
+
+    fn grow_actions(&mut self) -> bool {
+        let mut grown = false;
+        for (index, action) in self.setup.actions.iter().enumerate() {
+            let progress = self.state.actions.get(index).copied().unwrap_or(Progress::Done);
+            let begins = match (progress, action.when) {
+                (Progress::Begun | Progress::Done, _) | (_, When::At(_)) => true,
+                (Progress::Waiting, When::After(first, _)) => self.done[first],
+            };
+            let ends = match progress {
+                Progress::Done => true,
+                Progress::Waiting => begins,
+                Progress::Begun => self.open_drain_may_end(index),
+            };
+            grown |= add(&mut self.begun[index], begins) | add(&mut self.done[index], ends);
+        }
+        grown
+    }
+
+    fn open_drain_may_end(&self, action: usize) -> bool {
+        let its = |d: &&crate::simulation::end_state::OpenDrain| d.action as usize == action;
+        let waits_for = |d: &crate::simulation::end_state::OpenDrain| d.pods.iter().flatten().all(|p| self.may_go(*p));
+        self.state.drains.iter().find(its).is_none_or(waits_for)
+    }
+
+    /// Actions that may begin, or are under way, and have not been done.
+    fn to_come(&self) -> impl Iterator<Item = (usize, &'a ActionKind)> + '_ {
+        let progress = |index: usize| self.state.actions.get(index).copied().unwrap_or(Progress::Done);
+        let setup: &'a Setup = self.setup;
+        setup
+            .actions
+            .iter()
+            .enumerate()
+            .filter(move |(index, _)| self.begun[*index] && progress(*index) != Progress::Done)
+            .map(|(index, action)| (index, &action.what))
+    }
+
+    fn follows_deleted(&self, at: usize) -> bool {
+        let pod = &self.state.pods[at];
+        if pod.object.deletion.is_some() || self.is_admitted(pod) || self.controller_may_delete(pod) {
+            return true;
+        }
+        let node = pod.object.node;
+        let lost = |n: NodeId| {
+            let node = &self.state.nodes[n.index()];
+            node.off || node.object.as_ref().is_none_or(|o| !o.ready || o.unreachable)
+        };
+        if node.is_some_and(lost) {
+            return true; // taint eviction, or the garbage collector
+        }
+        self.to_come().any(|(index, what)| match what {
+            ActionKind::Drain(options) => self.is_asked(index, options, pod) && self.may_be_evicted(options, pod),
+            ActionKind::DeletePod { namespace, name, .. } => pod.namespace == *namespace && pod.name.starts_with(name),
+            ActionKind::ShutOff(name) | ActionKind::DeleteNode(name) => {
+                node.is_some_and(|n| self.state.nodes[n.index()].name == *name)
+            }
+            _ => false,
+        })
+    }
+
+    /// Whether a drain asks for this pod: it is on its list, or on a node that it has not listed yet.
+    fn is_asked(&self, action: usize, options: &DrainOptions, pod: &EndPod) -> bool {
+        let Some(node) = pod.object.node else { return false };
+        let name = self.state.nodes[node.index()].name.as_str();
+        match self.state.drains.iter().find(|d| d.action as usize == action) {
+            Some(drain) => {
+                let listed = drain.pods.as_ref();
+                let later = options.nodes.iter().skip(drain.current + usize::from(listed.is_some()));
+                listed.is_some_and(|pods| pods.contains(&pod.id))
+                    || (later.into_iter().any(|n| n == name) && self.open_drain_may_end(action))
+            }
+            None => options.nodes.iter().any(|n| n == name),
+        }
+    }
+
+    fn may_be_evicted(&self, options: &DrainOptions, pod: &EndPod) -> bool {
+        if options.disable_eviction || pod.object.node.is_none() || pod.object.phase == crate::api::Phase::Pending {
+            return true;
+        }
+        match pod.pdbs.as_slice() {
+            [] => true,
+            [pdb] => {
+                let prospect = self.prospects[pdb.index()];
+                let spare = match self.setup.pdbs[pdb.index()].unhealthy {
+                    UnhealthyPodEvictionPolicy::AlwaysAllow => true,
+                    UnhealthyPodEvictionPolicy::IfHealthyBudget => prospect.may_be_healthy(),
+                };
+                prospect.may_admit()
+                    || self.state.pdbs[pdb.index()].disruptions_allowed > 0
+                    || (!pod.object.ready && spare)
+            }
+            _ => false,
+        }
+    }
+
+    /// An eviction has taken a disruption from the budget, and the pod is about to be deleted.
+    fn is_admitted(&self, pod: &EndPod) -> bool {
+        pod.pdbs.iter().any(|pdb| self.state.pdbs[pdb.index()].disrupted_pods.iter().any(|(p, _)| *p == pod.id))
+    }
+
+    /// A ReplicaSet with too many pods, or a rollout.
+    fn controller_may_delete(&self, pod: &EndPod) -> bool {
+        let Owner::ReplicaSet(id) = pod.owner else { return false };
+        let Some(rs) = self.replica_set(id) else { return true };
+        self.active[id.index()] > rs.replicas || rs.deployment.is_some_and(|d| self.may_roll(d))
+    }
+
+    fn follows_gone(&self, at: usize) -> bool {
+        let pod = &self.state.pods[at];
+        let Some(node) = pod.object.node else { return true };
+        let node = &self.state.nodes[node.index()];
+        let deleted = |what: &ActionKind| matches!(what, ActionKind::DeleteNode(name) if *name == node.name);
+        // on a machine without power nobody stops the pod; only the garbage collector removes it, when the Node is gone
+        !node.off || node.object.is_none() || self.to_come().any(|(_, what)| deleted(what))
+    }
+
+    fn follows_ready(&self, at: usize) -> bool {
+        let pod = &self.state.pods[at];
+        let alive = |n: NodeId| !self.state.nodes[n.index()].off;
+        pod.object.is_active()
+            && !pod.object.ready
+            && !pod.never_ready
+            && match pod.object.node {
+                Some(node) => alive(node),
+                None => self.may_be_placed(pod.template),
+            }
+    }
+
+    /// Whether a Deployment is, or may come to be, in the middle of a rollout or of scaling.
+    fn may_roll(&self, id: DeploymentId) -> bool {
+        let touched = |(_, what): (usize, &ActionKind)| {
+            matches!(what, ActionKind::Scale { deployment, .. } | ActionKind::RolloutRestart { deployment }
+                if *deployment == id.index())
+        };
+        !self.at_rest[id.index()] || self.to_come().any(touched)
+    }
+
+    pub fn pod(&self, id: PodId) -> Option<&'a EndPod> {
+        self.positions.get(&id).map(|at| &self.state.pods[*at])
+    }
+
+    /// Pods that stay and want no pod of some kind beside them.
+    pub fn objecting(&self) -> impl Iterator<Item = &'a EndPod> + '_ {
+        self.objecting.iter().map(|at| &self.state.pods[*at]).filter(|p| !self.may_go(p.id))
+    }
+
+    pub fn template(&self, pod: &EndPod) -> &'a PodTemplate {
+        &self.state.templates[pod.template.index()]
+    }
+
+    pub fn pods_on(&self, node: NodeId) -> impl Iterator<Item = &'a EndPod> + '_ {
+        self.by_node[node.index()].iter().map(|at| &self.state.pods[*at])
+    }
+
+    /// The pods that a budget selects.
+    pub fn selected(&self, pdb: PdbId) -> impl Iterator<Item = &'a EndPod> + '_ {
+        self.by_pdb[pdb.index()].iter().map(|at| &self.state.pods[*at])
+    }
+
+    /// A pod that is not there any more has gone.
+    pub fn may_go(&self, id: PodId) -> bool {
+        self.positions.get(&id).is_none_or(|at| self.gone[*at])
+    }
+
+    pub fn may_be_deleted(&self, id: PodId) -> bool {
+        self.positions.get(&id).is_none_or(|at| self.deleted[*at])
+    }
+
+    pub fn may_become_ready(&self, pod: &EndPod) -> bool {
+        self.positions.get(&pod.id).is_some_and(|at| self.ready[*at])
+    }
+
+    pub fn all_may_go(&self, pdb: PdbId, owner: &Owner) -> bool {
+        self.selected(pdb).filter(|p| p.owner == *owner).all(|p| self.may_go(p.id))
+    }
+
+    pub fn replica_set(&self, id: ReplicaSetId) -> Option<&'a ReplicaSet> {
+        self.state.replica_sets.get(id.index())?.as_ref()
+    }
+
+    /// Whether a healthy pod may come in the place of this one.
+    pub fn may_be_replaced(&self, pod: &EndPod) -> bool {
+        matches!(pod.owner, Owner::ReplicaSet(_)) && self.next_may_be_ready(pod.template)
+    }
+
+    fn next_may_be_ready(&self, template: TemplateId) -> bool {
+        !self.setup.found.never_ready.contains(&template) && self.may_be_placed(template)
+    }
+
+    fn may_be_placed(&self, template: TemplateId) -> bool {
+        self.placeable.contains(&template)
+    }
+
+    pub fn may_be_uncordoned(&self, node: NodeId) -> bool {
+        let name = &self.state.nodes[node.index()].name;
+        self.to_come().any(|(_, what)| matches!(what, ActionKind::Uncordon(n) if n == name))
+    }
+
+    /// Nodes that may yet join, or have joined and are not Ready yet.
+    pub fn joining(&self) -> impl Iterator<Item = &'a Node> + '_ {
+        let later = self.setup.nodes.iter().filter(|n| n.ready_at.is_some_and(|at| at > self.state.time));
+        let added = self.to_come().filter_map(|(_, what)| match what {
+            ActionKind::AddNode { node, .. } => Some(node),
+            _ => None,
+        });
+        later.map(|n| &n.node).chain(added)
+    }
+
+    /// The least that a Deployment may be scaled to.
+    pub fn least_replicas(&self, id: DeploymentId) -> u32 {
+        let now = self.state.deployments.get(id.index()).and_then(Option::as_ref).map_or(0, |d| d.replicas);
+        self.scales(id).fold(now, u32::min)
+    }
+
+    fn scales(&self, id: DeploymentId) -> impl Iterator<Item = u32> + '_ {
+        self.to_come().filter_map(move |(_, what)| match what {
+            ActionKind::Scale { deployment, replicas } if *deployment == id.index() => Some(*replicas),
+            _ => None,
+        })
+    }
+
+    /// How many healthy pods more than there are now the controllers of a budget's pods may make.
+    pub fn owed(&self, pdb: PdbId) -> u32 {
+        let spec = &self.setup.pdbs[pdb.index()];
+        let Some(selector) = &spec.selector else { return 0 };
+        let mut owed = 0;
+        for (number, rs) in self.state.replica_sets.iter().enumerate() {
+            let Some(rs) = rs.as_ref().filter(|rs| rs.namespace == spec.namespace) else { continue };
+            if !selector.matches(&self.state.templates[rs.template.index()].labels) || !self.next_may_be_ready(rs.template) {
+                continue;
+            }
+            let most = match rs.deployment.filter(|d| self.may_roll(*d)) {
+                Some(deployment) => self.most_replicas(deployment),
+                None => rs.replicas,
+            };
+            owed += most.saturating_sub(self.active[number]);
+        }
+        owed
+    }
+
+    /// The most pods that a Deployment in motion may have.
+    fn most_replicas(&self, id: DeploymentId) -> u32 {
+        let Some(deployment) = self.state.deployments.get(id.index()).and_then(Option::as_ref) else { return 0 };
+        let replicas = self.scales(id).fold(deployment.replicas, u32::max);
+        match deployment.strategy {
+            Strategy::RollingUpdate { max_surge, .. } => replicas + max_surge.scaled_up(replicas).max(1),
+            Strategy::Recreate => replicas,
+        }
+    }
+}
+
+/// Whether the newest ReplicaSet has all replicas, and the others none.
+fn is_at_rest(state: &EndState, id: DeploymentId) -> bool {
+    let Some(deployment) = &state.deployments[id.index()] else { return false };
+    let wanted = |rs: &ReplicaSet| if rs.revision == deployment.revision { deployment.replicas } else { 0 };
+    let mine = || state.replica_sets.iter().flatten().filter(|rs| rs.deployment == Some(id));
+    mine().all(|rs| rs.replicas == wanted(rs)) && mine().any(|rs| rs.revision == deployment.revision)
+}
+
+fn add(flag: &mut bool, value: bool) -> bool {
+    let grown = value && !*flag;
+    *flag |= value;
+    grown
+}
