@@ -12,6 +12,7 @@
 mod budget;
 mod capacity;
 mod possible;
+mod rollout;
 
 use crate::api::{NodeId, PdbId, PodId};
 use crate::simulation::Setup;
@@ -60,6 +61,8 @@ pub enum Shortage {
         /// The kind of that controller.
         kind: String,
     },
+    /// Its percentage or `maxUnavailable` counts replicas of controllers, and its pods have none.
+    NothingExpected,
     /// Even with every replica healthy there is none to spare.
     TooFewReplicas {
         /// The most pods that can be healthy at the same time.
@@ -85,7 +88,7 @@ pub enum Shortage {
 pub fn prove(setup: &Setup, state: &EndState) -> Vec<Deadlock> {
     let possible = Possible::closure(setup, state);
     let stuck = |drain: &crate::simulation::end_state::OpenDrain| {
-        let pods = drain.pods.as_ref()?.iter().filter(|pod| !possible.may_go(**pod));
+        let pods = drain.pods.as_ref()?.iter().filter(|pod| !possible.may_be_done_with(**pod));
         let pods: Vec<Blocked> = pods.filter_map(|pod| blocked(&possible, *pod)).collect();
         (!pods.is_empty()).then_some(Deadlock { action: drain.action, node: drain.node?, pods })
     };

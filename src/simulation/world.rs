@@ -35,12 +35,7 @@ pub fn run_until_settled(setup: &Setup, seed: u64, keep_trace: bool, settle: Dur
     run_to_the_end(setup, seed, keep_trace, Some(settle))
 }
 
-fn run_to_the_end(
-    setup: &Setup,
-    seed: u64,
-    keep_trace: bool,
-    settle: Option<Duration>,
-) -> crate::simulation::Outcome {
+fn run_to_the_end(setup: &Setup, seed: u64, keep_trace: bool, settle: Option<Duration>) -> crate::simulation::Outcome {
     let mut world = World::new(setup, seed, keep_trace);
     start::steady_state(&mut world);
     let mut end = Time::ZERO + setup.duration;

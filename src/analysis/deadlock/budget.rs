@@ -41,9 +41,9 @@ pub(super) fn prospect(possible: &Possible<'_>, pdb: PdbId) -> Prospect {
     let (desired, computable) = match spec.budget {
         Budget::Nothing => (0, false),
         Budget::MinAvailable(IntOrPercent::Int(n)) => (n, true),
-        Budget::MinAvailable(percent) => (percent.scaled_up(scale.least), scale.known),
+        Budget::MinAvailable(percent) => (percent.scaled_up(scale.least), scale.is_some()),
         // grows with the scale: the least scale wants least
-        Budget::MaxUnavailable(max) => (scale.least.saturating_sub(max.scaled_up(scale.least)), scale.known),
+        Budget::MaxUnavailable(max) => (scale.least.saturating_sub(max.scaled_up(scale.least)), scale.is_some()),
     };
     Prospect { most: most_healthy(possible, pdb), desired, computable }
 }
@@ -52,34 +52,47 @@ pub(super) fn prospect(possible: &Possible<'_>, pdb: PdbId) -> Prospect {
 struct Scale {
     /// The least that it may come to.
     least: u32,
+    /// The most.
+    greatest: u32,
     /// Whether every controller that stays has one.
     known: bool,
 }
 
+impl Scale {
+    /// Whether it can be computed, and is more than nothing: otherwise no eviction is admitted.
+    fn is_some(&self) -> bool {
+        self.known && self.greatest > 0
+    }
+}
+
 fn scale(possible: &Possible<'_>, pdb: PdbId) -> Scale {
-    let mut scale = Scale { least: 0, known: true };
+    let mut scale = Scale { least: 0, greatest: 0, known: true };
     let mut seen: BTreeSet<(String, String)> = BTreeSet::new();
     for pod in possible.selected(pdb) {
         match &pod.owner {
             Owner::ReplicaSet(id) => {
                 let Some(rs) = possible.replica_set(*id) else { continue };
-                let (key, replicas) = match rs.deployment {
-                    Some(d) => (("Deployment", d.index()), possible.least_replicas(d)),
-                    None => (("ReplicaSet", id.index()), rs.replicas),
+                let (key, (least, greatest)) = match rs.deployment {
+                    Some(d) => (("Deployment", d.index()), possible.replicas(d)),
+                    None => (("ReplicaSet", id.index()), (rs.replicas, rs.replicas)),
                 };
                 if seen.insert((key.0.to_string(), key.1.to_string())) {
-                    scale.least += replicas;
+                    scale.least += least;
+                    scale.greatest += greatest;
                 }
             }
             Owner::None | Owner::Mirror => {}
             Owner::Other { kind, name } if kind == "StatefulSet" || kind == "ReplicationController" => {
-                if seen.insert((kind.clone(), name.clone())) && !possible.all_may_go(pdb, &pod.owner) {
+                if seen.insert((kind.clone(), name.clone())) {
                     let of_it = |p: &&crate::simulation::setup::PodSetup| {
-                        p.owner == pod.owner
-                            && possible.setup.templates[p.template.index()].namespace == pod.namespace
+                        p.owner == pod.owner && possible.setup.templates[p.template.index()].namespace == pod.namespace
                     };
                     let pods = possible.setup.pods.iter().filter(of_it).count();
-                    scale.least += u32::try_from(pods).unwrap_or(u32::MAX);
+                    let pods = u32::try_from(pods).unwrap_or(u32::MAX);
+                    scale.greatest += pods;
+                    if !possible.all_may_go(pdb, &pod.owner) {
+                        scale.least += pods;
+                    }
                 }
             }
             Owner::DaemonSet(_) | Owner::Other { .. } => {
@@ -93,11 +106,7 @@ fn scale(possible: &Possible<'_>, pdb: PdbId) -> Scale {
 /// Pods that are healthy, may become so, or may be replaced by such, and new pods that a controller still owes.
 fn most_healthy(possible: &Possible<'_>, pdb: PdbId) -> u32 {
     let selected = possible.selected(pdb).filter(|p| p.object.deletion.is_none());
-    let counts = |pod: &&EndPod| {
-        pod.object.ready
-            || possible.may_become_ready(pod)
-            || (possible.may_be_deleted(pod.id) && possible.may_be_replaced(pod))
-    };
+    let counts = |pod: &&EndPod| possible.may_count_as_healthy(pod);
     let pods = u32::try_from(selected.filter(counts).count()).unwrap_or(u32::MAX);
     pods.saturating_add(possible.owed(pdb))
 }
@@ -112,14 +121,13 @@ pub(super) fn shortage(possible: &Possible<'_>, pdb: PdbId) -> Shortage {
             Owner::Other { kind, .. } if kind != "StatefulSet" && kind != "ReplicationController" => Some(kind.clone()),
             _ => None,
         });
-        return without_scale.map_or(Shortage::NothingSaid, |kind| Shortage::NoScale { kind });
+        return match (possible.setup.pdbs[pdb.index()].budget, without_scale) {
+            (Budget::Nothing, _) => Shortage::NothingSaid,
+            (_, Some(kind)) => Shortage::NoScale { kind },
+            (_, None) => Shortage::NothingExpected,
+        };
     }
-    let lost = possible.selected(pdb).filter(|p| {
-        p.object.is_active()
-            && !p.object.ready
-            && !possible.may_become_ready(p)
-            && !(possible.may_be_deleted(p.id) && possible.may_be_replaced(p))
-    });
+    let lost = possible.selected(pdb).filter(|p| p.object.is_active() && !possible.may_count_as_healthy(p));
     let (homeless, broken): (Vec<&EndPod>, Vec<&EndPod>) = lost.partition(|p| p.object.node.is_none());
     let ids = |pods: Vec<&EndPod>| pods.into_iter().map(|p| p.id).collect::<Vec<PodId>>();
     if homeless.is_empty() && broken.is_empty() || most as usize + homeless.len() + broken.len() <= desired as usize {

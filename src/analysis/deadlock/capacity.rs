@@ -81,9 +81,8 @@ fn nobody_objects(possible: &Possible<'_>, node: &Node, template: &PodTemplate) 
     };
     let mine = &template.placement.required_anti_affinity;
     let staying = || possible.state.pods.iter().filter(|p| p.object.node.is_some() && !possible.may_go(p.id));
-    let i_object = mine.iter().any(|term| {
-        staying().any(|pod| term.selector.matches(&pod.labels) && in_domain(pod, term))
-    });
+    let i_object =
+        mine.iter().any(|term| staying().any(|pod| term.selector.matches(&pod.labels) && in_domain(pod, term)));
     let they_object = || {
         possible.objecting().any(|pod| {
             let theirs = &possible.template(pod).placement.required_anti_affinity;

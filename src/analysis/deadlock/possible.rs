@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::analysis::deadlock::budget::{self, Prospect};
 use crate::analysis::deadlock::capacity;
+use crate::analysis::deadlock::rollout::is_at_rest;
 use crate::api::pdb::UnhealthyPodEvictionPolicy;
-use crate::api::workload::Strategy;
 use crate::api::{DeploymentId, Node, NodeId, Owner, PdbId, PodId, PodTemplate, ReplicaSet, ReplicaSetId, TemplateId};
 use crate::simulation::Setup;
 use crate::simulation::end_state::{EndPod, EndState, Progress};
@@ -93,7 +93,8 @@ impl<'a> Possible<'a> {
         for at in 0..self.state.pods.len() {
             let (deleted, ready) = (self.follows_deleted(at), self.follows_ready(at));
             let gone = (deleted || self.deleted[at]) && self.follows_gone(at);
-            grown |= add(&mut self.deleted[at], deleted) | add(&mut self.ready[at], ready) | add(&mut self.gone[at], gone);
+            grown |=
+                add(&mut self.deleted[at], deleted) | add(&mut self.ready[at], ready) | add(&mut self.gone[at], gone);
         }
         for pdb in (0..self.prospects.len()).map(PdbId::from) {
             let prospect = budget::prospect(self, pdb);
@@ -123,12 +124,12 @@ impl<'a> Possible<'a> {
 
     fn open_drain_may_end(&self, action: usize) -> bool {
         let its = |d: &&crate::simulation::end_state::OpenDrain| d.action as usize == action;
-        let waits_for = |d: &crate::simulation::end_state::OpenDrain| d.pods.iter().flatten().all(|p| self.may_go(*p));
+        let waits_for = |d: &crate::simulation::end_state::OpenDrain| d.pods.iter().flatten().all(|p| self.may_be_done_with(*p));
         self.state.drains.iter().find(its).is_none_or(waits_for)
     }
 
     /// Actions that may begin, or are under way, and have not been done.
-    fn to_come(&self) -> impl Iterator<Item = (usize, &'a ActionKind)> + '_ {
+    pub fn to_come(&self) -> impl Iterator<Item = (usize, &'a ActionKind)> + '_ {
         let progress = |index: usize| self.state.actions.get(index).copied().unwrap_or(Progress::Done);
         let setup: &'a Setup = self.setup;
         setup
@@ -202,13 +203,6 @@ impl<'a> Possible<'a> {
         pod.pdbs.iter().any(|pdb| self.state.pdbs[pdb.index()].disrupted_pods.iter().any(|(p, _)| *p == pod.id))
     }
 
-    /// A ReplicaSet with too many pods, or a rollout.
-    fn controller_may_delete(&self, pod: &EndPod) -> bool {
-        let Owner::ReplicaSet(id) = pod.owner else { return false };
-        let Some(rs) = self.replica_set(id) else { return true };
-        self.active[id.index()] > rs.replicas || rs.deployment.is_some_and(|d| self.may_roll(d))
-    }
-
     fn follows_gone(&self, at: usize) -> bool {
         let pod = &self.state.pods[at];
         let Some(node) = pod.object.node else { return true };
@@ -228,15 +222,6 @@ impl<'a> Possible<'a> {
                 Some(node) => alive(node),
                 None => self.may_be_placed(pod.template),
             }
-    }
-
-    /// Whether a Deployment is, or may come to be, in the middle of a rollout or of scaling.
-    fn may_roll(&self, id: DeploymentId) -> bool {
-        let touched = |(_, what): (usize, &ActionKind)| {
-            matches!(what, ActionKind::Scale { deployment, .. } | ActionKind::RolloutRestart { deployment }
-                if *deployment == id.index())
-        };
-        !self.at_rest[id.index()] || self.to_come().any(touched)
     }
 
     pub fn pod(&self, id: PodId) -> Option<&'a EndPod> {
@@ -266,12 +251,33 @@ impl<'a> Possible<'a> {
         self.positions.get(&id).is_none_or(|at| self.gone[*at])
     }
 
+    /// Whether a drain may come to an end with this pod: it goes, or its eviction fails for good (two budgets: 500).
+    pub fn may_be_done_with(&self, id: PodId) -> bool {
+        let fails = |pod: &EndPod| pod.pdbs.len() > 1 && pod.object.deletion.is_none();
+        self.may_go(id) || self.pod(id).is_some_and(fails)
+    }
+
     pub fn may_be_deleted(&self, id: PodId) -> bool {
         self.positions.get(&id).is_none_or(|at| self.deleted[*at])
     }
 
     pub fn may_become_ready(&self, pod: &EndPod) -> bool {
         self.positions.get(&pod.id).is_some_and(|at| self.ready[*at])
+    }
+
+    /// A pod that is Ready, may become so, or may be replaced by one that is.
+    pub fn may_count_as_healthy(&self, pod: &EndPod) -> bool {
+        pod.object.ready || self.may_become_ready(pod) || (self.may_be_deleted(pod.id) && self.may_be_replaced(pod))
+    }
+
+    /// The active pods of a ReplicaSet.
+    pub fn active(&self, id: ReplicaSetId) -> u32 {
+        self.active[id.index()]
+    }
+
+    /// Whether a Deployment is completely rolled out.
+    pub fn is_at_rest(&self, id: DeploymentId) -> bool {
+        self.at_rest[id.index()]
     }
 
     pub fn all_may_go(&self, pdb: PdbId, owner: &Owner) -> bool {
@@ -282,12 +288,7 @@ impl<'a> Possible<'a> {
         self.state.replica_sets.get(id.index())?.as_ref()
     }
 
-    /// Whether a healthy pod may come in the place of this one.
-    pub fn may_be_replaced(&self, pod: &EndPod) -> bool {
-        matches!(pod.owner, Owner::ReplicaSet(_)) && self.next_may_be_ready(pod.template)
-    }
-
-    fn next_may_be_ready(&self, template: TemplateId) -> bool {
+    pub fn next_may_be_ready(&self, template: TemplateId) -> bool {
         !self.setup.found.never_ready.contains(&template) && self.may_be_placed(template)
     }
 
@@ -310,13 +311,13 @@ impl<'a> Possible<'a> {
         later.map(|n| &n.node).chain(added)
     }
 
-    /// The least that a Deployment may be scaled to.
-    pub fn least_replicas(&self, id: DeploymentId) -> u32 {
+    /// The fewest and the most replicas that a Deployment may be scaled to.
+    pub fn replicas(&self, id: DeploymentId) -> (u32, u32) {
         let now = self.state.deployments.get(id.index()).and_then(Option::as_ref).map_or(0, |d| d.replicas);
-        self.scales(id).fold(now, u32::min)
+        self.scales(id).fold((now, now), |(least, most), n| (least.min(n), most.max(n)))
     }
 
-    fn scales(&self, id: DeploymentId) -> impl Iterator<Item = u32> + '_ {
+    pub fn scales(&self, id: DeploymentId) -> impl Iterator<Item = u32> + '_ {
         self.to_come().filter_map(move |(_, what)| match what {
             ActionKind::Scale { deployment, replicas } if *deployment == id.index() => Some(*replicas),
             _ => None,
@@ -330,35 +331,12 @@ impl<'a> Possible<'a> {
         let mut owed = 0;
         for (number, rs) in self.state.replica_sets.iter().enumerate() {
             let Some(rs) = rs.as_ref().filter(|rs| rs.namespace == spec.namespace) else { continue };
-            if !selector.matches(&self.state.templates[rs.template.index()].labels) || !self.next_may_be_ready(rs.template) {
-                continue;
+            if selector.matches(&self.state.templates[rs.template.index()].labels) {
+                owed += self.owed_by(number, rs);
             }
-            let most = match rs.deployment.filter(|d| self.may_roll(*d)) {
-                Some(deployment) => self.most_replicas(deployment),
-                None => rs.replicas,
-            };
-            owed += most.saturating_sub(self.active[number]);
         }
         owed
     }
-
-    /// The most pods that a Deployment in motion may have.
-    fn most_replicas(&self, id: DeploymentId) -> u32 {
-        let Some(deployment) = self.state.deployments.get(id.index()).and_then(Option::as_ref) else { return 0 };
-        let replicas = self.scales(id).fold(deployment.replicas, u32::max);
-        match deployment.strategy {
-            Strategy::RollingUpdate { max_surge, .. } => replicas + max_surge.scaled_up(replicas).max(1),
-            Strategy::Recreate => replicas,
-        }
-    }
-}
-
-/// Whether the newest ReplicaSet has all replicas, and the others none.
-fn is_at_rest(state: &EndState, id: DeploymentId) -> bool {
-    let Some(deployment) = &state.deployments[id.index()] else { return false };
-    let wanted = |rs: &ReplicaSet| if rs.revision == deployment.revision { deployment.replicas } else { 0 };
-    let mine = || state.replica_sets.iter().flatten().filter(|rs| rs.deployment == Some(id));
-    mine().all(|rs| rs.replicas == wanted(rs)) && mine().any(|rs| rs.revision == deployment.revision)
 }
 
 fn add(flag: &mut bool, value: bool) -> bool {

@@ -163,8 +163,10 @@ fn read_state(document: &Document) -> Option<PodState> {
     let status = document.node.get("status")?;
     let phase = status.get("phase").and_then(Node::as_str)?;
     let text = |node: &Node, key: &str| node.get(key).and_then(Node::as_str).unwrap_or_default().to_string();
-    let conditions = status.get("conditions").map(Node::items).unwrap_or_default();
-    let ready = conditions.iter().any(|c| text(c, "type") == "Ready" && text(c, "status") == "True");
+    // a status that somebody has shortened to its phase says nothing against the pod
+    let ready = status.get("conditions").map_or(phase == "Running", |conditions| {
+        conditions.items().iter().any(|c| text(c, "type") == "Ready" && text(c, "status") == "True")
+    });
     let containers = ["initContainerStatuses", "containerStatuses"];
     let containers = containers.iter().flat_map(|key| status.get(key).map(Node::items).unwrap_or_default());
     let waiting = containers.filter_map(|c| c.at(&["state", "waiting"]));

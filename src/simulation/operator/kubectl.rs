@@ -1,7 +1,7 @@
 //! All `kubectl` processes of a run.
 
-use crate::api::{PodId, Store};
 use crate::api::eviction::Refusal;
+use crate::api::{PodId, Store};
 use crate::engine::Time;
 use crate::simulation::context::Context;
 use crate::simulation::end_state::OpenDrain;
