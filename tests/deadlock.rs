@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use drainsim::analysis::deadlock::{self, Shortage, Why};
+use drainsim::analysis::deadlock;
 use drainsim::engine::Duration;
 use drainsim::scenario::{Input, Memory, Scenario};
 use drainsim::simulation::{Outcome, Setup, run};

@@ -349,6 +349,7 @@ fn build(nodes: usize, workloads: &[Workload], actions: &[(u64, Deed)], minor: u
             requests: Resources::default(),
             placement: Placement::default(),
             has_empty_dir: false,
+            hints: drainsim::api::pod::DisruptionHints::default(),
         });
         setup.deployments.push(DeploymentSetup {
             namespace: "default".into(),

@@ -12,6 +12,7 @@
 mod budget;
 mod capacity;
 mod possible;
+mod remedy;
 mod rollout;
 
 use crate::api::{NodeId, PdbId, PodId};
@@ -19,6 +20,7 @@ use crate::simulation::Setup;
 use crate::simulation::end_state::{EndPod, EndState};
 
 use possible::Possible;
+pub use remedy::Remedy;
 
 /// A drain that never ends.
 #[derive(Clone, PartialEq, Debug)]
@@ -27,6 +29,8 @@ pub struct Deadlock {
     pub action: u32,
     /// The node that it is busy with.
     pub node: NodeId,
+    /// Its name.
+    pub node_name: String,
     /// The pods that never leave it, in order of creation.
     pub pods: Vec<Blocked>,
 }
@@ -38,8 +42,29 @@ pub struct Blocked {
     pub pod: PodId,
     /// `namespace/name`.
     pub name: String,
+    /// Whether it is Ready.
+    pub ready: bool,
     /// Why.
     pub why: Why,
+    /// What may change that, the least intrusive first.
+    pub remedies: Vec<Remedy>,
+}
+
+impl Deadlock {
+    /// The budget to deal with first.
+    #[must_use]
+    pub fn first_budget(&self) -> Option<PdbId> {
+        remedy::first_budget(&self.pods)
+    }
+}
+
+/// A pod that no node has room for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Homeless {
+    /// `namespace/name`.
+    pub name: String,
+    /// What the scheduler says.
+    pub reason: String,
 }
 
 /// Why a pod never leaves.
@@ -48,7 +73,10 @@ pub enum Why {
     /// This budget never admits its eviction.
     Budget(PdbId, Shortage),
     /// It is being deleted, and the machine under it is off: nobody says that it is gone.
-    NodeOff,
+    NodeOff {
+        /// The node's name.
+        node: String,
+    },
 }
 
 /// Why a budget never has a disruption to spare.
@@ -77,9 +105,9 @@ pub enum Shortage {
         /// How many must be.
         desired: u32,
         /// Pods that no node has room for, now or after whatever may still happen.
-        homeless: Vec<PodId>,
-        /// Pods that do not become Ready where they are.
-        broken: Vec<PodId>,
+        homeless: Vec<Homeless>,
+        /// Pods that do not become Ready where they are: `namespace/name`.
+        broken: Vec<String>,
     },
 }
 
@@ -90,7 +118,9 @@ pub fn prove(setup: &Setup, state: &EndState) -> Vec<Deadlock> {
     let stuck = |drain: &crate::simulation::end_state::OpenDrain| {
         let pods = drain.pods.as_ref()?.iter().filter(|pod| !possible.may_be_done_with(**pod));
         let pods: Vec<Blocked> = pods.filter_map(|pod| blocked(&possible, *pod)).collect();
-        (!pods.is_empty()).then_some(Deadlock { action: drain.action, node: drain.node?, pods })
+        let node = drain.node.filter(|_| !pods.is_empty())?;
+        let node_name = state.nodes[node.index()].name.clone();
+        Some(Deadlock { action: drain.action, node, node_name, pods })
     };
     state.drains.iter().filter_map(stuck).collect()
 }
@@ -98,9 +128,13 @@ pub fn prove(setup: &Setup, state: &EndState) -> Vec<Deadlock> {
 fn blocked(possible: &Possible<'_>, id: PodId) -> Option<Blocked> {
     let pod: &EndPod = possible.pod(id)?;
     let why = match pod.pdbs.first() {
-        _ if pod.object.deletion.is_some() => Why::NodeOff,
+        _ if pod.object.deletion.is_some() => {
+            Why::NodeOff { node: possible.state.nodes[pod.object.node?.index()].name.clone() }
+        }
         Some(pdb) => Why::Budget(*pdb, budget::shortage(possible, *pdb)),
         None => return None,
     };
-    Some(Blocked { pod: id, name: format!("{}/{}", pod.namespace, pod.name), why })
+    let remedies = remedy::remedies(possible.setup, possible.state, pod, &why);
+    let name = format!("{}/{}", pod.namespace, pod.name);
+    Some(Blocked { pod: id, name, ready: pod.object.ready, why, remedies })
 }

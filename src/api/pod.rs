@@ -28,6 +28,19 @@ pub struct PodTemplate {
     pub placement: Placement,
     /// Whether any volume is an `emptyDir`: `kubectl drain` asks for `--delete-emptydir-data` then.
     pub has_empty_dir: bool,
+    /// What it says to those who remove nodes.
+    pub hints: DisruptionHints,
+}
+
+/// What a pod says to the operators that remove nodes. kubectl reads none of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct DisruptionHints {
+    /// `priorityClassName` is `system-cluster-critical` or `system-node-critical`.
+    pub critical: bool,
+    /// The annotation `karpenter.sh/do-not-disrupt` is `"true"`.
+    pub do_not_disrupt: bool,
+    /// The annotation `cluster-autoscaler.kubernetes.io/safe-to-evict`.
+    pub safe_to_evict: Option<bool>,
 }
 
 impl PodTemplate {

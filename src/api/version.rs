@@ -89,6 +89,14 @@ impl Version {
         self.minor >= 31
     }
 
+    /// `kubectl drain` still has `--delete-local-data`, the name of `--delete-emptydir-data` before 1.20.
+    ///
+    /// Source: `k8s.io/kubectl/pkg/cmd/drain/drain.go` NewCmdDrain (v1.30 against v1.31).
+    #[must_use]
+    pub const fn drain_has_delete_local_data(self) -> bool {
+        self.minor <= 30
+    }
+
     /// `kubectl drain` stops waiting for a pod's end at the very deadline; before, it looked at the deadline only after
     /// each poll, and said so in other words.
     ///

@@ -5,6 +5,7 @@
 
 mod backend;
 mod completions;
+mod drain;
 mod explain;
 pub mod library;
 mod output;
@@ -33,6 +34,7 @@ use output::Failure;
   drainsim scenarios run m02-drain              run a built-in scenario
   drainsim run drain.yaml                       run your own, with the seed 1
   drainsim run drain.yaml --runs 1000           run it with 1,000 seeds
+  drainsim drain node-3 -f cluster.yaml         drain a node of your own cluster: no scenario to write
   drainsim explain drain.yaml --request 1       why the first failed request failed
   kubectl get deploy,svc,pdb -o yaml | drainsim run scenario.yaml -
 
@@ -47,6 +49,8 @@ struct Cli {
 enum Command {
     /// Run a scenario, with one seed or with many
     Run(run::RunArgs),
+    /// Ask of a cluster as it is: does `kubectl drain` end, what blocks it, what do clients lose
+    Drain(drain::DrainArgs),
     /// Tell why a request failed, or how a pod went away, step by step
     Explain(explain::ExplainArgs),
     /// List, show and run the built-in scenarios
@@ -131,6 +135,7 @@ pub fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Run(args) => run::run(&args),
+        Command::Drain(args) => drain::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Scenarios(command) => scenarios::run(&command),
         Command::Schema(args) => schema::run(&args),

@@ -2,7 +2,7 @@
 
 use crate::api::{DeploymentId, NodeId, PdbId, PodId, ReplicaSetId, ServiceId};
 use crate::simulation::outcome::PodOutcome;
-use crate::simulation::setup::{ActionKind, DrainOptions};
+use crate::simulation::setup::{ActionKind, DrainOptions, DryRun, UpgradeProfile};
 use crate::simulation::{Outcome, Setup};
 
 /// Looks names up. An identity that nothing is known of gets a number for a name: a report must not fail.
@@ -120,6 +120,19 @@ impl<'a> Names<'a> {
             ActionKind::AddNode { node, .. } => format!("machine {} joins", node.name),
             ActionKind::ShutOff(node) => format!("{node} loses power"),
             ActionKind::DeleteNode(node) => format!("kubectl delete node {node}"),
+            ActionKind::Upgrade(options) => {
+                let who = match options.profile {
+                    UpgradeProfile::Plain => "",
+                    UpgradeProfile::Gke => "GKE ",
+                    UpgradeProfile::Eks => "EKS ",
+                    UpgradeProfile::Aks => "AKS ",
+                };
+                format!("{who}upgrade of {}", options.nodes.join(", "))
+            }
+            ActionKind::ClusterAutoscaler(options) => {
+                format!("cluster-autoscaler scale-down of {}", options.nodes.join(", "))
+            }
+            ActionKind::Karpenter(options) => format!("Karpenter disruption of {}", options.nodes.join(", ")),
         }
     }
 }
@@ -127,10 +140,14 @@ impl<'a> Names<'a> {
 /// `kubectl drain` with the flags that are not at their defaults.
 fn drain(options: &DrainOptions) -> String {
     let mut line = format!("kubectl drain {}", options.nodes.join(" "));
+    if let Some(selector) = &options.selector {
+        line.push_str(&format!("--selector='{selector}'"));
+    }
     let flags = [
         (options.force, "--force"),
         (options.ignore_daemonsets, "--ignore-daemonsets"),
         (options.delete_emptydir_data, "--delete-emptydir-data"),
+        (options.delete_local_data, "--delete-local-data"),
         (options.disable_eviction, "--disable-eviction"),
     ];
     for (_, flag) in flags.into_iter().filter(|(set, _)| *set) {
@@ -142,6 +159,11 @@ fn drain(options: &DrainOptions) -> String {
     }
     if !options.timeout.is_zero() {
         line.push_str(&format!(" --timeout={}", options.timeout));
+    }
+    match options.dry_run {
+        DryRun::None => {}
+        DryRun::Client => line.push_str(" --dry-run=client"),
+        DryRun::Server => line.push_str(" --dry-run=server"),
     }
     line
 }

@@ -1,5 +1,6 @@
 //! The expectations of a scenario: read, and checked against what the scenario has.
 
+use crate::api::Node;
 use crate::scenario::SourcedExpectation;
 use crate::scenario::diagnostic::{Diagnostic, Diagnostics};
 use crate::scenario::expectation::{Collection, Expectation};
@@ -47,7 +48,13 @@ fn unknown_name(expectation: &Expectation, text: &str, span: &Span, setup: &Setu
         }
         Collection::Drains => {
             let drained = setup.actions.iter().filter_map(|a| match &a.what {
-                ActionKind::Drain(options) => Some(options.nodes.clone()),
+                ActionKind::Drain(options) => Some(match &options.selector {
+                    Some(selector) => all_nodes(setup)
+                        .filter(|n| selector.matches(&n.labels))
+                        .map(|n| n.name.clone())
+                        .collect::<Vec<_>>(),
+                    None => options.nodes.clone(),
+                }),
                 _ => None,
             });
             ("drained node", drained.flatten().collect())
@@ -66,6 +73,15 @@ fn unknown_name(expectation: &Expectation, text: &str, span: &Span, setup: &Setu
     let names = known.iter().filter(|k| !k.contains('/') || name.contains('/')).map(String::as_str);
     let problem = Diagnostic::error(format!("the scenario has no {what} `{name}`"));
     Some(problem.at(&place, format!("no such {what}")).help(suggest::help(name, &format!("{what}s"), names)))
+}
+
+/// The nodes of the start, and those that actions add.
+fn all_nodes(setup: &Setup) -> impl Iterator<Item = &Node> {
+    let added = setup.actions.iter().filter_map(|a| match &a.what {
+        ActionKind::AddNode { node, .. } => Some(node),
+        _ => None,
+    });
+    setup.nodes.iter().map(|n| &n.node).chain(added)
 }
 
 /// The place of a part of a text, if the text stands in the file as it is; the place of the whole otherwise.

@@ -14,7 +14,7 @@ use crate::scenario::values::{
     ConnectionsEntry, HookSteps, KeepAliveTimeout, LatencyProfile, NodeRef, ProfileName, Quantity, Rate, ReactionEntry,
     Seconds, SelectorText, Sources, TaintEntry,
 };
-use crate::simulation::setup::Arrivals;
+use crate::simulation::setup::{Arrivals, DryRun};
 
 /// `apiVersion` of the scenario document.
 pub const API_VERSION: &str = "drainsim/v1alpha1";
@@ -290,16 +290,26 @@ fn exactly_one_thing(schema: &mut schemars::Schema) {
     schema.insert("anyOf".into(), one_time.into());
 }
 
-/// At least one node.
+/// At least one node, by name or by label.
 fn check_drain(node: &Node, problems: &mut Diagnostics) -> bool {
     let nodes = node.get("nodes").map(Node::items).unwrap_or_default();
+    if let Some(selector) = node.entry("selector") {
+        if let Some(names) = node.entry("node").or_else(|| node.entry("nodes")) {
+            problems.push(
+                Diagnostic::error("kubectl cannot specify both a node name and a --selector option")
+                    .at(&selector.key_span, "nodes by their labels")
+                    .and_at(&names.key_span, "nodes by their names")
+                    .help("leave one of the two out"),
+            );
+            return false;
+        }
+        return true;
+    }
     let misspelt = node.entries().iter().any(|e| e.key != "node" && nearest(&e.key, ["node", "nodes"]).is_some());
     if node.get("node").is_none() && nodes.is_empty() && !misspelt {
-        problems.push(
-            Diagnostic::error("`drain` does not say which node")
-                .at(&node.span, "in this drain")
-                .help("write `drain: {node: NAME}`, or `nodes: [A, B]` for several with one command"),
-        );
+        problems.push(Diagnostic::error("`drain` does not say which node").at(&node.span, "in this drain").help(
+            "write `drain: {node: NAME}`, or `nodes: [A, B]` for several with one command, or `selector: LABELS`",
+        ));
         return false;
     }
     true
@@ -313,12 +323,16 @@ record! {
         /// Several nodes, one after the other as kubectl does.
         #[schemars(default)]
         pub nodes: Vec<Spanned<String>>,
+        /// `--selector`: the nodes with these labels, instead of names.
+        pub selector: Option<Spanned<SelectorText>>,
         /// `--force`.
         pub force: Option<bool>,
         /// `--ignore-daemonsets`.
         pub ignore_daemonsets: Option<bool>,
         /// `--delete-emptydir-data`.
         pub delete_emptydir_data: Option<bool>,
+        /// `--delete-local-data`, as it was called before 1.20; an error of kubectl from 1.31 on.
+        pub delete_local_data: Option<bool>,
         /// `--disable-eviction`.
         pub disable_eviction: Option<bool>,
         /// `--grace-period`, in seconds; negative: the pod's own.
@@ -329,6 +343,8 @@ record! {
         pub pod_selector: Option<SelectorText>,
         /// `--skip-wait-for-delete-timeout`, in seconds; 0: off.
         pub skip_wait_for_delete_timeout: Option<Spanned<Seconds>>,
+        /// `--dry-run`; `none` if left out.
+        pub dry_run: Option<DryRun>,
     }
 }
 

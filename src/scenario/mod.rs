@@ -7,6 +7,7 @@
 //!
 //! A [`Scenario`] that exists is runnable: nothing behind it parses or checks a string again.
 
+pub mod cluster;
 mod compile;
 pub mod diagnostic;
 mod document;
@@ -32,6 +33,7 @@ use crate::simulation::setup::Setup;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use load::{Disk, Files, Input, Memory};
+pub use manifests::Ignored;
 pub use schema::schema;
 pub use source::Span;
 
@@ -55,6 +57,8 @@ pub struct Scenario {
     /// What the files do not say and the model needs, one sentence each: what was taken instead, and how to say
     /// otherwise.
     pub assumptions: Vec<String>,
+    /// Objects of the files that are not modelled, by kind.
+    pub ignored: Vec<Ignored>,
 }
 
 /// An expectation, and where it is written.
@@ -83,7 +87,7 @@ impl Scenario {
         let mut problems = Diagnostics::default();
         let mut documents = load::read_documents(files, inputs, &mut problems);
         set::apply(sets, &mut documents, &mut problems);
-        let scenario = compile::compile(&documents, &mut problems);
+        let scenario = compile::compile(&documents, false, &mut problems);
         problems.sort();
         match scenario {
             Some(scenario) if !problems.has_errors() => Ok(Self { warnings: problems.list, ..scenario }),

@@ -17,7 +17,7 @@ use crate::scenario::source::Spanned;
 use crate::scenario::suggest;
 use crate::scenario::tree::{Node, Value};
 use crate::simulation::latency::Latencies;
-use crate::simulation::setup::{Arrivals, Reaction};
+use crate::simulation::setup::{Arrivals, DryRun, Reaction};
 
 /// Says how a type looks in the JSON Schema.
 macro_rules! schema_of {
@@ -466,6 +466,22 @@ schema_of!(Arrivals, "Arrivals", |_g| json_schema!({
     "description": "Independent arrivals, or evenly spaced ones.",
     "enum": ["poisson", "constant"]
 }));
+
+schema_of!(DryRun, "DryRun", |_g| json_schema!({
+    "description": "--dry-run of kubectl.",
+    "enum": ["none", "client", "server"]
+}));
+
+impl Read for DryRun {
+    fn read(node: &Node, problems: &mut Diagnostics) -> Option<Self> {
+        match node.as_str() {
+            Some("none") => Some(Self::None),
+            Some("client") => Some(Self::Client),
+            Some("server") => Some(Self::Server),
+            _ => expected(node, "`none`, `client` or `server`", problems),
+        }
+    }
+}
 
 impl Read for Arrivals {
     fn read(node: &Node, problems: &mut Diagnostics) -> Option<Self> {

@@ -154,6 +154,23 @@ pub fn commit(ctx: &mut Context<'_>, network: &mut Network<'_>, write: Write) ->
             ctx.publish(Kind::Node, node.0);
             Ok(())
         }
+        Write::MarkNode { node, taint, present, unschedulable } => {
+            update_node(ctx, node.0, |n| {
+                n.taints.retain(|t| t.key != taint.key || t.effect != taint.effect);
+                if present {
+                    n.taints.push(taint);
+                }
+                n.unschedulable = unschedulable.unwrap_or(n.unschedulable);
+            })?;
+            ctx.note(What::TaintsChanged { node });
+            match unschedulable {
+                Some(true) => _ = ctx.note(What::Cordoned { node }),
+                Some(false) => _ = ctx.note(What::Uncordoned { node }),
+                None => {}
+            }
+            ctx.publish(Kind::Node, node.0);
+            Ok(())
+        }
         Write::ScaleDeployment { deployment, replicas } => {
             update_deployment(ctx, deployment, |d| d.replicas = replicas)?;
             ctx.note(What::DeploymentScaled { deployment: crate::api::DeploymentId(deployment), replicas });

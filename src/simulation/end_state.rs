@@ -81,7 +81,9 @@ pub enum Progress {
 pub struct OpenDrain {
     /// Index into the actions of the setup.
     pub action: u32,
-    /// The node of the command line that it is busy with, counted from 0.
+    /// The names of its nodes, in order.
+    pub nodes: Vec<String>,
+    /// Which of them it is busy with, counted from 0.
     pub current: usize,
     /// Which node that is; `None`: it has not been looked up yet.
     pub node: Option<NodeId>,

@@ -141,6 +141,18 @@ pub enum KubectlStep {
     Poll(u32),
     /// The answer to a look at a pod of the n-th wait has come.
     Looked(u32),
+    /// The list of the nodes that a selector takes has come.
+    Selected,
+    /// The machine that was ordered as the n-th is Ready.
+    MachineReady(u32),
+    /// The write that takes the n-th node out of service (or puts it back) has been answered.
+    Marked(u32),
+    /// The time that was given to the n-th node is over.
+    Deadline(u32),
+    /// A wait that is part of the work on the n-th node is over.
+    Waited(u32),
+    /// The Node object of the n-th node is gone.
+    Removed(u32),
 }
 
 /// Signals by number, for [`AppStep::React`].

@@ -30,6 +30,8 @@ pub struct Request {
     pub pod: PodId,
     /// `deleteOptions.gracePeriodSeconds`.
     pub grace_seconds: Option<i64>,
+    /// `deleteOptions.dryRun`: decided, but nothing is stored, and no budget is charged.
+    pub dry_run: bool,
 }
 
 /// An answer on its way back.
@@ -119,6 +121,7 @@ impl Evictions {
                     .collect();
                 self.calls[call as usize].ignores_budgets = eviction::can_ignore_pdb(pod);
                 match eviction::route(pod, &pdbs) {
+                    Route::Delete { .. } if request.dry_run => return Some(Answer { request, result: Ok(()) }),
                     Route::Delete { unless_changed } => self.delete(ctx, call, unless_changed.then_some(base)),
                     Route::TakeFrom(pdb) => {
                         self.calls[call as usize].state = State::Budget(pdb);
@@ -132,6 +135,7 @@ impl Evictions {
                 let head = ctx.store.pdbs.head(pdb.index())?;
                 match eviction::check_and_decrement(pdb, head, request.pod, ctx.now()) {
                     Err(refusal) => return Some(self.refuse(call, refusal)),
+                    Ok(_) if request.dry_run => return Some(Answer { request, result: Ok(()) }),
                     Ok(status) => {
                         self.calls[call as usize].state = State::WritingBudget(pdb);
                         let way = ctx.latency(Hop::ApiWrite, self.calls[call as usize].luck, 1);

@@ -222,6 +222,17 @@ pub enum When {
     At(Time),
     /// So long after the action of this index is done.
     After(usize, Duration),
+    /// As [`After`](Self::After), unless that action is a command that failed.
+    OnSuccess(usize, Duration),
+    /// As soon as so many of the actions `first..end` are done: work that goes on in a window.
+    Window {
+        /// The first action that counts.
+        first: usize,
+        /// The one behind the last that counts.
+        end: usize,
+        /// How many must be done.
+        done: usize,
+    },
 }
 
 /// What is done.
@@ -265,19 +276,108 @@ pub enum ActionKind {
     ShutOff(String),
     /// The Node object is deleted (`kubectl delete node`).
     DeleteNode(String),
+    /// A managed service upgrades a pool of nodes: each is emptied and replaced.
+    Upgrade(UpgradeOptions),
+    /// cluster-autoscaler scales these nodes down.
+    ClusterAutoscaler(ClusterAutoscalerOptions),
+    /// Karpenter disrupts these nodes.
+    Karpenter(KarpenterOptions),
+}
+
+/// The upgrade of a node pool. Every old node is replaced by a new machine like it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct UpgradeOptions {
+    /// In which order things are done.
+    pub profile: UpgradeProfile,
+    /// The old nodes, in the order in which they are taken.
+    pub nodes: Vec<String>,
+    /// So many machines come in addition, before old ones go.
+    pub max_surge: u32,
+    /// So many old nodes go before their replacement is there.
+    pub max_unavailable: u32,
+    /// How long a node may take to become empty; `None`: for ever.
+    pub drain_timeout: Option<Duration>,
+    /// What is left then is deleted, whatever the budgets say; without it the upgrade fails.
+    pub force: bool,
+    /// From empty to switched off.
+    pub wait_after_drain: Duration,
+    /// From the order of a machine to its node's being Ready.
+    pub ready_after: Duration,
+}
+
+/// Whose upgrade it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum UpgradeProfile {
+    /// Nobody's: cordon, drain, replace, with no time limit.
+    Plain,
+    /// Surge upgrades of Google Kubernetes Engine.
+    Gke,
+    /// Updates of managed node groups of Amazon EKS.
+    Eks,
+    /// Rolling upgrades of Azure Kubernetes Service.
+    Aks,
+}
+
+/// A scale-down by cluster-autoscaler, with its flags.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ClusterAutoscalerOptions {
+    /// The nodes that it no longer needs.
+    pub nodes: Vec<String>,
+    /// `--max-pod-eviction-time`: how long one pod's eviction is tried.
+    pub max_pod_eviction_time: Duration,
+    /// `--max-graceful-termination-sec`: no pod gets more grace.
+    pub max_graceful_termination: u64,
+    /// `--node-delete-delay-after-taint`.
+    pub node_delete_delay_after_taint: Duration,
+    /// `--daemonset-eviction-for-occupied-nodes`.
+    pub evict_daemonsets: bool,
+    /// `--skip-nodes-with-local-storage`.
+    pub skip_nodes_with_local_storage: bool,
+    /// `--cordon-node-before-terminating`.
+    pub cordon: bool,
+}
+
+impl Default for ClusterAutoscalerOptions {
+    /// The defaults of `cluster-autoscaler/config/flags/flags.go` (cluster-autoscaler 1.36.1).
+    fn default() -> Self {
+        Self {
+            nodes: Vec::new(),
+            max_pod_eviction_time: Duration::from_secs(120),
+            max_graceful_termination: 600,
+            node_delete_delay_after_taint: Duration::from_secs(5),
+            evict_daemonsets: true,
+            skip_nodes_with_local_storage: true,
+            cordon: true,
+        }
+    }
+}
+
+/// A disruption of nodes by Karpenter.
+#[derive(Clone, PartialEq, Debug)]
+pub struct KarpenterOptions {
+    /// The nodes.
+    pub nodes: Vec<String>,
+    /// `spec.terminationGracePeriod` of their NodeClaims; `None`: as long as it takes.
+    pub termination_grace_period: Option<Duration>,
+    /// Each node gets a replacement before it goes, Ready after so long; `None`: nothing replaces it.
+    pub replacement_ready_after: Option<Duration>,
 }
 
 /// `kubectl drain`, with its flags.
 #[derive(Clone, PartialEq, Debug)]
 pub struct DrainOptions {
-    /// The nodes, in the order given.
+    /// The nodes, in the order given; none with [`selector`](Self::selector).
     pub nodes: Vec<String>,
+    /// `--selector`: instead of names, the nodes that have these labels when the process looks.
+    pub selector: Option<crate::api::Selector>,
     /// `--force`.
     pub force: bool,
     /// `--ignore-daemonsets`.
     pub ignore_daemonsets: bool,
     /// `--delete-emptydir-data`.
     pub delete_emptydir_data: bool,
+    /// `--delete-local-data`, the old name of `--delete-emptydir-data`: deprecated from 1.20 on, unknown from 1.31 on.
+    pub delete_local_data: bool,
     /// `--disable-eviction`: plain deletes, budgets are not asked.
     pub disable_eviction: bool,
     /// `--grace-period`; negative: the pod's own.
@@ -288,20 +388,51 @@ pub struct DrainOptions {
     pub pod_selector: Option<crate::api::Selector>,
     /// `--skip-wait-for-delete-timeout`, seconds; 0: off.
     pub skip_wait_for_delete_timeout: u64,
+    /// `--dry-run`.
+    pub dry_run: DryRun,
+}
+
+/// `--dry-run` of kubectl.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum DryRun {
+    /// It is done.
+    #[default]
+    None,
+    /// kubectl reads, and sends no write.
+    Client,
+    /// The apiserver decides, and stores nothing.
+    Server,
+}
+
+impl DryRun {
+    /// What kubectl adds to its lines.
+    ///
+    /// Source: `k8s.io/kubectl/pkg/cmd/util/helpers.go` PrintFlagsWithDryRunStrategy (v1.36).
+    #[must_use]
+    pub const fn suffix(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Client => " (dry run)",
+            Self::Server => " (server dry run)",
+        }
+    }
 }
 
 impl Default for DrainOptions {
     fn default() -> Self {
         Self {
             nodes: Vec::new(),
+            selector: None,
             force: false,
             ignore_daemonsets: false,
             delete_emptydir_data: false,
+            delete_local_data: false,
             disable_eviction: false,
             grace_period: -1,
             timeout: Duration::ZERO,
             pod_selector: None,
             skip_wait_for_delete_timeout: 0,
+            dry_run: DryRun::None,
         }
     }
 }

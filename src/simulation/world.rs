@@ -1,6 +1,6 @@
 //! One run: all components, the loop, and the dispatch: which event is whose.
 
-use crate::api::{Kind, NodeId, PodId, ReplicaSetId, Revision};
+use crate::api::{Kind, Node, NodeId, PodId, ReplicaSetId, Revision};
 use crate::engine::{Duration, Time};
 use crate::simulation::context::{Context, Watches};
 use crate::simulation::control_plane::deployment::DeploymentController;
@@ -16,7 +16,7 @@ use crate::simulation::eviction::{Answer, Evictions};
 use crate::simulation::network::Network;
 use crate::simulation::node::Kubelets;
 use crate::simulation::observe::What;
-use crate::simulation::operator::Kubectl;
+use crate::simulation::operator::{Kubectl, MachineOrder};
 use crate::simulation::setup::{ActionKind, Setup, When};
 use crate::simulation::write::{Caller, PendingWrite, Write, WriteError};
 use crate::simulation::{apiserver, start, summary};
@@ -46,7 +46,7 @@ fn run_to_the_end(setup: &Setup, seed: u64, keep_trace: bool, settle: Option<Dur
         world.handle(event);
         if let Some(settle) = settle
             && !settling
-            && world.progress.iter().all(|p| *p == Progress::Done)
+            && world.nothing_is_to_come()
         {
             settling = true;
             end = end.min(world.ctx.now() + settle);
@@ -72,8 +72,17 @@ pub(super) struct World<'a> {
     pub(super) warnings: Vec<String>,
     /// How far each action of the setup has come.
     pub(super) progress: Vec<Progress>,
-    /// Actions that wait for a node to become Ready.
-    joining: Vec<(NodeId, u32)>,
+    /// Who waits for a node to become Ready.
+    joining: Vec<(NodeId, Joiner)>,
+}
+
+/// Who has let a machine join.
+#[derive(Clone, Copy, Debug)]
+enum Joiner {
+    /// An action of the scenario.
+    Action(u32),
+    /// An operator's process, and its number for the machine.
+    Operator(u32, u32),
 }
 
 impl<'a> World<'a> {
@@ -228,6 +237,14 @@ impl<'a> World<'a> {
         for request in std::mem::take(&mut self.kubectl.requests) {
             self.evictions.send(&mut self.ctx, request);
         }
+        for order in std::mem::take(&mut self.kubectl.machines) {
+            match order {
+                MachineOrder::Start { kubectl, number, node, ready_after } => {
+                    self.machine_joins(*node, ready_after, Joiner::Operator(kubectl, number));
+                }
+                MachineOrder::Stop(node) => self.machine_off(node),
+            }
+        }
         for action in self.kubectl.take_finished() {
             self.action_done(action);
         }
@@ -235,14 +252,44 @@ impl<'a> World<'a> {
 
     fn action_done(&mut self, action: u32) {
         self.progress[action as usize] = Progress::Done;
+        let failed = self.kubectl.has_failed(action);
         for (number, waiting) in self.ctx.setup.actions.iter().enumerate() {
-            if let When::After(first, wait) = waiting.when
-                && first == action as usize
-            {
+            let due = match waiting.when {
+                When::At(_) => None,
+                When::After(first, wait) => (first == action as usize).then_some(wait),
+                When::OnSuccess(first, wait) => (first == action as usize && !failed).then_some(wait),
+                When::Window { first, end, done } => {
+                    let reached = self.progress[first..end].iter().filter(|p| **p == Progress::Done).count() == done;
+                    (reached && (first..end).contains(&(action as usize))).then_some(Duration::ZERO)
+                }
+            };
+            if let Some(wait) = due {
                 let number = u32::try_from(number).unwrap_or(u32::MAX);
                 self.ctx.schedule(wait, Event::Action(number));
             }
         }
+    }
+
+    /// Whether every action is done, or waits for what will not be.
+    fn nothing_is_to_come(&self) -> bool {
+        if self.progress.contains(&Progress::Begun) {
+            return false;
+        }
+        let waiting = self.ctx.setup.actions.iter().zip(&self.progress).filter(|(_, p)| **p == Progress::Waiting);
+        // what is done has set off whatever follows from it: what still waits for something done waits in vain, unless its
+        // time has not come
+        let due_later = |when: When| match when {
+            When::At(_) => true,
+            When::After(first, _) => self.progress[first] == Progress::Done,
+            When::OnSuccess(first, _) => {
+                let number = u32::try_from(first).unwrap_or(u32::MAX);
+                self.progress[first] == Progress::Done && !self.kubectl.has_failed(number)
+            }
+            When::Window { first, end, done } => {
+                self.progress[first..end].iter().filter(|p| **p == Progress::Done).count() >= done
+            }
+        };
+        waiting.into_iter().all(|(action, _)| !due_later(action.when))
     }
 
     fn begin_action(&mut self, action: u32) {
@@ -251,26 +298,15 @@ impl<'a> World<'a> {
         self.progress[action as usize] = Progress::Begun;
         match &ctx.setup.actions[action as usize].what {
             ActionKind::AddNode { node, ready_after } => {
-                let mut node = node.clone();
-                node.ready = false;
-                node.taints = taints_of(&node);
-                let now = ctx.now();
-                let id = ctx.store.create_node(now, node);
-                self.kubelets.add_node(ctx, id);
-                ctx.note(What::NodeAdded { node: id });
-                ctx.publish(Kind::Node, id.0);
-                ctx.schedule(*ready_after, Event::NodeReady(id));
-                self.joining.push((id, action));
+                self.machine_joins(node.clone(), *ready_after, Joiner::Action(action));
             }
             ActionKind::ShutOff(name) => {
                 if let Some(node) = ctx.store.node_by_name(name) {
-                    self.network.node_off(ctx.now(), node);
-                    self.kubelets.node_off(ctx, &mut self.network, node);
-                    self.node_loss.node_silent(ctx, node);
+                    self.machine_off(node);
                 } else {
                     self.warnings.push(format!("{name} could not be shut off: there is no such node at {}", ctx.now()));
                 }
-                ctx.note(What::ActionDone { action });
+                self.ctx.note(What::ActionDone { action });
                 self.action_done(action);
             }
             _ => {
@@ -278,6 +314,28 @@ impl<'a> World<'a> {
                 self.after_kubectl();
             }
         }
+    }
+
+    /// A machine joins: its Node object is there now, and Ready after its start-up.
+    fn machine_joins(&mut self, mut node: Node, ready_after: Duration, joiner: Joiner) {
+        let ctx = &mut self.ctx;
+        node.ready = false;
+        node.taints = taints_of(&node);
+        let now = ctx.now();
+        let id = ctx.store.create_node(now, node);
+        self.kubelets.add_node(ctx, id);
+        ctx.note(What::NodeAdded { node: id });
+        ctx.publish(Kind::Node, id.0);
+        ctx.schedule(ready_after, Event::NodeReady(id));
+        self.joining.push((id, joiner));
+    }
+
+    /// A machine loses its power.
+    fn machine_off(&mut self, node: NodeId) {
+        let ctx = &mut self.ctx;
+        self.network.node_off(ctx.now(), node);
+        self.kubelets.node_off(ctx, &mut self.network, node);
+        self.node_loss.node_silent(ctx, node);
     }
 
     /// A node that has joined is Ready: its kube-proxy runs, and pods may come.
@@ -292,10 +350,15 @@ impl<'a> World<'a> {
         ctx.note(What::NodeReady { node: id });
         ctx.publish(Kind::Node, id.0);
         self.network.add_node(now, id, &name);
-        let done: Vec<_> = self.joining.iter().filter(|(node, _)| *node == id).map(|(_, action)| *action).collect();
-        for action in done {
-            self.ctx.note(What::ActionDone { action });
-            self.action_done(action);
+        let told: Vec<_> = self.joining.iter().filter(|(node, _)| *node == id).map(|(_, joiner)| *joiner).collect();
+        for joiner in told {
+            match joiner {
+                Joiner::Action(action) => {
+                    self.ctx.note(What::ActionDone { action });
+                    self.action_done(action);
+                }
+                Joiner::Operator(kubectl, number) => self.kubectl.machine_ready(&mut self.ctx, kubectl, number, id),
+            }
         }
     }
 }

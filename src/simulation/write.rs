@@ -169,6 +169,17 @@ pub enum Write {
         /// The new template.
         template: TemplateId,
     },
+    /// One taint of a node is added or taken away, and with it, in the same write, `spec.unschedulable` may change.
+    MarkNode {
+        /// Which.
+        node: NodeId,
+        /// The taint; of the same key and effect there is one.
+        taint: Taint,
+        /// Whether it is there afterwards.
+        present: bool,
+        /// The new `spec.unschedulable`; `None`: as it is.
+        unschedulable: Option<bool>,
+    },
     /// The Node object is removed.
     DeleteNode {
         /// Which.

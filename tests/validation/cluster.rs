@@ -69,6 +69,7 @@ pub fn cluster(nodes: &[&str], replicas: u32, reaction: Reaction, hook: Option<H
             placement: Placement::default(),
             serving: 0,
             has_empty_dir: false,
+            hints: drainsim::api::pod::DisruptionHints::default(),
         }],
         deployments: vec![DeploymentSetup {
             namespace: "default".into(),

@@ -5,10 +5,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::analysis::deadlock::Shortage;
 use crate::analysis::deadlock::possible::Possible;
+use crate::analysis::deadlock::{Homeless, Shortage};
 use crate::api::pdb::Budget;
-use crate::api::{IntOrPercent, Owner, PdbId, PodId};
+use crate::api::{IntOrPercent, Owner, PdbId};
 use crate::simulation::end_state::EndPod;
 
 /// What a budget may come to.
@@ -129,9 +129,12 @@ pub(super) fn shortage(possible: &Possible<'_>, pdb: PdbId) -> Shortage {
     }
     let lost = possible.selected(pdb).filter(|p| p.object.is_active() && !possible.may_count_as_healthy(p));
     let (homeless, broken): (Vec<&EndPod>, Vec<&EndPod>) = lost.partition(|p| p.object.node.is_none());
-    let ids = |pods: Vec<&EndPod>| pods.into_iter().map(|p| p.id).collect::<Vec<PodId>>();
+    let name = |p: &EndPod| format!("{}/{}", p.namespace, p.name);
+    let homeless: Vec<Homeless> =
+        homeless.iter().map(|p| Homeless { name: name(p), reason: p.unschedulable.clone() }).collect();
+    let broken: Vec<String> = broken.iter().map(|p| name(p)).collect();
     if homeless.is_empty() && broken.is_empty() || most as usize + homeless.len() + broken.len() <= desired as usize {
         return Shortage::TooFewReplicas { most, desired };
     }
-    Shortage::Unhealthy { most, desired, homeless: ids(homeless), broken: ids(broken) }
+    Shortage::Unhealthy { most, desired, homeless, broken }
 }

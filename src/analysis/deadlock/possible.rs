@@ -110,7 +110,10 @@ impl<'a> Possible<'a> {
             let progress = self.state.actions.get(index).copied().unwrap_or(Progress::Done);
             let begins = match (progress, action.when) {
                 (Progress::Begun | Progress::Done, _) | (_, When::At(_)) => true,
-                (Progress::Waiting, When::After(first, _)) => self.done[first],
+                (Progress::Waiting, When::After(first, _) | When::OnSuccess(first, _)) => self.done[first],
+                (Progress::Waiting, When::Window { first, end, done }) => {
+                    self.done[first..end].iter().filter(|done| **done).count() >= done
+                }
             };
             let ends = match progress {
                 Progress::Done => true,
@@ -124,7 +127,8 @@ impl<'a> Possible<'a> {
 
     fn open_drain_may_end(&self, action: usize) -> bool {
         let its = |d: &&crate::simulation::end_state::OpenDrain| d.action as usize == action;
-        let waits_for = |d: &crate::simulation::end_state::OpenDrain| d.pods.iter().flatten().all(|p| self.may_be_done_with(*p));
+        let waits_for =
+            |d: &crate::simulation::end_state::OpenDrain| d.pods.iter().flatten().all(|p| self.may_be_done_with(*p));
         self.state.drains.iter().find(its).is_none_or(waits_for)
     }
 
@@ -159,7 +163,8 @@ impl<'a> Possible<'a> {
             ActionKind::ShutOff(name) | ActionKind::DeleteNode(name) => {
                 node.is_some_and(|n| self.state.nodes[n.index()].name == *name)
             }
-            _ => false,
+            // they have time limits, and force what is left
+            other => node.is_some_and(|n| removed_by(other).contains(&self.state.nodes[n.index()].name)),
         })
     }
 
@@ -170,11 +175,15 @@ impl<'a> Possible<'a> {
         match self.state.drains.iter().find(|d| d.action as usize == action) {
             Some(drain) => {
                 let listed = drain.pods.as_ref();
-                let later = options.nodes.iter().skip(drain.current + usize::from(listed.is_some()));
+                let later = drain.nodes.iter().skip(drain.current + usize::from(listed.is_some()));
                 listed.is_some_and(|pods| pods.contains(&pod.id))
                     || (later.into_iter().any(|n| n == name) && self.open_drain_may_end(action))
             }
-            None => options.nodes.iter().any(|n| n == name),
+            None => {
+                let labels = self.state.nodes[node.index()].object.as_ref().map(|n| &n.labels);
+                let selected = |s: &crate::api::Selector| labels.is_some_and(|labels| s.matches(labels));
+                options.nodes.iter().any(|n| n == name) || options.selector.as_ref().is_some_and(selected)
+            }
         }
     }
 
@@ -207,7 +216,9 @@ impl<'a> Possible<'a> {
         let pod = &self.state.pods[at];
         let Some(node) = pod.object.node else { return true };
         let node = &self.state.nodes[node.index()];
-        let deleted = |what: &ActionKind| matches!(what, ActionKind::DeleteNode(name) if *name == node.name);
+        let deleted = |what: &ActionKind| {
+            matches!(what, ActionKind::DeleteNode(name) if *name == node.name) || removed_by(what).contains(&node.name)
+        };
         // on a machine without power nobody stops the pod; only the garbage collector removes it, when the Node is gone
         !node.off || node.object.is_none() || self.to_come().any(|(_, what)| deleted(what))
     }
@@ -308,7 +319,14 @@ impl<'a> Possible<'a> {
             ActionKind::AddNode { node, .. } => Some(node),
             _ => None,
         });
-        later.map(|n| &n.node).chain(added)
+        let replaced = self.to_come().filter(|(_, what)| !matches!(what, ActionKind::ClusterAutoscaler(_)));
+        let replaced = replaced.flat_map(|(_, what)| removed_by(what));
+        // a machine like the old one
+        let alike = replaced.filter_map(|name| {
+            let setup: &'a Setup = self.setup;
+            setup.nodes.iter().find(|n| n.node.name == *name).map(|n| &n.node)
+        });
+        later.map(|n| &n.node).chain(added).chain(alike)
     }
 
     /// The fewest and the most replicas that a Deployment may be scaled to.
@@ -336,6 +354,16 @@ impl<'a> Possible<'a> {
             }
         }
         owed
+    }
+}
+
+/// The nodes that an operator other than kubectl removes.
+fn removed_by(what: &ActionKind) -> &[String] {
+    match what {
+        ActionKind::Upgrade(options) => &options.nodes,
+        ActionKind::ClusterAutoscaler(options) => &options.nodes,
+        ActionKind::Karpenter(options) => &options.nodes,
+        _ => &[],
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::api::{Labels, Selector};
 use crate::engine::Duration;
 use crate::scenario::compile::nodes::node_of;
 use crate::scenario::compile::{Compiler, instant};
@@ -9,7 +10,7 @@ use crate::scenario::diagnostic::Diagnostic;
 use crate::scenario::file::{ActionEntry, DeletePodAction, DrainAction, NodeEntry};
 use crate::scenario::source::Spanned;
 use crate::scenario::suggest;
-use crate::scenario::values::NodeRef;
+use crate::scenario::values::{NodeRef, SelectorText};
 use crate::simulation::setup::{Action, ActionKind, DrainOptions, When};
 
 /// From a machine's start to Ready, if nobody says.
@@ -152,6 +153,7 @@ impl Compiler<'_> {
         let names: Vec<&Spanned<String>> = entry.node.iter().chain(&entry.nodes).collect();
         let nodes: Vec<Option<String>> = names.iter().map(|name| self.node(name, joining)).collect();
         let nodes: Vec<String> = nodes.into_iter().collect::<Option<_>>()?;
+        let selector = entry.selector.as_ref().map(|s| self.node_selector(s));
         let default = DrainOptions::default();
         let skip = match &entry.skip_wait_for_delete_timeout {
             None => 0,
@@ -166,15 +168,32 @@ impl Compiler<'_> {
         };
         Some(DrainOptions {
             nodes,
+            selector,
             force: entry.force.unwrap_or(default.force),
             ignore_daemonsets: entry.ignore_daemonsets.unwrap_or(default.ignore_daemonsets),
             delete_emptydir_data: entry.delete_emptydir_data.unwrap_or(default.delete_emptydir_data),
+            delete_local_data: entry.delete_local_data.unwrap_or(default.delete_local_data),
             disable_eviction: entry.disable_eviction.unwrap_or(default.disable_eviction),
             grace_period: entry.grace_period.map_or(default.grace_period, |s| s.0),
             timeout: entry.timeout.unwrap_or(default.timeout),
             pod_selector: entry.pod_selector.as_ref().map(|s| s.0.clone()),
             skip_wait_for_delete_timeout: skip,
+            dry_run: entry.dry_run.unwrap_or_default(),
         })
+    }
+
+    /// A selector that takes none of the nodes that the scenario has or adds is told of; kubectl would say nothing.
+    fn node_selector(&mut self, selector: &Spanned<SelectorText>) -> Selector {
+        let found = selector.value.0.clone();
+        let taken = |labels: &Labels| found.matches(labels);
+        let added = self.spec.actions.iter().filter_map(|a| a.add_node.as_ref());
+        if !self.setup.nodes.iter().any(|n| taken(&n.node.labels))
+            && !added.map(|entry| node_of(entry, &entry.name.value)).any(|n| taken(&n.labels))
+        {
+            let problem = Diagnostic::warning("no node has these labels, and the drain does nothing");
+            self.push(problem.at(&selector.span, "selects none of the nodes"));
+        }
+        found
     }
 
     /// Pods of workloads get their names during the run; only the beginning can be checked.
@@ -206,7 +225,8 @@ impl Compiler<'_> {
             for _ in 0..self.setup.actions.len() {
                 match self.setup.actions[at].when {
                     When::At(_) => break,
-                    When::After(first, _) => at = first,
+                    When::After(first, _) | When::OnSuccess(first, _) => at = first,
+                    When::Window { .. } => break,
                 }
                 if at == start {
                     let Some(after) = &self.spec.actions[start].after else { break };

@@ -10,6 +10,8 @@ mod serving;
 mod traffic;
 mod workloads;
 
+use std::collections::BTreeMap;
+
 use crate::api::{Labels, TemplateId, Version};
 use crate::engine::{Duration, Time};
 use crate::scenario::diagnostic::{Diagnostic, Diagnostics};
@@ -24,17 +26,21 @@ use crate::scenario::{Scenario, expectations};
 use crate::simulation::latency::Hop;
 use crate::simulation::setup::{KubeProxySetup, Setup};
 
+pub(super) use found::some_of;
+
 /// No run may be longer: 31 days.
 const DURATION_MAX: Duration = Duration::from_secs(31 * 24 * 3600);
 
 /// Makes a scenario of the documents; `None` if there is none, or if `problems` now has errors.
-pub(super) fn compile(documents: &[Document], problems: &mut Diagnostics) -> Option<Scenario> {
+///
+/// Of an `export` of a whole cluster, what is assumed of many containers is told once.
+pub(super) fn compile(documents: &[Document], export: bool, problems: &mut Diagnostics) -> Option<Scenario> {
     let document = the_scenario(documents, problems);
     let file = document.and_then(|d| ScenarioFile::read(&d.node, problems));
     // The version is needed to read manifests, also when something else is wrong with the scenario.
     let version = document.and_then(|d| d.node.at(&["spec", "kubernetes"])).map(version_of);
     let version = version.flatten().unwrap_or_default();
-    let manifests = manifests::read(documents, version, problems);
+    let manifests = manifests::read(documents, version, export, problems);
     if problems.has_errors() {
         return None;
     }
@@ -45,10 +51,12 @@ pub(super) fn compile(documents: &[Document], problems: &mut Diagnostics) -> Opt
         manifests,
         problems,
         assumptions: Vec::new(),
+        of_many: export.then(BTreeMap::new),
         templates: Vec::new(),
         setup: Setup { version, duration: file.spec.value.duration.value, ..Setup::default() },
     };
     compiler.run();
+    let ignored = std::mem::take(&mut compiler.manifests.ignored);
     let Compiler { setup, assumptions, problems, .. } = compiler;
     let expectations = expectations::read(&file.spec.value.expect, &setup, problems);
     Some(Scenario {
@@ -60,6 +68,7 @@ pub(super) fn compile(documents: &[Document], problems: &mut Diagnostics) -> Opt
         expectations,
         warnings: Vec::new(),
         assumptions,
+        ignored,
     })
 }
 
@@ -104,6 +113,8 @@ struct Compiler<'a> {
     manifests: Manifests,
     problems: &'a mut Diagnostics,
     assumptions: Vec<String>,
+    /// What is assumed of single containers, collected by what it is; `None`: each is told on its own.
+    of_many: Option<BTreeMap<String, Vec<String>>>,
     /// Beside `setup.templates`, in the same order.
     templates: Vec<TemplateOrigin>,
     setup: Setup,
@@ -143,6 +154,7 @@ impl Compiler<'_> {
         self.traffic();
         self.actions();
         self.latencies();
+        self.tell_assumptions_of_many();
         if let Some(period) = self.spec.kube_proxy.as_ref().and_then(|p| p.min_sync_period) {
             self.setup.kube_proxy = KubeProxySetup { min_sync_period: period };
         }
@@ -175,6 +187,25 @@ impl Compiler<'_> {
 
     fn push(&mut self, problem: Diagnostic) {
         self.problems.push(problem);
+    }
+
+    /// Something that is assumed of one container, in a whole sentence; `of_many` says it of any number of them.
+    fn assume_of(&mut self, who: &str, of_many: String, sentence: String) {
+        match &mut self.of_many {
+            Some(collected) => collected.entry(of_many).or_default().push(who.to_string()),
+            None => self.assume(sentence),
+        }
+    }
+
+    fn tell_assumptions_of_many(&mut self) {
+        for (what, mut who) in self.of_many.take().unwrap_or_default() {
+            who.sort();
+            let count = match who.len() {
+                1 => "1 container".to_string(),
+                n => format!("{n} containers"),
+            };
+            self.assume(format!("{count} {what}: {}", found::some_of(&who)));
+        }
     }
 
     fn assume(&mut self, sentence: String) {

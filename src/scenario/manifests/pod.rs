@@ -1,6 +1,6 @@
 //! Pod templates: the spec of pods, wherever it stands.
 
-use crate::api::pod::{Hook, HookStep, Probe, Signal};
+use crate::api::pod::{DisruptionHints, Hook, HookStep, Probe, Signal};
 use crate::api::quantity::Resources;
 use crate::api::{Container, Labels, PodTemplate};
 use crate::engine::Duration;
@@ -113,8 +113,15 @@ pub(super) fn read(spec: &Node, namespace: &str, labels: Labels, cx: &mut Cx<'_>
         requests,
         placement: affinity::read(spec, cx),
         has_empty_dir: volumes.iter().any(|v| v.entry("emptyDir").is_some()),
+        hints: DisruptionHints { critical: is_critical(spec), ..DisruptionHints::default() },
     };
     Some(TemplateManifest { template, containers: manifests, span: spec.span.clone() })
+}
+
+/// Whether the pods have one of the two priority classes that every cluster has.
+fn is_critical(spec: &Node) -> bool {
+    let class = spec.get("priorityClassName").and_then(Node::as_str);
+    matches!(class, Some("system-cluster-critical" | "system-node-critical"))
 }
 
 /// `terminationGracePeriodSeconds`. What is negative is taken as 1, as the apiserver does on deletion

@@ -44,6 +44,7 @@ pub fn template(name: &str, cpu_millis: u64) -> PodTemplate {
         requests: Resources { cpu_millis, memory_bytes: 0 },
         placement: crate::api::pod::Placement::default(),
         has_empty_dir: false,
+        hints: crate::api::pod::DisruptionHints::default(),
     }
 }
 

@@ -7,7 +7,7 @@
 //! Source: `k8s.io/kubectl/pkg/cmd/drain/drain.go` RunDrain, deleteOrEvictPodsSimple; `k8s.io/kubectl/pkg/drain/drain.go`
 //! GetPodsForDeletion, evictPods, deletePods (v1.36; older versions from the tags v0.29.0 to v0.35.0 of kubernetes/kubectl).
 //!
-//! Not modelled: `--dry-run`, `--selector`, chunks of 500 pods, client-go's log line about long waits for the rate limit,
+//! Not modelled: chunks of 500 pods, client-go's log line about long waits for the rate limit,
 //! and that an eviction, which goes by name, may hit a successor of the same name: nothing here makes one.
 
 use crate::api::eviction::Refusal;
@@ -20,10 +20,11 @@ use crate::simulation::latency::Hop;
 use crate::simulation::observe::What;
 use crate::simulation::operator::filters::{self, Verdict};
 use crate::simulation::operator::messages::{self, Failure};
+use crate::simulation::operator::progress::NodeProgress;
 use crate::simulation::operator::shell::{EvictionRequest, Shell};
 use crate::simulation::operator::single::live_node;
 use crate::simulation::operator::wait::{Limit, Next, Wait};
-use crate::simulation::setup::DrainOptions;
+use crate::simulation::setup::{DrainOptions, DryRun};
 use crate::simulation::write::{Write, WriteError};
 
 /// `EvictErrorRetryDelay`, counted from the refusal.
@@ -36,6 +37,8 @@ const HIDDEN_RETRIES_MAX: u32 = 10;
 #[derive(Clone, Debug)]
 pub struct Drain {
     options: DrainOptions,
+    /// The nodes of the command line, or those that the selector has found.
+    names: Vec<String>,
     nodes: Vec<NodeDrain>,
     /// The node that the process is busy with.
     current: usize,
@@ -83,17 +86,32 @@ struct Target {
     may_send: bool,
 }
 
+impl NodeDrain {
+    /// What reports need of it.
+    #[must_use]
+    pub fn progress(&self, name: &str) -> NodeProgress {
+        NodeProgress {
+            name: name.to_string(),
+            started_at: self.started_at,
+            completed_at: self.completed_at,
+            ended_at: self.ended_at,
+            granted: self.granted,
+            denied: self.denied,
+        }
+    }
+}
+
 impl Drain {
     /// A process that has not begun.
     #[must_use]
     pub fn new(options: &DrainOptions) -> Self {
-        let nodes = vec![NodeDrain::default(); options.nodes.len()];
-        Self { options: options.clone(), nodes, current: 0 }
+        let (names, nodes) = (options.nodes.clone(), vec![NodeDrain::default(); options.nodes.len()]);
+        Self { options: options.clone(), names, nodes, current: 0 }
     }
 
     /// The nodes, in the order of the command line, with their names.
     pub fn nodes(&self) -> impl Iterator<Item = (&str, &NodeDrain)> {
-        self.options.nodes.iter().map(String::as_str).zip(&self.nodes)
+        self.names.iter().map(String::as_str).zip(&self.nodes)
     }
 
     /// What it is busy with, as `action` of the setup.
@@ -104,6 +122,7 @@ impl Drain {
         let left = |target: &Target| store.pods.head(target.pod.index()).map(|_| target.pod);
         OpenDrain {
             action,
+            nodes: self.names.clone(),
             current: self.current,
             node: node.and_then(|n| n.id),
             pods: (!targets.is_empty()).then(|| targets.iter().filter_map(left).collect()),
@@ -113,8 +132,9 @@ impl Drain {
     /// Takes a step; the exit code if it was the last one.
     pub fn step(&mut self, shell: &mut Shell<'_, '_>, step: KubectlStep) -> Option<i32> {
         match step {
-            KubectlStep::Start => self.look_up(shell, 0),
+            KubectlStep::Start => self.start(shell),
             KubectlStep::Found(node) => self.found(shell, node),
+            KubectlStep::Selected => self.selected(shell),
             KubectlStep::List(_) => self.listed(shell),
             KubectlStep::Filtered(_) => self.filtered(shell),
             KubectlStep::Begin(_) => self.begin(shell),
@@ -123,7 +143,14 @@ impl Drain {
             KubectlStep::Refresh(slot) => self.refresh(shell, slot),
             KubectlStep::Poll(wait) => self.woken(shell, wait),
             KubectlStep::Looked(wait) => self.looked(shell, wait),
-            KubectlStep::Cordon(_) | KubectlStep::Answer(_) => None, // these come as answers
+            KubectlStep::MachineReady(_)
+            | KubectlStep::Marked(_)
+            | KubectlStep::Deadline(_)
+            | KubectlStep::Waited(_)
+            | KubectlStep::Removed(_) => None, // other operators'
+            // these come as answers to writes, and as steps in a dry run, which writes nothing
+            KubectlStep::Cordon(node) => self.cordoned(shell, node, Ok(())),
+            KubectlStep::Answer(slot) => self.deleted(shell, slot, Ok(())),
         }
     }
 
@@ -154,6 +181,9 @@ impl Drain {
         let target = *self.target(slot);
         let Err(refusal) = result else {
             self.node().granted += 1;
+            if self.options.dry_run == DryRun::Server {
+                return self.finished(shell, None);
+            }
             let limit = Limit::of_eviction(self.node().deadline, shell.ctx.version);
             return self.wait(shell, vec![slot], limit);
         };
@@ -185,16 +215,50 @@ impl Drain {
         None
     }
 
+    /// Flags are read before anything else: one that the version does not know ends the process.
+    fn start(&mut self, shell: &mut Shell<'_, '_>) -> Option<i32> {
+        if self.options.delete_local_data {
+            if !shell.ctx.version.drain_has_delete_local_data() {
+                shell.print(0, "error: unknown flag: --delete-local-data");
+                shell.print(0, "See 'kubectl drain --help' for usage.");
+                return Some(1);
+            }
+            shell.print(0, messages::DELETE_LOCAL_DATA_DEPRECATED);
+            self.options.delete_emptydir_data = true;
+        }
+        if self.options.selector.is_some() {
+            shell.read(node_luck(""), KubectlStep::Selected);
+            return None;
+        }
+        self.look_up(shell, 0)
+    }
+
+    /// The list of nodes has come: those that the selector takes, by name, as the apiserver keeps them. If there is none,
+    /// kubectl has nothing to do and says nothing.
+    fn selected(&mut self, shell: &mut Shell<'_, '_>) -> Option<i32> {
+        let selector = self.options.selector.as_ref()?;
+        let store = &shell.ctx.store;
+        let heads = (0..store.nodes.len()).map(NodeId::from).filter_map(|id| Some((id, store.nodes.head(id.index())?)));
+        let mut found: Vec<_> = heads.filter(|(_, node)| selector.matches(&node.labels)).collect();
+        found.sort_by(|(_, a), (_, b)| a.name.cmp(&b.name));
+        for (id, node) in found {
+            self.names.push(node.name.clone());
+            let was_unschedulable = node.unschedulable;
+            self.nodes.push(NodeDrain { id: Some(id), was_unschedulable, ..NodeDrain::default() });
+        }
+        if self.nodes.is_empty() { Some(0) } else { self.cordon_from(shell, 0) }
+    }
+
     /// Gets the Node objects, one after the other.
     fn look_up(&mut self, shell: &mut Shell<'_, '_>, node: u32) -> Option<i32> {
-        let Some(name) = self.options.nodes.get(node as usize) else { return self.cordon_from(shell, 0) };
+        let Some(name) = self.names.get(node as usize) else { return self.cordon_from(shell, 0) };
         shell.read(node_luck(name), KubectlStep::Found(node));
         None
     }
 
     /// A node that does not exist ends the process before anything is touched.
     fn found(&mut self, shell: &mut Shell<'_, '_>, node: u32) -> Option<i32> {
-        let name = &self.options.nodes[node as usize];
+        let name = &self.names[node as usize];
         let Some(id) = live_node(&shell.ctx.store, name) else {
             shell.print(node, messages::from_server(WriteError::NotFound, "nodes", name));
             return Some(1);
@@ -207,23 +271,37 @@ impl Drain {
 
     /// Cordons the nodes from this one on, one after the other, judging by what was read of them in the beginning.
     fn cordon_from(&mut self, shell: &mut Shell<'_, '_>, first: u32) -> Option<i32> {
+        let suffix = self.options.dry_run.suffix();
         for (number, (name, node)) in (0..).zip(self.nodes()).skip(first as usize) {
             if node.was_unschedulable {
-                shell.print(number, format!("node/{name} already cordoned"));
-            } else if let Some(node) = node.id {
-                let write = Write::Cordon { node, unschedulable: true };
-                shell.write_core(write, node_luck(name), KubectlStep::Cordon(number));
-                return None;
+                shell.print(number, format!("node/{name} already cordoned{suffix}"));
+                continue;
             }
+            let Some(node) = node.id else { continue };
+            let write = Write::Cordon { node, unschedulable: true };
+            match self.options.dry_run {
+                DryRun::Client => shell.print(number, format!("node/{name} cordoned{suffix}")),
+                DryRun::Server => {
+                    shell.pretend_core(node_luck(name), KubectlStep::Cordon(number));
+                    return None;
+                }
+                DryRun::None => {
+                    shell.write_core(write, node_luck(name), KubectlStep::Cordon(number));
+                    return None;
+                }
+            }
+        }
+        if self.nodes.is_empty() {
+            return Some(0);
         }
         self.come_to(shell, 0)
     }
 
     /// A node that cannot be cordoned is drained all the same.
     fn cordoned(&mut self, shell: &mut Shell<'_, '_>, node: u32, result: Result<(), WriteError>) -> Option<i32> {
-        let name = &self.options.nodes[node as usize];
+        let name = &self.names[node as usize];
         match result {
-            Ok(()) => shell.print(node, format!("node/{name} cordoned")),
+            Ok(()) => shell.print(node, format!("node/{name} cordoned{}", self.options.dry_run.suffix())),
             Err(error) => {
                 let error = messages::write_refused(error, "nodes", name);
                 shell.print(node, format!("error: unable to cordon node \"{name}\": {error}"));
@@ -300,6 +378,14 @@ impl Drain {
         if !warnings.is_empty() {
             shell.print(number, format!("Warning: {warnings}"));
         }
+        if self.options.dry_run == DryRun::Client {
+            let going: Vec<PodId> = self.node().listed.iter().filter(|l| l.verdict.deletes()).map(|l| l.pod).collect();
+            for pod in going {
+                let text = messages::evicting(&shell.ctx.store.pod_meta[pod.index()]);
+                shell.print(number, format!("{text}{}", DryRun::Client.suffix()));
+            }
+            return self.drained(shell);
+        }
         let node = self.node();
         let target = |pod: &Listed| Target { pod: pod.pod, hidden_retries: 0, may_send: false };
         node.targets = node.listed.iter().filter(|l| l.verdict.deletes()).map(target).collect();
@@ -334,7 +420,7 @@ impl Drain {
         let meta = &shell.ctx.store.pod_meta[pod.index()];
         let expired = messages::eviction_failed(meta, &messages::global_timeout(self.options.timeout));
         let text = messages::evicting(meta);
-        shell.print(self.number(), text);
+        shell.print(self.number(), format!("{text}{}", self.options.dry_run.suffix()));
         if shell.now() >= self.node().deadline {
             return self.finished(shell, Some(expired));
         }
@@ -357,7 +443,8 @@ impl Drain {
         let pod = target.pod;
         shell.ctx.note(What::EvictionRequested { pod, kubectl: shell.id });
         let grace_seconds = self.grace_seconds();
-        shell.requests.push(EvictionRequest { kubectl: shell.id, slot, pod, grace_seconds });
+        let dry_run = self.options.dry_run == DryRun::Server;
+        shell.requests.push(EvictionRequest { kubectl: shell.id, slot, pod, grace_seconds, dry_run });
         None
     }
 
@@ -373,11 +460,18 @@ impl Drain {
         let targets = u32::try_from(self.node().targets.len()).unwrap_or(u32::MAX);
         if slot < targets {
             let (pod, grace_seconds) = (self.target(slot).pod, self.grace_seconds());
+            if self.options.dry_run == DryRun::Server {
+                shell.pretend_core(shell.ctx.pod_luck(pod), KubectlStep::Answer(slot));
+                return None;
+            }
             let write = Write::DeletePod { pod, grace_seconds, unless_changed_since: None };
             shell.write_core(write, shell.ctx.pod_luck(pod), KubectlStep::Answer(slot));
             return None;
         }
         self.node().running = 1;
+        if self.options.dry_run == DryRun::Server {
+            return self.finished(shell, None);
+        }
         let limit = Limit::of_deletion(self.timeout(), shell.now(), shell.ctx.version);
         self.wait(shell, (0..targets).collect(), limit)
     }
@@ -475,7 +569,7 @@ impl Drain {
     }
 
     fn drained(&mut self, shell: &mut Shell<'_, '_>) -> Option<i32> {
-        shell.print(self.number(), format!("node/{} drained", self.name()));
+        shell.print(self.number(), format!("node/{} drained{}", self.name(), self.options.dry_run.suffix()));
         self.node().completed_at = Some(shell.now());
         self.leave(shell, 0)
     }
@@ -542,7 +636,7 @@ impl Drain {
     }
 
     fn name(&self) -> &str {
-        &self.options.nodes[self.current]
+        &self.names[self.current]
     }
 
     fn number(&self) -> u32 {

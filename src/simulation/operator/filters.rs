@@ -221,6 +221,74 @@ mod tests {
         }
     }
 
+    /// Every kind of owner, with and without emptyDir, running or ended, under each of the eight combinations of the three
+    /// flags: what `filters.go` makes of it, worked out by hand.
+    ///
+    /// `D` goes; `W` goes with the warning about controllers; `s` stays unsaid (mirror); `i` stays with the warning about
+    /// DaemonSets; refused for want of: `X` --ignore-daemonsets, `L` --delete-emptydir-data, `U` --force.
+    #[test]
+    fn every_combination_of_flags() {
+        const FLAGS: [&str; 8] = ["---", "f--", "-i-", "--d", "fi-", "f-d", "-id", "fid"];
+        const TABLE: &str = "
+            replicaset   running  DDDDDDDD
+            replicaset+  running  LLLDLDDD
+            replicaset   ended    DDDDDDDD
+            replicaset+  ended    DDDDDDDD
+            statefulset  running  DDDDDDDD
+            statefulset+ running  LLLDLDDD
+            statefulset  ended    DDDDDDDD
+            statefulset+ ended    DDDDDDDD
+            daemonset    running  XXiXiXii
+            daemonset+   running  XXiXiXii
+            daemonset    ended    DDDDDDDD
+            daemonset+   ended    DDDDDDDD
+            mirror       running  ssssssss
+            mirror+      running  ssssssss
+            mirror       ended    ssssssss
+            mirror+      ended    ssssssss
+            none         running  UWUUWWUW
+            none+        running  LLLULWUW
+            none         ended    DDDDDDDD
+            none+        ended    DDDDDDDD";
+        let mut cases = 0;
+        for row in TABLE.lines().filter(|line| !line.trim().is_empty()) {
+            let [owner, phase, letters] = row.split_whitespace().collect::<Vec<_>>()[..] else { panic!("{row}") };
+            let kind = owner.trim_end_matches('+');
+            let owned = match kind {
+                "replicaset" => Owner::ReplicaSet(crate::api::ReplicaSetId(0)),
+                "statefulset" => Owner::Other { kind: "StatefulSet".into(), name: "db".into() },
+                "daemonset" => Owner::DaemonSet("agent".into()),
+                "mirror" => Owner::Mirror,
+                _ => Owner::None,
+            };
+            let phases: &[Phase] =
+                if phase == "ended" { &[Phase::Succeeded, Phase::Failed] } else { &[Phase::Running, Phase::Pending] };
+            for ((flags, letter), phase) in
+                FLAGS.iter().zip(letters.chars()).flat_map(|x| phases.iter().map(move |p| (x, *p)))
+            {
+                let options = DrainOptions {
+                    force: flags.contains('f'),
+                    ignore_daemonsets: flags.contains('i'),
+                    delete_emptydir_data: flags.contains('d'),
+                    ..DrainOptions::default()
+                };
+                let verdict = judge(&owned, owner.ends_with('+'), &pod(phase), &options, NOW, Version::DEFAULT);
+                let expected = match letter {
+                    'D' => Verdict::Delete,
+                    'W' => Verdict::DeleteWithWarning(UNMANAGED_WARNING),
+                    's' => Verdict::Skip,
+                    'i' => Verdict::SkipWithWarning(DAEMON_SET_WARNING),
+                    'X' => Verdict::Error(DAEMON_SET_FATAL),
+                    'L' => Verdict::Error(LOCAL_STORAGE_FATAL),
+                    _ => Verdict::Error("Pods that declare no controller (use --force to override)"),
+                };
+                assert_eq!(verdict, expected, "{owner} {phase:?} {flags}");
+                cases += 1;
+            }
+        }
+        assert_eq!(cases, 20 * 8 * 2);
+    }
+
     #[test]
     fn long_terminating_pods_are_given_up_after_the_end_of_their_grace() {
         let options = DrainOptions { skip_wait_for_delete_timeout: 5, ..DrainOptions::default() };

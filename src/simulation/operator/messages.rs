@@ -50,6 +50,11 @@ pub fn last_words(failures: &[Failure]) -> Vec<String> {
     }
 }
 
+/// What pflag says of a flag that is deprecated (`github.com/spf13/pflag/flag.go` MarkDeprecated), with the words of
+/// kubectl 1.20 to 1.30.
+pub const DELETE_LOCAL_DATA_DEPRECATED: &str = "Flag --delete-local-data has been deprecated, This option is deprecated \
+    and will be deleted. Use --delete-emptydir-data.";
+
 /// Before each attempt to evict a pod.
 #[must_use]
 pub fn evicting(pod: &PodMeta) -> String {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::api::{Node, NodeId};
 use crate::engine::{Duration, Key, Time};
 use crate::simulation::context::Context;
 use crate::simulation::event::{Event, KubectlStep};
@@ -63,6 +64,27 @@ pub struct Shell<'r, 'a> {
     pub lines: &'r mut Vec<Line>,
     /// Evictions to be sent.
     pub requests: &'r mut Vec<EvictionRequest>,
+    /// Orders to whoever runs the machines.
+    pub machines: &'r mut Vec<MachineOrder>,
+}
+
+/// What an operator wants of whoever runs the machines.
+#[derive(Clone, PartialEq, Debug)]
+pub enum MachineOrder {
+    /// A new machine: its Node object is there at once and Ready after its start-up, which is told to the process with the
+    /// step [`KubectlStep::MachineReady`] of this number.
+    Start {
+        /// The process.
+        kubectl: u32,
+        /// Its number for the machine.
+        number: u32,
+        /// The node.
+        node: Box<Node>,
+        /// From now to Ready.
+        ready_after: Duration,
+    },
+    /// The machine of this node is switched off, with whatever still runs on it.
+    Stop(NodeId),
 }
 
 impl Shell<'_, '_> {
@@ -112,6 +134,14 @@ impl Shell<'_, '_> {
     pub fn write(&mut self, write: Write, object: u64, step: KubectlStep) {
         let way = self.latency(Hop::ApiRequest, object) + self.latency(Hop::ApiWrite, object);
         self.ctx.submit_after(way, write, Caller::Kubectl(self.id, step));
+    }
+
+    /// Sends a write with `dryRun: All` by the core client: it takes its time and changes nothing; `step` comes with the
+    /// answer.
+    pub fn pretend_core(&mut self, object: u64, step: KubectlStep) {
+        let wait = self.client.core.take(self.now());
+        let way = self.latency(Hop::ApiRequest, object) + self.latency(Hop::ApiWrite, object);
+        self.after(wait + way, step);
     }
 
     /// Sends a write by the core client; its answer is handed to `written` with `step`.

@@ -1,6 +1,8 @@
 //! Whole kubectl processes against a cluster that does what it is told: a hop takes 2 ms, a pod ends some time after its
 //! deletion, and each test answers the evictions by hand.
 
+mod flags;
+
 use std::collections::BTreeMap;
 
 use super::*;
@@ -82,6 +84,7 @@ impl<'a> Cluster<'a> {
                 requests: Resources::default(),
                 placement: crate::api::pod::Placement::default(),
                 has_empty_dir,
+                hints: crate::api::pod::DisruptionHints::default(),
             });
         }
         let answer = Box::new(|_: &str, _| (10, Ok(())));
