@@ -13,7 +13,7 @@ use drainsim::engine::{Distribution, Duration, Random, Time};
 use drainsim::simulation::network::Network;
 use drainsim::simulation::observe::CauseId;
 use drainsim::simulation::outcome::Requests;
-use drainsim::simulation::setup::{App, Arrivals, Connections, Setup, Traffic};
+use drainsim::simulation::setup::{App, Arrivals, Connections, Setup, Traffic, Via};
 
 const NODES: u32 = 10;
 const PODS: u32 = 20;
@@ -45,6 +45,7 @@ fn setup(connections: Connections) -> Setup {
             arrivals: Arrivals::Poisson,
             from: (0..NODES).map(|n| format!("node-{n}")).collect(),
             connections,
+            via: Via::KubeProxy,
             timeout: Duration::from_secs(2),
             start: Time::ZERO,
             stop: None,

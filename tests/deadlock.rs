@@ -34,8 +34,10 @@ struct Workload {
     pods: Vec<(usize, State)>,
     budget: Option<Value>,
     always_allow: bool,
-    /// Its budget selects the pods of the workload before it, too.
+    /// Its budget selects the pods of the workload before it instead.
     shared: bool,
+    /// The least and the most of an autoscaler, and what it wants a pod to get.
+    autoscaler: Option<(u32, u32)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -85,7 +87,7 @@ fn workload() -> impl Strategy<Value = Workload> {
     let kind = prop_oneof![
         8 => Just(Kind::Deployment),
         2 => Just(Kind::ReplicaSet),
-        1 => Just(Kind::StatefulSet),
+        3 => Just(Kind::StatefulSet),
         1 => Just(Kind::Custom),
         1 => Just(Kind::Bare),
     ];
@@ -115,17 +117,10 @@ fn workload() -> impl Strategy<Value = Workload> {
         proptest::bool::weighted(0.2),
         proptest::collection::vec((0..8usize, state), 4),
         (budget, proptest::bool::weighted(0.3), proptest::bool::weighted(0.1)),
+        proptest::option::weighted(0.15, (1..4u32, 0..3u32).prop_map(|(least, more)| (least, least + more))),
     )
-        .prop_map(|((kind, replicas, cpu, spread), pool, pods, (budget, always_allow, shared))| Workload {
-            kind,
-            replicas,
-            cpu,
-            spread,
-            pool,
-            pods,
-            budget,
-            always_allow,
-            shared,
+        .prop_map(|((kind, replicas, cpu, spread), pool, pods, (budget, always_allow, shared), autoscaler)| {
+            Workload { kind, replicas, cpu, spread, pool, pods, budget, always_allow, shared, autoscaler }
         })
 }
 
@@ -204,6 +199,22 @@ fn objects(number: usize, w: &Workload, nodes: usize) -> Vec<Value> {
         }
         objects
             .push(json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": metadata, "spec": workload_spec}));
+    }
+    if w.kind == Kind::StatefulSet {
+        objects.push(json!({"apiVersion": "apps/v1", "kind": "StatefulSet",
+            "metadata": {"name": name}, "spec": workload_spec}));
+    }
+    let target = match w.kind {
+        Kind::Deployment => Some("Deployment"),
+        Kind::StatefulSet => Some("StatefulSet"),
+        _ => None,
+    };
+    if let (Some(kind), Some((least, most))) = (target, w.autoscaler) {
+        objects.push(
+            json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": name},
+            "spec": {"minReplicas": least, "maxReplicas": most,
+                "scaleTargetRef": {"apiVersion": "apps/v1", "kind": kind, "name": name}}}),
+        );
     }
     for (ordinal, (node, state)) in w.pods.iter().take(w.replicas as usize).enumerate() {
         let mut metadata = json!({"name": format!("{name}-{ordinal}"), "labels": labels});

@@ -29,7 +29,7 @@ fn pages() -> Vec<(PathBuf, String)> {
     UPDATE.call_once(|| {
         if env::var_os("UPDATE_DOCS").is_some() {
             for (path, text) in stored_pages() {
-                fs::write(path, quoted_anew(&with_tables(&text))).unwrap();
+                fs::write(path, quoted_anew(&with_catalogue(&with_tables(&text)))).unwrap();
             }
         }
     });
@@ -283,6 +283,40 @@ fn table(schema: &Value, name: &str) -> String {
     }
     out.push('\n');
     out
+}
+
+/// Every scenario stands in the catalogue, with what its file says of itself.
+#[test]
+fn the_catalogue_is_that_of_the_files() {
+    let (path, page) = pages().into_iter().find(|(path, _)| path.ends_with("docs/scenarios.md")).unwrap();
+    assert!(page == with_catalogue(&page), "{} is out of date: UPDATE_DOCS=1 cargo test --test docs", path.display());
+}
+
+/// The page with its table of scenarios written anew.
+fn with_catalogue(page: &str) -> String {
+    const START: &str = "<!-- scenarios -->\n";
+    let Some((before, (_, after))) =
+        page.split_once(START).and_then(|(before, rest)| Some((before, rest.split_once("<!-- end -->")?)))
+    else {
+        return page.to_string();
+    };
+    let mut names: Vec<String> = fs::read_dir(root().join("scenarios"))
+        .unwrap()
+        .filter_map(|entry| Some(entry.unwrap().file_name().to_str()?.strip_suffix(".yaml")?.to_string()))
+        .collect();
+    names.sort();
+    let mut table = String::from("\n| row | scenario | what it shows |\n|---|---|---|\n");
+    for name in names {
+        let text = fs::read_to_string(root().join(format!("scenarios/{name}.yaml"))).unwrap();
+        let header = text.split("\n---").next().unwrap();
+        let header: Value = serde_saphyr::from_str(header).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let metadata = &header["metadata"];
+        let of = |value: &Value| value.as_str().unwrap_or_default().trim().replace('|', "\\|");
+        let (row, description) = (of(&metadata["labels"]["row"]), of(&metadata["description"]));
+        assert!(!description.is_empty(), "{name} has no description");
+        writeln!(table, "| {row} | [{name}](../scenarios/{name}.yaml) | {description} |").unwrap();
+    }
+    format!("{before}{START}{table}\n<!-- end -->{after}")
 }
 
 /// `string`, `Latency`, `list of Taint`, `map of string`.

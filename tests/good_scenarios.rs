@@ -198,9 +198,11 @@ fn a_list_from_a_cluster_becomes_that_cluster() {
     assert_eq!(setup.found.replica_sets[0].of, FoundOwner::Deployment(0));
     assert_eq!(setup.replica_sets, [], "it is the Deployment's");
     let pods: Vec<_> = setup.pods.iter().map(|p| (p.name.as_str(), p.node.as_deref())).collect();
-    assert_eq!(pods, [("web-0", Some("n1")), ("bare", Some("n2"))]);
-    assert_eq!(setup.pods[0].owner, Owner::Other { kind: "StatefulSet".into(), name: "web".into() });
-    assert!(setup.templates[setup.pods[1].template.index()].has_empty_dir);
+    assert_eq!(pods, [("bare", Some("n2"))]);
+    assert_eq!(setup.pods[0].owner, Owner::None);
+    assert!(setup.templates[setup.pods[0].template.index()].has_empty_dir);
+    let set = &setup.stateful_sets[0];
+    assert_eq!((set.name.as_str(), set.replicas, set.placement.as_slice()), ("web", 1, &["n1".to_string()][..]));
     assert_eq!((setup.nodes[0].node.allocatable.cpu_millis, setup.nodes[0].node.pods_max), (1930, 29));
     assert_eq!(setup.nodes[0].node.allocatable.memory_bytes, 7_244_720 * 1024);
     assert!(setup.nodes[1].node.unschedulable);
@@ -214,7 +216,8 @@ fn a_list_from_a_cluster_becomes_that_cluster() {
     );
     assert!(scenario.assumptions.iter().any(|a| a.starts_with("1 pod that has ended")));
     let warnings: Vec<&str> = scenario.warnings.iter().map(|w| w.message.as_str()).collect();
-    assert_eq!(warnings, ["the pods of a StatefulSet are not replaced"]);
+    assert_eq!(warnings, [""; 0]);
+    assert!(scenario.assumptions.iter().any(|a| a.starts_with("StatefulSet prod/web is not in the input")));
 }
 
 #[test]

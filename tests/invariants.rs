@@ -13,8 +13,8 @@ use drainsim::api::{
 use drainsim::engine::{Distribution, Duration, Time};
 use drainsim::simulation::observe::What;
 use drainsim::simulation::setup::{
-    Action, ActionKind, App, Arrivals, Connections, DeploymentSetup, DrainOptions, NodeSetup, Reaction, Traffic, When,
-    plain_node,
+    Action, ActionKind, App, Arrivals, Connections, DeploymentSetup, DrainOptions, NodeSetup, Reaction, Traffic, Via,
+    When, plain_node,
 };
 use drainsim::simulation::{Outcome, Setup, run};
 use proptest::prelude::*;
@@ -357,6 +357,7 @@ fn build(nodes: usize, workloads: &[Workload], actions: &[(u64, Deed)], minor: u
             replicas: w.replicas,
             strategy: RolloutStrategy::default(),
             min_ready_seconds: 0,
+            selector: selector.clone(),
             template: TemplateId::from(number),
             placement: Vec::new(),
         });
@@ -388,6 +389,7 @@ fn build(nodes: usize, workloads: &[Workload], actions: &[(u64, Deed)], minor: u
             arrivals: if number % 2 == 0 { Arrivals::Poisson } else { Arrivals::Constant },
             from: (0..nodes).map(node).collect(),
             connections,
+            via: Via::KubeProxy,
             timeout: Duration::from_secs(5),
             start: Time::ZERO,
             stop: None,

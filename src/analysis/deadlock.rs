@@ -14,6 +14,7 @@ mod capacity;
 mod possible;
 mod remedy;
 mod rollout;
+mod stateful;
 
 use crate::api::{NodeId, PdbId, PodId};
 use crate::simulation::Setup;
@@ -115,6 +116,9 @@ pub enum Shortage {
 #[must_use]
 pub fn prove(setup: &Setup, state: &EndState) -> Vec<Deadlock> {
     let possible = Possible::closure(setup, state);
+    if !possible.knows_all_that_is_to_come() {
+        return Vec::new();
+    }
     let stuck = |drain: &crate::simulation::end_state::OpenDrain| {
         let pods = drain.pods.as_ref()?.iter().filter(|pod| !possible.may_be_done_with(**pod));
         let pods: Vec<Blocked> = pods.filter_map(|pod| blocked(&possible, *pod)).collect();

@@ -49,6 +49,22 @@ id! {
     DeploymentId
 }
 id! {
+    /// A StatefulSet.
+    StatefulSetId
+}
+id! {
+    /// A DaemonSet.
+    DaemonSetId
+}
+id! {
+    /// A Job.
+    JobId
+}
+id! {
+    /// A HorizontalPodAutoscaler.
+    AutoscalerId
+}
+id! {
     /// A pod template: the part of pods that all copies share.
     TemplateId
 }

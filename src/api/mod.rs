@@ -2,8 +2,11 @@
 //! the eviction subresource. Pure: nothing here waits; *when* a write commits is the business of
 //! [`simulation`](crate::simulation).
 
+pub mod autoscaler;
+pub mod daemon_set;
 pub mod deletion;
 pub mod eviction;
+pub mod job;
 pub mod labels;
 pub mod meta;
 pub mod node;
@@ -11,17 +14,25 @@ pub mod pdb;
 pub mod pod;
 pub mod quantity;
 pub mod service;
+pub mod stateful_set;
 pub mod store;
 pub mod version;
 pub mod workload;
 
+pub use autoscaler::HorizontalPodAutoscaler;
+pub use daemon_set::DaemonSet;
 pub use deletion::Deletion;
+pub use job::Job;
 pub use labels::{LabelSetId, Labels, Selector};
-pub use meta::{DeploymentId, IntOrPercent, NodeId, PdbId, PodId, ReplicaSetId, ServiceId, TemplateId};
+pub use meta::{
+    AutoscalerId, DaemonSetId, DeploymentId, IntOrPercent, JobId, NodeId, PdbId, PodId, ReplicaSetId, ServiceId,
+    StatefulSetId, TemplateId,
+};
 pub use node::{Node, Taint, TaintEffect, Toleration};
 pub use pdb::{Pdb, PdbSpec, PdbStatus};
 pub use pod::{Container, Owner, Phase, Pod, PodMeta, PodTemplate};
 pub use service::{Endpoint, Endpoints, Service};
+pub use stateful_set::StatefulSet;
 pub use store::{Kind, Revision, Store, Table};
 pub use version::Version;
 pub use workload::{Deployment, ReplicaSet};

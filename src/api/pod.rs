@@ -2,7 +2,7 @@
 
 use crate::api::deletion::Deletion;
 use crate::api::labels::{LabelSetId, Labels, Selector};
-use crate::api::meta::{NodeId, ReplicaSetId, TemplateId};
+use crate::api::meta::{DaemonSetId, JobId, NodeId, ReplicaSetId, StatefulSetId, TemplateId};
 use crate::api::node::Toleration;
 use crate::api::quantity::Resources;
 use crate::engine::{Duration, Time};
@@ -209,8 +209,10 @@ pub struct PodMeta {
     pub name: String,
     /// What it was made from.
     pub template: TemplateId,
-    /// Its controller.
+    /// The controller that made it. Who controls it *now* is told by [`Store::owner_of`](crate::api::Store::owner_of).
     pub owner: Owner,
+    /// The only node that it may run on: the node affinity that the DaemonSet controller gives to each of its pods.
+    pub only_on: Option<NodeId>,
     /// When the object was created.
     pub created_at: Time,
     /// A number that stands for this pod in keyed draws: the same in runs that differ elsewhere.
@@ -224,17 +226,33 @@ pub enum Owner {
     None,
     /// A ReplicaSet, its `ordinal`-th pod in order of creation.
     ReplicaSet(ReplicaSetId),
-    /// A DaemonSet of this name. drain ignores or refuses such pods; nothing recreates them yet.
-    DaemonSet(String),
+    /// A StatefulSet.
+    StatefulSet(StatefulSetId),
+    /// A DaemonSet.
+    DaemonSet(DaemonSetId),
+    /// A Job.
+    Job(JobId),
     /// A static pod's mirror (annotation `kubernetes.io/config.mirror`): drain passes it by.
     Mirror,
     /// Another controller, of this kind and name, that is not modelled.
     Other {
-        /// `StatefulSet`, `Job`, …
+        /// `Workflow`, `Rollout`, …
         kind: String,
         /// Its name.
         name: String,
     },
+}
+
+/// What has become of the controller owner reference that a pod was created with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Handover {
+    /// It is as it was.
+    #[default]
+    None,
+    /// Its controller has given it up, because its labels no longer match: it is on its own.
+    Released,
+    /// A ReplicaSet has taken it.
+    Adopted(ReplicaSetId),
 }
 
 /// `status.phase`.
@@ -277,6 +295,10 @@ pub struct Pod {
     pub deletion: Option<Deletion>,
     /// The condition DisruptionTarget.
     pub disruption_target: bool,
+    /// It has the finalizer `batch.kubernetes.io/job-tracking`: its object stays until the Job controller has counted it.
+    pub finalizer: bool,
+    /// Whether its controller has changed since it was created.
+    pub handover: Handover,
 }
 
 impl Pod {
@@ -292,6 +314,8 @@ impl Pod {
             has_ip: false,
             deletion: None,
             disruption_target: false,
+            finalizer: false,
+            handover: Handover::None,
         }
     }
 

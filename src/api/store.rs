@@ -5,12 +5,16 @@
 
 use std::collections::BTreeMap;
 
+use crate::api::autoscaler::HorizontalPodAutoscaler;
+use crate::api::daemon_set::DaemonSet;
+use crate::api::job::Job;
 use crate::api::labels::{LabelSetId, Labels, Selector};
 use crate::api::meta::{NodeId, PdbId, PodId, ServiceId, TemplateId};
 use crate::api::node::Node;
 use crate::api::pdb::{Pdb, PdbSpec};
-use crate::api::pod::{Pod, PodMeta, PodTemplate};
+use crate::api::pod::{Handover, Owner, Pod, PodMeta, PodTemplate};
 use crate::api::service::{Endpoints, Service};
+use crate::api::stateful_set::StatefulSet;
 use crate::api::workload::{Deployment, ReplicaSet};
 use crate::engine::Time;
 
@@ -33,6 +37,14 @@ pub enum Kind {
     ReplicaSet,
     /// Deployments.
     Deployment,
+    /// StatefulSets.
+    StatefulSet,
+    /// DaemonSets.
+    DaemonSet,
+    /// Jobs.
+    Job,
+    /// HorizontalPodAutoscalers.
+    Autoscaler,
 }
 
 /// All versions of all objects of one kind.
@@ -166,6 +178,14 @@ pub struct Store {
     pub replica_sets: Table<ReplicaSet>,
     /// Deployments.
     pub deployments: Table<Deployment>,
+    /// StatefulSets.
+    pub stateful_sets: Table<StatefulSet>,
+    /// DaemonSets.
+    pub daemon_sets: Table<DaemonSet>,
+    /// Jobs.
+    pub jobs: Table<Job>,
+    /// HorizontalPodAutoscalers.
+    pub autoscalers: Table<HorizontalPodAutoscaler>,
     label_sets: Vec<LabelSet>,
     label_set_ids: BTreeMap<(String, Labels), LabelSetId>,
     service_label_sets: Vec<Vec<LabelSetId>>,
@@ -279,6 +299,34 @@ impl Store {
         self.revision
     }
 
+    /// Writes a StatefulSet; an index just past the end creates it.
+    pub fn put_stateful_set(&mut self, now: Time, index: usize, stateful_set: StatefulSet) -> Revision {
+        let stored = self.next(now, Some(stateful_set));
+        self.stateful_sets.push(index, stored);
+        self.revision
+    }
+
+    /// Writes a DaemonSet; an index just past the end creates it.
+    pub fn put_daemon_set(&mut self, now: Time, index: usize, daemon_set: DaemonSet) -> Revision {
+        let stored = self.next(now, Some(daemon_set));
+        self.daemon_sets.push(index, stored);
+        self.revision
+    }
+
+    /// Writes a Job; an index just past the end creates it.
+    pub fn put_job(&mut self, now: Time, index: usize, job: Job) -> Revision {
+        let stored = self.next(now, Some(job));
+        self.jobs.push(index, stored);
+        self.revision
+    }
+
+    /// Writes an autoscaler; an index just past the end creates it.
+    pub fn put_autoscaler(&mut self, now: Time, index: usize, autoscaler: HorizontalPodAutoscaler) -> Revision {
+        let stored = self.next(now, Some(autoscaler));
+        self.autoscalers.push(index, stored);
+        self.revision
+    }
+
     /// Adds a Service. All Services and budgets come before the first label set is interned.
     pub fn add_service(&mut self, service: Service) -> ServiceId {
         debug_assert!(self.label_sets.is_empty(), "Services come before pods");
@@ -378,6 +426,16 @@ impl Store {
     #[must_use]
     pub fn template_of(&self, pod: PodId) -> &PodTemplate {
         &self.templates[self.pod_meta[pod.index()].template.index()]
+    }
+
+    /// The controller of a pod, as this version of it says.
+    #[must_use]
+    pub fn owner_of(&self, id: PodId, version: &Pod) -> Owner {
+        match version.handover {
+            Handover::None => self.pod_meta[id.index()].owner.clone(),
+            Handover::Released => Owner::None,
+            Handover::Adopted(replica_set) => Owner::ReplicaSet(replica_set),
+        }
     }
 
     /// Adds a template.

@@ -1,5 +1,6 @@
 //! Deployments and ReplicaSets.
 
+use crate::api::labels::Selector;
 use crate::api::meta::{DeploymentId, IntOrPercent, TemplateId};
 
 /// `spec.strategy` of a Deployment.
@@ -36,6 +37,8 @@ pub struct Deployment {
     pub strategy: Strategy,
     /// `spec.minReadySeconds`.
     pub min_ready_seconds: u64,
+    /// `spec.selector`.
+    pub selector: Selector,
     /// `spec.template`.
     pub template: TemplateId,
     /// How often the template has been changed (`kubectl rollout restart` changes it): the ReplicaSet of this revision is
@@ -54,6 +57,8 @@ pub struct ReplicaSet {
     pub deployment: Option<DeploymentId>,
     /// The revision of the Deployment that it was made for.
     pub revision: u32,
+    /// `spec.selector`; of a Deployment's ReplicaSet with the hash of its template.
+    pub selector: Selector,
     /// `spec.template`.
     pub template: TemplateId,
     /// `spec.replicas`.

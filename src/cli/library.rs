@@ -35,6 +35,7 @@ library! {
     "m09-replacement-at-deletion",
     "m10-all-nodes-at-once",
     "m11-two-drains-one-budget",
+    "m21-ingress-without-endpoints",
 }
 
 /// The part of a scenario that says what it is.

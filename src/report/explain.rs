@@ -7,7 +7,7 @@ use super::verdict::failure_sentence;
 use super::{Names, Report, sentence};
 use crate::engine::Time;
 use crate::simulation::observe::{CauseId, TraceEntry, What};
-use crate::simulation::outcome::{Failure, PodOutcome};
+use crate::simulation::outcome::{Failure, PodOutcome, Router};
 
 /// What is to be explained.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -68,23 +68,27 @@ fn of_failure(report: &Report<'_>, failure: &Failure) -> String {
     );
     heading(&mut out, "✗", &title, &failure_sentence(report, failure));
     let pod = failure.pod.and_then(|pod| names.outcome_of(pod));
+    let router = names.router_of(failure);
     let mut lines = chains(report, pod, failure);
     if let Some(clean) = failure.route_clean_at {
         lines.push(Line {
             at: clean,
             after: failure.endpoint_not_ready_at,
             place: Place::Right,
-            text: format!("kube-proxy {}: sends no new connection there", names.node(failure.client_node)),
+            text: format!("{}: sends no new connection there", names.router(router, failure.client_node)),
         });
     }
-    let client = format!("client on {}", names.node(failure.client_node));
+    let client = match router {
+        Router::KubeProxy => format!("client on {}", names.node(failure.client_node)),
+        Router::Ingress => format!("client of {}", names.router(router, failure.client_node)),
+    };
     let request = |at, text: String| Line { at, after: None, place: Place::Request, text };
     lines.push(request(failure.sent_at, format!("{client}: sends request {}", thousands(failure.number))));
     let end = format!("{client}: request {} has failed: {}", thousands(failure.number), failure.kind.name());
     lines.push(Line { after: Some(failure.sent_at), ..request(failure.failed_at, end) });
     axis(&mut out, lines);
     if let Some(pod) = pod {
-        race(&mut out, pod, failure.route_clean_at, &format!("the kube-proxy on {}", names.node(failure.client_node)));
+        race(&mut out, pod, failure.route_clean_at, &names.the_router(router, failure.client_node));
     }
     out
 }
@@ -107,12 +111,18 @@ fn of_pod(report: &Report<'_>, pod: &PodOutcome) -> String {
             at,
             after: pod.times.endpoint_not_ready_at,
             place: Place::Right,
-            text: format!("kube-proxy {}: the last one to send no new connection there", names.node(node)),
+            text: format!(
+                "{}: the last one to send no new connection there",
+                names.router(pod.times.last_router, node)
+            ),
         });
     }
     axis(&mut out, lines);
     let last = pod.times.last_route_clean;
-    let router = last.map_or_else(String::new, |(_, node)| format!("the last kube-proxy, on {},", names.node(node)));
+    let router = last.map_or_else(String::new, |(_, node)| match pod.times.last_router {
+        Router::KubeProxy => format!("the last kube-proxy, on {},", names.node(node)),
+        Router::Ingress => format!("the last ingress-nginx, on {},", names.node(node)),
+    });
     race(&mut out, pod, last.map(|(at, _)| at), &router);
     out
 }

@@ -8,10 +8,10 @@ use crate::api::{NodeId, PdbId, PodId, ReplicaSetId, Service, ServiceId};
 use crate::engine::{Duration, Time};
 use crate::simulation::observe::{CauseId, Observer, PodTimes, What};
 use crate::simulation::outcome::{
-    DrainOutcome, Failure, FailureKind, PdbOutcome, PodActivity, PodOutcome, Requests, ServiceOutcome,
+    DrainOutcome, Failure, FailureKind, PdbOutcome, PodActivity, PodOutcome, Requests, ServiceOutcome, TrafficOutcome,
 };
 use crate::simulation::setup::{
-    Action, ActionKind, Arrivals, Connections, DrainOptions, NodeSetup, Traffic, When, plain_node,
+    Action, ActionKind, Arrivals, Connections, DrainOptions, NodeSetup, Traffic, Via, When, plain_node,
 };
 use crate::simulation::{Outcome, Setup};
 
@@ -36,6 +36,7 @@ pub(crate) fn setup() -> Setup {
             arrivals: Arrivals::Poisson,
             from: NODES.iter().map(ToString::to_string).collect(),
             connections: Connections::New,
+            via: Via::KubeProxy,
             timeout: Duration::from_secs(5),
             start: Time::ZERO,
             stop: None,
@@ -83,7 +84,7 @@ pub(crate) fn outcome() -> Outcome {
         services: vec![ServiceOutcome {
             id: ServiceId(0),
             name: "default/nginx".to_string(),
-            requests,
+            requests: requests.clone(),
             min_ready_endpoints: 1,
             zero_endpoints: Duration::ZERO,
             ready_endpoints: vec![(ms(10_120), 1), (ms(13_150), 2)],
@@ -137,7 +138,7 @@ pub(crate) fn outcome() -> Outcome {
         failures,
         node_names: NODES.iter().map(ToString::to_string).collect(),
         replica_set_names: vec!["nginx-66b6c48dd5".to_string()],
-        traffic_names: vec!["web".to_string()],
+        traffic: vec![TrafficOutcome { name: "web".to_string(), requests }],
         trace: observer.trace,
         warnings: Vec::new(),
         end_state: None,
@@ -147,7 +148,8 @@ pub(crate) fn outcome() -> Outcome {
 /// The same run without a failed request.
 pub(crate) fn calm_outcome() -> Outcome {
     let mut outcome = outcome();
-    for requests in [&mut outcome.requests, &mut outcome.services[0].requests] {
+    let Outcome { requests, services, traffic, .. } = &mut outcome;
+    for requests in [requests, &mut services[0].requests, &mut traffic[0].requests] {
         requests.failed_by.clear();
         requests.ok = requests.sent - requests.unfinished;
     }

@@ -14,7 +14,7 @@ use super::Report;
 use super::verdict::{failure_sentence, verdict};
 use crate::engine::Time;
 use crate::scenario::expectation::Checked;
-use crate::simulation::outcome::{self, FailureKind};
+use crate::simulation::outcome::{self, FailureKind, Router};
 
 /// The version of both kinds of results, and of scenarios.
 pub const API_VERSION: &str = "drainsim/v1alpha1";
@@ -44,6 +44,8 @@ pub struct RunResult {
     pub requests: Requests,
     /// By `namespace/name`.
     pub services: Named<Service>,
+    /// By the name of the traffic stream.
+    pub traffic: Named<Requests>,
     /// One entry a node and `kubectl drain`, in order of start.
     pub drains: Vec<Drain>,
     /// All pods that there ever were, in order of creation.
@@ -164,6 +166,8 @@ pub struct Pod {
     pub last_route_clean_at: Option<f64>,
     /// The node of that router.
     pub last_route_clean_on: Option<String>,
+    /// What that router is: `kube-proxy` or `ingress-nginx`.
+    pub last_route_clean_by: Option<String>,
     /// listenerClosedAt − lastRouteCleanAt: negative if a route outlived the listener.
     pub slack_seconds: Option<f64>,
     /// Requests that failed because of this pod.
@@ -282,6 +286,7 @@ impl RunResult {
             verdict: Verdict { headline: verdict.headline, cause: verdict.cause },
             requests: Requests::new(&outcome.requests),
             services: Named(outcome.services.iter().map(|s| (name(s), Service::new(s))).collect()),
+            traffic: Named(outcome.traffic.iter().map(|t| (t.name.clone(), Requests::new(&t.requests))).collect()),
             drains: outcome.drains.iter().map(Drain::new).collect(),
             pods: outcome.pods.iter().map(|p| Pod::new(p, report)).collect(),
             pdbs: outcome.pdbs.iter().map(Pdb::new).collect(),
@@ -352,6 +357,10 @@ impl Pod {
             endpoint_not_ready_at: at(times.endpoint_not_ready_at),
             last_route_clean_at: at(times.last_route_clean.map(|(at, _)| at)),
             last_route_clean_on: times.last_route_clean.map(|(_, node)| report.names().node(node)),
+            last_route_clean_by: times.last_route_clean.map(|_| match times.last_router {
+                Router::KubeProxy => "kube-proxy".to_string(),
+                Router::Ingress => "ingress-nginx".to_string(),
+            }),
             slack_seconds: pod.slack_nanos.map(from_nanos),
             failed_requests: times.failed_requests,
         }

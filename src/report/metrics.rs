@@ -15,8 +15,7 @@ pub fn render() -> String {
         out.push_str(&line);
         out.push('\n');
     }
-    let all = [Collection::Run, Collection::Services, Collection::Drains, Collection::Pdbs, Collection::Pods];
-    for collection in all {
+    for collection in std::iter::once(Collection::Run).chain(Collection::NAMED) {
         let title = match collection {
             Collection::Run => "the run".to_string(),
             named => format!("{}.NAME.…", named.word()),

@@ -1,8 +1,10 @@
 //! What things are called in sentences.
 
-use crate::api::{DeploymentId, NodeId, PdbId, PodId, ReplicaSetId, ServiceId};
-use crate::simulation::outcome::PodOutcome;
-use crate::simulation::setup::{ActionKind, DrainOptions, DryRun, UpgradeProfile};
+use crate::api::{
+    AutoscalerId, DaemonSetId, DeploymentId, JobId, NodeId, PdbId, PodId, ReplicaSetId, ServiceId, StatefulSetId,
+};
+use crate::simulation::outcome::{Failure, PodOutcome, Router};
+use crate::simulation::setup::{ActionKind, DrainOptions, DryRun, UpgradeProfile, Via};
 use crate::simulation::{Outcome, Setup};
 
 /// Looks names up. An identity that nothing is known of gets a number for a name: a report must not fail.
@@ -64,6 +66,35 @@ impl<'a> Names<'a> {
         self.outcome.node_names.get(node.index()).cloned().unwrap_or_else(|| format!("node #{}", node.0))
     }
 
+    /// `kube-proxy node-1`, or `ingress-nginx node-1`: what chooses pods there.
+    #[must_use]
+    pub fn router(&self, router: Router, node: NodeId) -> String {
+        let kind = match router {
+            Router::KubeProxy => "kube-proxy",
+            Router::Ingress => "ingress-nginx",
+        };
+        format!("{kind} {}", self.node(node))
+    }
+
+    /// `the kube-proxy on node-1`.
+    #[must_use]
+    pub fn the_router(&self, router: Router, node: NodeId) -> String {
+        let kind = match router {
+            Router::KubeProxy => "kube-proxy",
+            Router::Ingress => "ingress-nginx",
+        };
+        format!("the {kind} on {}", self.node(node))
+    }
+
+    /// What chose the pod of a request.
+    #[must_use]
+    pub fn router_of(&self, failure: &Failure) -> Router {
+        match self.setup.traffic.get(failure.traffic as usize).map(|t| t.via) {
+            Some(Via::IngressNginx(_)) => Router::Ingress,
+            _ => Router::KubeProxy,
+        }
+    }
+
     /// `default/nginx`.
     #[must_use]
     pub fn service(&self, service: ServiceId) -> String {
@@ -91,11 +122,37 @@ impl<'a> Names<'a> {
         found.map_or_else(|| format!("Deployment #{}", id.0), |d| format!("Deployment {}/{}", d.namespace, d.name))
     }
 
+    /// `StatefulSet default/db`.
+    #[must_use]
+    pub fn stateful_set(&self, id: StatefulSetId) -> String {
+        let found = self.setup.stateful_sets.get(id.index()).map(|s| (&s.namespace, &s.name));
+        titled("StatefulSet", id.0, found)
+    }
+
+    /// `DaemonSet default/agent`.
+    #[must_use]
+    pub fn daemon_set(&self, id: DaemonSetId) -> String {
+        titled("DaemonSet", id.0, self.setup.daemon_sets.get(id.index()).map(|s| (&s.namespace, &s.name)))
+    }
+
+    /// `Job default/backup`.
+    #[must_use]
+    pub fn job(&self, id: JobId) -> String {
+        titled("Job", id.0, self.setup.jobs.get(id.index()).map(|j| (&j.namespace, &j.name)))
+    }
+
+    /// `HorizontalPodAutoscaler default/web`.
+    #[must_use]
+    pub fn autoscaler(&self, id: AutoscalerId) -> String {
+        let found = self.setup.autoscalers.get(id.index()).map(|h| (&h.namespace, &h.name));
+        titled("HorizontalPodAutoscaler", id.0, found)
+    }
+
     /// A stream of traffic: the name that the scenario gave it.
     #[must_use]
     pub fn traffic(&self, traffic: u32) -> String {
-        let name = self.outcome.traffic_names.get(traffic as usize);
-        name.cloned().unwrap_or_else(|| format!("#{traffic}"))
+        let stream = self.outcome.traffic.get(traffic as usize);
+        stream.map(|t| t.name.clone()).unwrap_or_else(|| format!("#{traffic}"))
     }
 
     /// An action as one would type it: `kubectl drain node-1`.
@@ -135,6 +192,11 @@ impl<'a> Names<'a> {
             ActionKind::Karpenter(options) => format!("Karpenter disruption of {}", options.nodes.join(", ")),
         }
     }
+}
+
+/// `KIND NAMESPACE/NAME`, or its number.
+fn titled(kind: &str, number: u32, found: Option<(&String, &String)>) -> String {
+    found.map_or_else(|| format!("{kind} #{number}"), |(namespace, name)| format!("{kind} {namespace}/{name}"))
 }
 
 /// `kubectl drain` with the flags that are not at their defaults.

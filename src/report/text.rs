@@ -8,6 +8,7 @@ use super::verdict::{empty_drains, failed_by, left_undone, verdict};
 use super::{Report, race};
 use crate::scenario::expectation::Checked;
 use crate::simulation::outcome::{DrainOutcome, FailureKind, Requests, ServiceOutcome};
+use crate::simulation::setup::Via;
 
 /// Longer transcripts of one drain are cut in the middle.
 const DRAIN_LINES_MAX: usize = 40;
@@ -20,6 +21,7 @@ pub fn render(report: &Report<'_>) -> String {
     head(&mut out, report);
     section(&mut out, "Requests", &requests(&outcome.requests));
     section(&mut out, "Services", &services(report));
+    section(&mut out, "Traffic", &traffic(report));
     section(&mut out, "Drains", &outcome.drains.iter().map(drain).collect::<Vec<_>>().join("\n"));
     section(&mut out, "Budgets", &budgets(report));
     let race = race::render(outcome);
@@ -137,6 +139,37 @@ fn services(report: &Report<'_>) -> String {
         ]);
     }
     if table.is_empty() { String::new() } else { table.render() }
+}
+
+/// The streams apart, if they take different ways.
+fn traffic(report: &Report<'_>) -> String {
+    if report.setup.traffic.iter().all(|t| t.via == Via::KubeProxy) {
+        return String::new();
+    }
+    let columns = [
+        (Align::Left, "NAME"),
+        (Align::Left, "VIA"),
+        (Align::Right, "SENT"),
+        (Align::Right, "FAILED"),
+        (Align::Right, "RATE"),
+        (Align::Left, "FAILED BY"),
+    ];
+    let mut table = Table::new(2, 3, &columns);
+    for (stream, setup) in report.outcome.traffic.iter().zip(&report.setup.traffic) {
+        let failed = stream.requests.failed();
+        table.row([
+            stream.name.as_str().into(),
+            match setup.via {
+                Via::KubeProxy => "kube-proxy".into(),
+                Via::IngressNginx(_) => "ingress-nginx".into(),
+            },
+            thousands(stream.requests.sent).into(),
+            Cell::styled(if failed > 0 { BAD } else { PLAIN }, thousands(failed)),
+            share(failed, stream.requests.sent).into(),
+            failed_by(&stream.requests).into(),
+        ]);
+    }
+    table.render()
 }
 
 /// What kubectl printed, with the times at which it did.

@@ -169,7 +169,7 @@ pub(super) fn failure_sentence(report: &Report<'_>, failure: &Failure) -> String
     let names = report.names();
     let pod = failure.pod.and_then(|pod| names.outcome_of(pod));
     let name = pod.map_or("a pod", |p| p.name.as_str());
-    let router = format!("the kube-proxy on {}", names.node(failure.client_node));
+    let router = names.the_router(names.router_of(failure), failure.client_node);
     let deadline = |pod: Option<&PodOutcome>, at: fn(&PodOutcome) -> Option<Time>| pod.and_then(at);
     match failure.kind {
         FailureKind::Refused if failure.pod_phase == PodActivity::Starting => {
@@ -209,11 +209,21 @@ pub(super) fn failure_sentence(report: &Report<'_>, failure: &Failure) -> String
         FailureKind::RequestTimeout => {
             format!("{name} accepted the request, but did not answer within the client's timeout")
         }
-        FailureKind::Http502 => {
-            format!("502: the proxy on {} got no proper answer from {name}", names.node(failure.client_node))
+        FailureKind::Http502 if failure.pod_phase == PodActivity::Draining || failure.route_clean_at.is_some() => {
+            match deadline(pod, |p| p.times.listener_closed_at) {
+                Some(closed) if closed <= failure.sent_at => {
+                    let still = still_routed(&router, failure, closed);
+                    format!("502: {name}, the last one asked, had closed its listener at {closed}, {still}")
+                }
+                _ => format!("502: {}", reset(pod, name, failure)),
+            }
         }
-        FailureKind::Http503 => format!("503: the proxy had no endpoint of {} to ask", names.service(failure.service)),
-        FailureKind::Http504 => format!("504: {name} did not answer the proxy in time"),
+        FailureKind::Http502 => format!("502: {router} got no proper answer from {name}"),
+        FailureKind::Http503 => {
+            let no_endpoints = no_endpoints(report, failure);
+            format!("503 from {router}: {no_endpoints}")
+        }
+        FailureKind::Http504 => format!("504: {name}, the last one asked, did not answer {router} in time"),
     }
 }
 

@@ -119,6 +119,33 @@ pub fn sentence(names: &Names<'_>, what: What) -> Sentence {
             "Deployment controller".to_string(),
             format!("{} is to have {replicas} replicas", names.replica_set(replica_set)),
         ),
+        What::PodLabelled { pod } => ("apiserver".to_string(), format!("the labels of {} change", names.the_pod(pod))),
+        What::PodReleased { pod } => (
+            "controller manager".to_string(),
+            format!("{} no longer matches the selector of its controller, which gives it up", names.the_pod(pod)),
+        ),
+        What::PodAdopted { pod, replica_set } => {
+            (names.replica_set(replica_set), format!("adopts {}", names.the_pod(pod)))
+        }
+        What::StatefulSetScaled { stateful_set, replicas } => {
+            ("apiserver".to_string(), format!("{} is to have {replicas} replicas", names.stateful_set(stateful_set)))
+        }
+        What::StatefulSetChanged { stateful_set } => {
+            ("apiserver".to_string(), format!("the template of {} changes", names.stateful_set(stateful_set)))
+        }
+        What::DaemonSetChanged { daemon_set } => {
+            ("apiserver".to_string(), format!("the template of {} changes", names.daemon_set(daemon_set)))
+        }
+        What::JobEnded { job, complete } => {
+            let how = if complete == 1 { "is complete" } else { "has failed" };
+            ("Job controller".to_string(), format!("{} {how}", names.job(job)))
+        }
+        What::AutoscalerChanged { autoscaler, min } => {
+            ("apiserver".to_string(), format!("{} is to keep {min} replicas at least", names.autoscaler(autoscaler)))
+        }
+        What::Autoscaled { autoscaler, replicas } => {
+            (names.autoscaler(autoscaler), format!("wants {replicas} replicas"))
+        }
     };
     Sentence { who, what }
 }

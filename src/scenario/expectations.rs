@@ -43,6 +43,7 @@ fn unknown_name(expectation: &Expectation, text: &str, span: &Span, setup: &Setu
         Collection::Services => {
             ("Service", setup.services.iter().flat_map(|s| [s.name.clone(), s.full_name()]).collect())
         }
+        Collection::Traffic => ("stream of traffic", setup.traffic.iter().map(|t| t.name.clone()).collect()),
         Collection::Pdbs => {
             ("PodDisruptionBudget", setup.pdbs.iter().flat_map(|p| [p.name.clone(), p.full_name()]).collect())
         }

@@ -14,7 +14,7 @@ use crate::scenario::values::{
     ConnectionsEntry, HookSteps, KeepAliveTimeout, LatencyProfile, NodeRef, ProfileName, Quantity, Rate, ReactionEntry,
     Seconds, SelectorText, Sources, TaintEntry,
 };
-use crate::simulation::setup::{Arrivals, DryRun};
+use crate::simulation::setup::{Arrivals, DryRun, Via};
 
 /// `apiVersion` of the scenario document.
 pub const API_VERSION: &str = "drainsim/v1alpha1";
@@ -177,8 +177,10 @@ record! {
         pub rate: Rate,
         /// How requests are spaced; `poisson` if left out.
         pub arrivals: Option<Arrivals>,
-        /// Where the clients sit; `nodes` if left out.
+        /// Where the clients sit, or the replicas of the ingress controller; `nodes` if left out.
         pub from: Option<Sources>,
+        /// Who chooses the pod: the kube-proxy of the client's node, or an ingress controller; `kube-proxy` if left out.
+        pub via: Option<Spanned<Via>>,
         /// What the clients do about connections; `new` if left out.
         pub connections: Option<ConnectionsEntry>,
         /// A request without answer after this time has failed; 10s if left out.

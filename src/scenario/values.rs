@@ -17,7 +17,7 @@ use crate::scenario::source::Spanned;
 use crate::scenario::suggest;
 use crate::scenario::tree::{Node, Value};
 use crate::simulation::latency::Latencies;
-use crate::simulation::setup::{Arrivals, DryRun, Reaction};
+use crate::simulation::setup::{Arrivals, DryRun, IngressNginx, Reaction, Via};
 
 /// Says how a type looks in the JSON Schema.
 macro_rules! schema_of {
@@ -489,6 +489,21 @@ impl Read for Arrivals {
             Some("poisson") => Some(Self::Poisson),
             Some("constant") => Some(Self::Constant),
             _ => expected(node, "`poisson` or `constant`", problems),
+        }
+    }
+}
+
+schema_of!(Via, "Via", |_g| json_schema!({
+    "description": "Who chooses the pod: the kube-proxy of the client's node, or an ingress controller.",
+    "enum": ["kube-proxy", "ingress-nginx"]
+}));
+
+impl Read for Via {
+    fn read(node: &Node, problems: &mut Diagnostics) -> Option<Self> {
+        match node.as_str() {
+            Some("kube-proxy") => Some(Self::KubeProxy),
+            Some("ingress-nginx") => Some(Self::IngressNginx(IngressNginx::default())),
+            _ => expected(node, "`kube-proxy` or `ingress-nginx`", problems),
         }
     }
 }

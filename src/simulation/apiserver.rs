@@ -1,11 +1,13 @@
 //! What the apiserver does when a write commits: checks it against the newest version, stores it, and lets the watchers
 //! know.
 
+mod workloads;
+
 use crate::api::deletion::{self, Outcome};
 use crate::api::node::TAINT_UNREACHABLE;
 use crate::api::{
-    Deployment, Kind, Node, Owner, Pdb, Phase, Pod, PodId, PodMeta, ReplicaSet, ReplicaSetId, Revision, Taint,
-    TaintEffect,
+    Deletion, Deployment, Kind, Node, Owner, Pdb, Phase, Pod, PodId, PodMeta, ReplicaSet, ReplicaSetId, Revision,
+    Taint, TaintEffect,
 };
 use crate::engine::Key;
 use crate::simulation::context::Context;
@@ -13,6 +15,8 @@ use crate::simulation::control_plane::node_lifecycle::taints_of;
 use crate::simulation::network::Network;
 use crate::simulation::observe::What;
 use crate::simulation::write::{PodStatusPatch, Write, WriteError};
+
+pub(super) use workloads::admit;
 
 /// Carries out a write.
 ///
@@ -68,7 +72,7 @@ pub fn commit(ctx: &mut Context<'_>, network: &mut Network<'_>, write: Write) ->
             if ctx.store.pods.head(pod.index()).is_none() {
                 return Err(WriteError::NotFound);
             }
-            remove_pod(ctx, pod);
+            remove_unless_finalized(ctx, pod);
             Ok(())
         }
         Write::MarkDisrupted { pod, unless_changed_since } => {
@@ -196,6 +200,7 @@ pub fn commit(ctx: &mut Context<'_>, network: &mut Network<'_>, write: Write) ->
             ctx.publish(Kind::Node, node.0);
             Ok(())
         }
+        Write::Workload(write) => workloads::commit(ctx, write),
     }
 }
 
@@ -205,8 +210,14 @@ pub fn commit(ctx: &mut Context<'_>, network: &mut Network<'_>, write: Write) ->
 /// ReplicaSet's name, so that a pod keeps its name from seed to seed.
 #[must_use]
 pub fn pod_identity(namespace: &str, replica_set: &str, ordinal: u32) -> (String, u64) {
-    const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
     let luck = Key::new("pod").text(namespace).text(replica_set).number(u64::from(ordinal)).bits();
+    (suffixed(replica_set, luck), luck)
+}
+
+/// `PARENT-xxxxx`, the suffix drawn from the pod's luck.
+#[must_use]
+pub(super) fn suffixed(parent: &str, luck: u64) -> String {
+    const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
     let mut rest = luck;
     let suffix: String = (0..5)
         .map(|_| {
@@ -215,7 +226,7 @@ pub fn pod_identity(namespace: &str, replica_set: &str, ordinal: u32) -> (String
             char::from(letter)
         })
         .collect();
-    (format!("{replica_set}-{suffix}"), luck)
+    format!("{parent}-{suffix}")
 }
 
 /// The fixed part of a ReplicaSet's pod, and its first version.
@@ -229,7 +240,8 @@ pub fn new_pod(ctx: &mut Context<'_>, id: ReplicaSetId, ordinal: u32) -> Option<
         labels.insert("pod-template-hash".to_string(), hash);
     }
     let labels = ctx.store.intern_labels(&namespace, &labels);
-    let meta = PodMeta { namespace, name, template, owner: Owner::ReplicaSet(id), created_at: ctx.now(), luck };
+    let meta =
+        PodMeta { namespace, name, template, owner: Owner::ReplicaSet(id), created_at: ctx.now(), luck, only_on: None };
     Some((meta, Pod::created(labels, None)))
 }
 
@@ -283,10 +295,27 @@ fn delete_pod(
         }
         Outcome::Remove => {
             ctx.note(What::PodDeleted { pod, grace_seconds: 0 });
-            remove_pod(ctx, pod);
+            remove_unless_finalized(ctx, pod);
         }
     }
     Ok(())
+}
+
+/// Removes a pod. A finalizer keeps it, with a grace period of 0, until it is taken away.
+///
+/// Source: `k8s.io/apiserver/pkg/registry/generic/registry/store.go` updateForGracefulDeletionAndFinalizers (v1.36).
+fn remove_unless_finalized(ctx: &mut Context<'_>, pod: PodId) {
+    let Some(old) = ctx.store.pods.head(pod.index()).copied() else { return };
+    if !old.finalizer {
+        return remove_pod(ctx, pod);
+    }
+    let now = ctx.now();
+    let timestamp = old.deletion.map_or(now.truncate_to_second(), |d| d.timestamp);
+    let deletion = Some(Deletion { timestamp, grace_seconds: 0 });
+    if old.deletion != deletion {
+        ctx.store.update_pod(now, pod, Pod { deletion, ..old });
+        ctx.publish(Kind::Pod, pod.0);
+    }
 }
 
 fn remove_pod(ctx: &mut Context<'_>, pod: PodId) {

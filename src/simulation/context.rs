@@ -146,6 +146,10 @@ impl<'a> Context<'a> {
             Kind::Endpoints => self.store.endpoints.newest(at),
             Kind::ReplicaSet => self.store.replica_sets.newest(at),
             Kind::Deployment => self.store.deployments.newest(at),
+            Kind::StatefulSet => self.store.stateful_sets.newest(at),
+            Kind::DaemonSet => self.store.daemon_sets.newest(at),
+            Kind::Job => self.store.jobs.newest(at),
+            Kind::Autoscaler => self.store.autoscalers.newest(at),
         };
         // the node whose kubelet watches this pod, even if the newest version is its removal
         let node = (kind == Kind::Pod)
@@ -183,6 +187,22 @@ impl<'a> Context<'a> {
             Kind::Deployment => {
                 let d = self.store.deployments.head(index as usize);
                 d.map_or(0, |d| Key::new("deployment").text(&d.namespace).text(&d.name).bits())
+            }
+            Kind::StatefulSet => {
+                let set = self.store.stateful_sets.head(index as usize);
+                set.map_or(0, |s| Key::new("statefulset").text(&s.namespace).text(&s.name).bits())
+            }
+            Kind::DaemonSet => {
+                let set = self.store.daemon_sets.head(index as usize);
+                set.map_or(0, |s| Key::new("daemonset").text(&s.namespace).text(&s.name).bits())
+            }
+            Kind::Job => {
+                let job = self.store.jobs.head(index as usize);
+                job.map_or(0, |j| Key::new("job").text(&j.namespace).text(&j.name).bits())
+            }
+            Kind::Autoscaler => {
+                let hpa = self.store.autoscalers.head(index as usize);
+                hpa.map_or(0, |h| Key::new("hpa").text(&h.namespace).text(&h.name).bits())
             }
         }
     }

@@ -1,7 +1,9 @@
 //! Where a cluster stood when a run ended with a drain that had not: what a proof needs that it never will.
 
+use crate::api::autoscaler::ScaleTarget;
 use crate::api::{
-    Deployment, Labels, Node, NodeId, Owner, PdbId, PdbStatus, Pod, PodId, PodTemplate, ReplicaSet, TemplateId,
+    AutoscalerId, Deployment, Labels, Node, NodeId, Owner, PdbId, PdbStatus, Pod, PodId, PodTemplate, ReplicaSet,
+    StatefulSet, TemplateId,
 };
 use crate::engine::Time;
 use crate::simulation::world::World;
@@ -23,6 +25,10 @@ pub struct EndState {
     pub replica_sets: Vec<Option<ReplicaSet>>,
     /// The Deployments, by [`DeploymentId`](crate::api::DeploymentId).
     pub deployments: Vec<Option<Deployment>>,
+    /// The StatefulSets, by [`StatefulSetId`](crate::api::StatefulSetId).
+    pub stateful_sets: Vec<Option<StatefulSet>>,
+    /// The fewest and the most replicas that an autoscaler may want of its target.
+    pub autoscalers: Vec<(ScaleTarget, u32, u32)>,
     /// How far each action of the setup has come.
     pub actions: Vec<Progress>,
     /// The drains that go on.
@@ -107,7 +113,7 @@ pub(super) fn of(world: &World<'_>) -> Option<Box<EndState>> {
             id,
             namespace: meta.namespace.clone(),
             name: meta.name.clone(),
-            owner: meta.owner.clone(),
+            owner: store.owner_of(id, &object),
             template: meta.template,
             labels: labels.labels.clone(),
             pdbs: labels.pdbs.clone(),
@@ -138,6 +144,10 @@ pub(super) fn of(world: &World<'_>) -> Option<Box<EndState>> {
             .collect(),
         replica_sets: (0..store.replica_sets.len()).map(|n| store.replica_sets.head(n).cloned()).collect(),
         deployments: (0..store.deployments.len()).map(|n| store.deployments.head(n).cloned()).collect(),
+        stateful_sets: (0..store.stateful_sets.len()).map(|n| store.stateful_sets.head(n).cloned()).collect(),
+        autoscalers: (0..store.autoscalers.len())
+            .filter_map(|n| world.autoscaler.range(ctx, AutoscalerId::from(n)))
+            .collect(),
         actions: world.progress.clone(),
         drains,
     }))

@@ -51,6 +51,14 @@ pub enum Controller {
     ReplicaSet,
     /// The part of `pkg/controller/nodelifecycle` that turns `spec.unschedulable` into a taint, by node.
     NodeLifecycle,
+    /// `pkg/controller/statefulset`, by StatefulSet.
+    StatefulSet,
+    /// `pkg/controller/daemon`, by DaemonSet.
+    DaemonSet,
+    /// `pkg/controller/job`, by Job.
+    Job,
+    /// `pkg/controller/podautoscaler`, by HorizontalPodAutoscaler.
+    Autoscaler,
 }
 
 /// What the controllers do about a lost node.

@@ -3,15 +3,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::api::TemplateId;
+use crate::api::{Selector, TemplateId};
 
 /// What was found, beside what the objects of the [`Setup`](crate::simulation::Setup) ask for.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Found {
     /// The ReplicaSets with their pods. Those of one Deployment stand in the order of their revisions.
     pub replica_sets: Vec<FoundReplicaSet>,
-    /// Single pods that are not simply Ready, by their index in [`Setup::pods`](crate::simulation::Setup::pods).
-    pub pods: BTreeMap<usize, FoundState>,
+    /// All other pods, by `namespace/name`: of StatefulSets and DaemonSets, and those without a controller that is modelled.
+    pub pods: BTreeMap<String, FoundState>,
+    /// Pods of Jobs, by the Job's index in the setup, in place of those that the Job would begin with.
+    pub jobs: BTreeMap<usize, Vec<FoundPod>>,
+    /// Namespaces of which all pods were found: what is not here is not there.
+    pub namespaces: BTreeSet<String>,
     /// Templates none of whose pods was Ready: their next pods do not become Ready either.
     pub never_ready: BTreeSet<TemplateId>,
 }
@@ -29,6 +33,8 @@ pub struct FoundReplicaSet {
     pub template: TemplateId,
     /// `spec.replicas`.
     pub replicas: u32,
+    /// `spec.selector`.
+    pub selector: Selector,
     /// All pods that it has, without those that are being deleted or have ended.
     pub pods: Vec<FoundPod>,
 }

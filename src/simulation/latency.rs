@@ -145,12 +145,24 @@ hops! {
     KubeProxySync "kubeProxySync" ms(30, 150),
         "kube-proxy: one (partial) sync of the rules.",
         "shape: KEP-3453; numbers: assumption for tens of Services";
+    IngressSync "ingressSync" ms(30, 300),
+        "Ingress controller: one sync, from the endpoints that it reads to their being posted to nginx.",
+        "shape: ingress-nginx internal/ingress/controller/controller.go syncIngress; numbers: assumption";
     KubectlStart "kubectlStart" constant(40),
         "kubectl: from the start of the process to its first request (discovery comes from its cache).",
         "measured: 40 ms to the first line of output in recordings of a v1.36 cluster";
     NetworkRtt "networkRtt" Distribution::log_normal(Duration::from_micros(300), Duration::from_millis(2)).expect("p50 < p99"),
         "Round trip between two pods of the cluster.",
         "assumption";
+    StatefulSetSync "statefulSetSync" ms(20, 300),
+        "StatefulSet controller: from the event to the start of a sync.",
+        "assumption";
+    DaemonSetSync "daemonSetSync" ms(20, 300),
+        "DaemonSet controller: from the event to the start of a sync.",
+        "assumption";
+    JobSync "jobSync" ms(20, 300),
+        "Job controller: from the end of its batch period to the start of a sync.",
+        "assumption; the batch period of 1 s is SyncJobBatchPeriod, pkg/controller/job/job_controller.go";
 }
 
 /// The distribution of every hop in one scenario.
@@ -206,6 +218,9 @@ impl Latencies {
             (Hop::KubeProxySync, micros(28_000, 50_000)),
             (Hop::KubectlStart, constant(45)),
             (Hop::NetworkRtt, micros(150, 500)),
+            (Hop::StatefulSetSync, micros(3_000, 10_000)),
+            (Hop::DaemonSetSync, micros(3_000, 10_000)),
+            (Hop::JobSync, micros(3_000, 10_000)),
         ] {
             lab.set(hop, distribution);
         }

@@ -34,8 +34,8 @@ pub struct Outcome {
     pub node_names: Vec<String>,
     /// Names of ReplicaSets, by [`ReplicaSetId`](crate::api::ReplicaSetId).
     pub replica_set_names: Vec<String>,
-    /// Names of clients' traffic streams, by index.
-    pub traffic_names: Vec<String>,
+    /// The clients' traffic streams, in the order of the setup.
+    pub traffic: Vec<TrafficOutcome>,
     /// The causal trace; empty if it was off.
     pub trace: Trace,
     /// What the run itself found worth a warning.
@@ -79,6 +79,16 @@ impl Requests {
             *self.failed_by.entry(*kind).or_default() += count;
         }
     }
+}
+
+/// What chooses a pod for a new connection.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum Router {
+    /// The kube-proxy of a node.
+    #[default]
+    KubeProxy,
+    /// A replica of an ingress controller.
+    Ingress,
 }
 
 /// What a client sees of a failed request.
@@ -133,6 +143,15 @@ impl FailureKind {
             Self::Http504 => "http504",
         }
     }
+}
+
+/// One traffic stream's share.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct TrafficOutcome {
+    /// Its name.
+    pub name: String,
+    /// Its requests.
+    pub requests: Requests,
 }
 
 /// One Service's share.

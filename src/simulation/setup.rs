@@ -3,10 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use crate::api::autoscaler::ScaleTarget;
+use crate::api::daemon_set::DaemonSetUpdate;
+use crate::api::job::{PodFailurePolicy, PodReplacementPolicy};
 use crate::api::pod::Signal;
 use crate::api::quantity::Resources;
+use crate::api::stateful_set::{PodManagement, StatefulSetUpdate};
 use crate::api::workload::Strategy;
-use crate::api::{Labels, Node, Owner, PdbSpec, PodTemplate, Service, ServiceId, Taint, TemplateId, Version};
+use crate::api::{Labels, Node, Owner, PdbSpec, PodTemplate, Selector, Service, ServiceId, Taint, TemplateId, Version};
 use crate::engine::{Distribution, Duration, Time};
 use crate::simulation::found::Found;
 use crate::simulation::latency::Latencies;
@@ -30,6 +34,14 @@ pub struct Setup {
     pub deployments: Vec<DeploymentSetup>,
     /// ReplicaSets without a Deployment.
     pub replica_sets: Vec<ReplicaSetSetup>,
+    /// The StatefulSets, completely rolled out.
+    pub stateful_sets: Vec<StatefulSetSetup>,
+    /// The DaemonSets, with a pod on each node that they are for.
+    pub daemon_sets: Vec<DaemonSetSetup>,
+    /// The Jobs, with as many pods running as they may have.
+    pub jobs: Vec<JobSetup>,
+    /// The HorizontalPodAutoscalers, content with what there is.
+    pub autoscalers: Vec<AutoscalerSetup>,
     /// Single pods: bare ones, and those of controllers that are not modelled.
     pub pods: Vec<PodSetup>,
     /// What of the workloads and pods was found running, under names of its own. Empty: everything is rolled out.
@@ -68,6 +80,8 @@ pub struct DeploymentSetup {
     pub strategy: Strategy,
     /// `spec.minReadySeconds`.
     pub min_ready_seconds: u64,
+    /// `spec.selector`.
+    pub selector: Selector,
     /// `spec.template`.
     pub template: TemplateId,
     /// Nodes for the first pods, in order; the scheduler's rules place the others.
@@ -85,10 +99,98 @@ pub struct ReplicaSetSetup {
     pub replicas: u32,
     /// `spec.minReadySeconds`.
     pub min_ready_seconds: u64,
+    /// `spec.selector`.
+    pub selector: Selector,
     /// `spec.template`.
     pub template: TemplateId,
     /// Nodes for the first pods, in order.
     pub placement: Vec<String>,
+}
+
+/// A StatefulSet of the scenario.
+#[derive(Clone, PartialEq, Debug)]
+pub struct StatefulSetSetup {
+    /// The namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+    /// `spec.replicas`.
+    pub replicas: u32,
+    /// `spec.ordinals.start`.
+    pub first_ordinal: u32,
+    /// `spec.podManagementPolicy`.
+    pub management: PodManagement,
+    /// `spec.updateStrategy`.
+    pub update: StatefulSetUpdate,
+    /// `spec.minReadySeconds`.
+    pub min_ready_seconds: u64,
+    /// `spec.selector`.
+    pub selector: Selector,
+    /// `spec.template`.
+    pub template: TemplateId,
+    /// Nodes for the pods by ordinal, from the first on; the scheduler's rules place the others.
+    pub placement: Vec<String>,
+}
+
+/// A DaemonSet of the scenario.
+#[derive(Clone, PartialEq, Debug)]
+pub struct DaemonSetSetup {
+    /// The namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+    /// `spec.updateStrategy`.
+    pub update: DaemonSetUpdate,
+    /// `spec.minReadySeconds`.
+    pub min_ready_seconds: u64,
+    /// `spec.selector`.
+    pub selector: Selector,
+    /// `spec.template`, with the tolerations that the controller adds.
+    pub template: TemplateId,
+    /// Names of the pods that are there, by node; nodes without an entry get one with a name of the model's.
+    pub pods: BTreeMap<String, String>,
+}
+
+/// A Job of the scenario.
+#[derive(Clone, PartialEq, Debug)]
+pub struct JobSetup {
+    /// The namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+    /// `spec.parallelism`.
+    pub parallelism: u32,
+    /// `spec.completions`; `None`: one success is enough.
+    pub completions: Option<u32>,
+    /// `spec.backoffLimit`.
+    pub backoff_limit: u32,
+    /// `spec.podReplacementPolicy`.
+    pub replacement: PodReplacementPolicy,
+    /// `spec.podFailurePolicy`.
+    pub failure_policy: Option<PodFailurePolicy>,
+    /// `spec.template`.
+    pub template: TemplateId,
+    /// Nodes for the first pods, in order.
+    pub placement: Vec<String>,
+}
+
+/// A HorizontalPodAutoscaler of the scenario.
+#[derive(Clone, PartialEq, Debug)]
+pub struct AutoscalerSetup {
+    /// The namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+    /// `spec.scaleTargetRef`: an index into the Setup's Deployments, StatefulSets or ReplicaSets.
+    pub target: ScaleTarget,
+    /// `spec.minReplicas`.
+    pub min_replicas: u32,
+    /// `spec.maxReplicas`.
+    pub max_replicas: u32,
+    /// How many requests a second one pod is meant to get (`averageValue`); `None`: as many as each gets at the start.
+    pub per_pod: Option<f64>,
+    /// `spec.behavior.scaleDown.stabilizationWindowSeconds`; 300 s unless given.
+    pub stabilization: Duration,
 }
 
 /// A single pod.
@@ -173,6 +275,8 @@ pub struct Traffic {
     pub from: Vec<String>,
     /// What the clients do about connections.
     pub connections: Connections,
+    /// Who chooses the pod.
+    pub via: Via,
     /// A request that has not been answered after this time has failed: connecting and answering together.
     pub timeout: Duration,
     /// The first request comes after this time.
@@ -188,6 +292,45 @@ pub enum Arrivals {
     Poisson,
     /// Evenly, each client with a phase of its own.
     Constant,
+}
+
+/// Who chooses the pod of a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Via {
+    /// kube-proxy on the client's node: the clients speak to the Service's address.
+    #[default]
+    KubeProxy,
+    /// An ingress controller of its own mind. [`Traffic::from`] names the nodes on which its replicas run; the clients
+    /// are somewhere outside, and always reach a replica that runs.
+    IngressNginx(IngressNginx),
+}
+
+/// How ingress-nginx follows the endpoints, and what it does about an upstream that fails it.
+///
+/// Source: kubernetes/ingress-nginx, `internal/ingress/controller/config/config.go` NewDefault (proxy-connect-timeout,
+/// proxy-next-upstream `error timeout`, proxy-next-upstream-tries, retry-non-idempotent), `pkg/flags/flags.go`
+/// (sync-rate-limit), `rootfs/etc/nginx/lua/balancer.lua` BACKENDS_SYNC_INTERVAL (v1.12).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct IngressNginx {
+    /// At least so long from the start of one sync of the controller to the next: `--sync-rate-limit` 0.3 per second.
+    pub sync_interval: Duration,
+    /// Every worker of nginx looks so often for endpoints that the controller has posted.
+    pub poll_interval: Duration,
+    /// `proxy-next-upstream-tries`: so many pods at most are asked for a connection.
+    pub tries: u32,
+    /// `proxy-connect-timeout`.
+    pub connect_timeout: Duration,
+}
+
+impl Default for IngressNginx {
+    fn default() -> Self {
+        Self {
+            sync_interval: Duration::from_nanos(10_000_000_000 / 3),
+            poll_interval: Duration::from_secs(1),
+            tries: 3,
+            connect_timeout: Duration::from_secs(5),
+        }
+    }
 }
 
 /// What a client does about connections.

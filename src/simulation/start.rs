@@ -1,14 +1,16 @@
 //! The steady state that a run starts from: everything rolled out, Ready, observed and programmed for so long that nobody
 //! remembers how.
 
+mod controllers;
+
 use crate::api::pdb::Pdb;
 use crate::api::{
-    Deployment, DeploymentId, NodeId, Owner, PdbId, Phase, Pod, PodMeta, ReplicaSet, ReplicaSetId, ServiceId,
+    Deployment, DeploymentId, NodeId, Owner, PdbId, Phase, Pod, PodMeta, ReplicaSet, ReplicaSetId, Selector, ServiceId,
     TemplateId,
 };
 use crate::engine::{Key, Time};
 use crate::simulation::apiserver;
-use crate::simulation::control_plane::deployment::replica_set_name;
+use crate::simulation::control_plane::deployment::{replica_set_name, replica_set_selector};
 use crate::simulation::control_plane::node_lifecycle::taints_of;
 use crate::simulation::control_plane::{disruption, endpoint_slice};
 use crate::simulation::event::Event;
@@ -32,6 +34,7 @@ pub(super) fn steady_state(world: &mut World<'_>) {
     workloads(world);
     derived_objects(world);
     unfinished_business(world);
+    world.autoscaler.start(&mut world.ctx);
     let ready: Vec<_> = world.ctx.setup.nodes.iter().enumerate().filter(|(_, n)| n.ready_at.is_none()).collect();
     for (number, node) in ready {
         world.network.add_node(Time::ZERO, NodeId::from(number), &node.node.name);
@@ -69,6 +72,7 @@ fn workloads(world: &mut World<'_>) {
             replicas: d.replicas,
             strategy: d.strategy,
             min_ready_seconds: d.min_ready_seconds,
+            selector: d.selector.clone(),
             template: d.template,
             revision: 1,
         };
@@ -84,7 +88,9 @@ fn workloads(world: &mut World<'_>) {
         world.ctx.store.put_deployment(Time::ZERO, number, deployment);
         let name = replica_set_name(&d.namespace, &d.name, 1);
         let owner = Some(DeploymentId::from(number));
-        replica_set(world, &d.namespace, name, owner, d.template, (d.replicas, d.min_ready_seconds), &d.placement);
+        let counts = (d.replicas, d.min_ready_seconds);
+        let made_from = (d.template, replica_set_selector(&d.selector, &name));
+        replica_set(world, &d.namespace, name, owner, made_from, counts, &d.placement);
     }
     for (number, rs) in setup.replica_sets.iter().enumerate() {
         if let Some(found) = found_of(&setup.found, FoundOwner::ReplicaSet(number)).first() {
@@ -92,9 +98,11 @@ fn workloads(world: &mut World<'_>) {
             continue;
         }
         let counts = (rs.replicas, rs.min_ready_seconds);
-        replica_set(world, &rs.namespace, rs.name.clone(), None, rs.template, counts, &rs.placement);
+        let made_from = (rs.template, rs.selector.clone());
+        replica_set(world, &rs.namespace, rs.name.clone(), None, made_from, counts, &rs.placement);
     }
-    for (number, pod) in setup.pods.iter().enumerate() {
+    controllers::add(world);
+    for pod in &setup.pods {
         let template = &setup.templates[pod.template.index()];
         let namespace = template.namespace.clone();
         let labels = world.ctx.store.intern_labels(&namespace, &template.labels);
@@ -106,11 +114,9 @@ fn workloads(world: &mut World<'_>) {
             owner: pod.owner.clone(),
             created_at: Time::ZERO,
             luck,
+            only_on: None,
         };
-        match setup.found.pods.get(&number) {
-            None => _ = add_pod(world, meta, Pod::created(labels, None), pod.node.as_deref()),
-            Some(state) => found_pod(world, meta, Pod::created(labels, None), pod.node.as_deref(), *state),
-        }
+        add_pod(world, meta, Pod::created(labels, None), pod.node.as_deref());
     }
 }
 
@@ -119,7 +125,7 @@ fn replica_set(
     namespace: &str,
     name: String,
     deployment: Option<DeploymentId>,
-    template: TemplateId,
+    (template, selector): (TemplateId, Selector),
     (replicas, min_ready_seconds): (u32, u64),
     placement: &[String],
 ) {
@@ -129,6 +135,7 @@ fn replica_set(
         name,
         deployment,
         revision: 1,
+        selector,
         template,
         replicas,
         min_ready_seconds,
@@ -173,6 +180,7 @@ fn found_replica_set(world: &mut World<'_>, found: &FoundReplicaSet, namespace: 
         template: found.template,
         replicas: found.replicas,
         min_ready_seconds,
+        selector: found.selector.clone(),
         status_replicas: count(found.pods.len()),
         ready_replicas: ready,
         available_replicas: ready,
@@ -205,6 +213,9 @@ fn found_pod(world: &mut World<'_>, meta: PodMeta, pod: Pod, node: Option<&str>,
     }
     world.replica_set.start_with(&world.ctx, id);
     world.deployment.start_with(&world.ctx, id);
+    world.stateful_set.start_with(&world.ctx, id);
+    world.daemon_set.start_with(&world.ctx, id);
+    world.job.start_with(&world.ctx, id);
     let Some(node) = node.filter(|_| !is_mirror) else { return };
     match state {
         FoundState::Ready => {
@@ -228,6 +239,12 @@ fn unfinished_business(world: &mut World<'_>) {
             world.deployment.on_deployment(&mut world.ctx, DeploymentId::from(number));
         }
     }
+    for (number, set) in setup.stateful_sets.iter().enumerate() {
+        let whole = world.ctx.store.stateful_sets.head(number).is_none_or(|s| s.status.ready == set.replicas);
+        if !whole {
+            world.stateful_set.on_stateful_set(&mut world.ctx, crate::api::StatefulSetId::from(number));
+        }
+    }
     for number in 0..world.ctx.store.replica_sets.len() {
         let is_short = |rs: &ReplicaSet| rs.status_replicas != rs.replicas;
         if world.ctx.store.replica_sets.head(number).is_some_and(is_short) {
@@ -239,6 +256,14 @@ fn unfinished_business(world: &mut World<'_>) {
 /// Adds a pod that has been running for long on this node, or on one that the scheduler's rules choose; whether there was
 /// one. A pod without a place starts Pending.
 fn add_pod(world: &mut World<'_>, meta: PodMeta, pod: Pod, node: Option<&str>) -> bool {
+    let found = &world.ctx.setup.found;
+    match found.pods.get(&format!("{}/{}", meta.namespace, meta.name)).copied() {
+        None | Some(FoundState::Ready) => {}
+        Some(state) => {
+            found_pod(world, meta, pod, node, state);
+            return false;
+        }
+    }
     let is_mirror = meta.owner == Owner::Mirror;
     let by_name = node.and_then(|name| world.ctx.store.node_by_name(name));
     let node =
@@ -257,6 +282,9 @@ fn add_pod(world: &mut World<'_>, meta: PodMeta, pod: Pod, node: Option<&str>) -
     }
     world.replica_set.start_with(&world.ctx, id);
     world.deployment.start_with(&world.ctx, id);
+    world.stateful_set.start_with(&world.ctx, id);
+    world.daemon_set.start_with(&world.ctx, id);
+    world.job.start_with(&world.ctx, id);
     world.ctx.observer.pod_mut(id).ready_at = node.map(|_| Time::ZERO);
     match node {
         Some(_) if is_mirror => {}

@@ -4,7 +4,7 @@ use crate::api::{PdbId, PodId, ServiceId, Store};
 use crate::engine::{Duration, Time};
 use crate::simulation::end_state;
 use crate::simulation::eviction::Evictions;
-use crate::simulation::outcome::{FailureKind, Outcome, PdbOutcome, PodOutcome, ServiceOutcome};
+use crate::simulation::outcome::{FailureKind, Outcome, PdbOutcome, PodOutcome, ServiceOutcome, TrafficOutcome};
 use crate::simulation::world::World;
 
 /// Takes the world apart.
@@ -24,6 +24,7 @@ pub(super) fn outcome(world: World<'_>, seed: u64, end: Time, events: u64) -> Ou
         let times = ctx.observer.pod_mut(id);
         if let Some(traffic) = network.pods.get(number) {
             times.last_route_clean = traffic.last_route_clean;
+            times.last_router = traffic.last_router;
             times.failed_requests = traffic.failed;
         }
         let times = *times;
@@ -91,7 +92,9 @@ pub(super) fn outcome(world: World<'_>, seed: u64, end: Time, events: u64) -> Ou
         replica_set_names: (0..store.replica_sets.len())
             .map(|n| store.replica_sets.head(n).map_or_else(String::new, |rs| rs.name.clone()))
             .collect(),
-        traffic_names: ctx.setup.traffic.iter().map(|t| t.name.clone()).collect(),
+        traffic: (ctx.setup.traffic.iter().zip(network.traffic))
+            .map(|(t, requests)| TrafficOutcome { name: t.name.clone(), requests })
+            .collect(),
         trace: ctx.observer.trace,
         warnings,
         end_state,

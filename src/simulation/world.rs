@@ -3,13 +3,17 @@
 use crate::api::{Kind, Node, NodeId, PodId, ReplicaSetId, Revision};
 use crate::engine::{Duration, Time};
 use crate::simulation::context::{Context, Watches};
+use crate::simulation::control_plane::autoscaler::AutoscalerController;
+use crate::simulation::control_plane::daemon_set::DaemonSetController;
 use crate::simulation::control_plane::deployment::DeploymentController;
 use crate::simulation::control_plane::disruption::DisruptionController;
 use crate::simulation::control_plane::endpoint_slice::EndpointSliceController;
+use crate::simulation::control_plane::job::JobController;
 use crate::simulation::control_plane::node_lifecycle::{NodeLifecycleController, taints_of};
 use crate::simulation::control_plane::node_loss::NodeLoss;
 use crate::simulation::control_plane::replica_set::ReplicaSetController;
 use crate::simulation::control_plane::scheduler::Scheduler;
+use crate::simulation::control_plane::stateful_set::StatefulSetController;
 use crate::simulation::end_state::Progress;
 use crate::simulation::event::{Controller, Event, WatchId};
 use crate::simulation::eviction::{Answer, Evictions};
@@ -62,6 +66,10 @@ pub(super) struct World<'a> {
     pub(super) endpoint_slice: EndpointSliceController,
     pub(super) deployment: DeploymentController,
     pub(super) replica_set: ReplicaSetController,
+    pub(super) stateful_set: StatefulSetController,
+    pub(super) daemon_set: DaemonSetController,
+    pub(super) job: JobController,
+    pub(super) autoscaler: AutoscalerController,
     pub(super) node_lifecycle: NodeLifecycleController,
     pub(super) node_loss: NodeLoss,
     pub(super) scheduler: Scheduler,
@@ -95,6 +103,10 @@ impl<'a> World<'a> {
             endpoint_slice: EndpointSliceController::new(setup.services.len()),
             deployment: DeploymentController::new(),
             replica_set: ReplicaSetController::new(),
+            stateful_set: StatefulSetController::new(),
+            daemon_set: DaemonSetController::new(),
+            job: JobController::new(),
+            autoscaler: AutoscalerController::default(),
             node_lifecycle: NodeLifecycleController::default(),
             node_loss: NodeLoss::default(),
             scheduler: Scheduler::new(),
@@ -141,6 +153,15 @@ impl<'a> World<'a> {
             Event::Requeue(Controller::Deployment, key) => self.deployment.requeue(ctx, key),
             Event::Requeue(Controller::ReplicaSet, key) => self.replica_set.requeue(ctx, key),
             Event::Requeue(Controller::NodeLifecycle, key) => self.node_lifecycle.requeue(ctx, key),
+            Event::Sync(Controller::StatefulSet, key) => self.stateful_set.sync(ctx, key),
+            Event::Sync(Controller::DaemonSet, key) => self.daemon_set.sync(ctx, key),
+            Event::Sync(Controller::Job, key) => self.job.sync(ctx, key),
+            Event::Requeue(Controller::StatefulSet, key) => self.stateful_set.requeue(ctx, key),
+            Event::Requeue(Controller::DaemonSet, key) => self.daemon_set.requeue(ctx, key),
+            Event::Requeue(Controller::Job, key) => self.job.requeue(ctx, key),
+            Event::Requeue(Controller::Autoscaler, key) | Event::Sync(Controller::Autoscaler, key) => {
+                self.autoscaler.requeue(ctx, key);
+            }
             Event::Schedule => self.scheduler.schedule(ctx),
             Event::ScheduleRetry(pod) => self.scheduler.retry(ctx, pod),
             Event::NodeLoss(step) => self.node_loss.step(ctx, step),
@@ -170,11 +191,19 @@ impl<'a> World<'a> {
                 self.replica_set.on_pod(ctx, PodId(index), old, new);
                 ctx.cause = cause;
                 self.deployment.on_pod(ctx, PodId(index), old, new);
+                ctx.cause = cause;
+                self.stateful_set.on_pod(ctx, PodId(index), old, new);
+                ctx.cause = cause;
+                self.daemon_set.on_pod(ctx, PodId(index), old, new);
+                ctx.cause = cause;
+                self.job.on_pod(ctx, PodId(index), old, new);
             }
             (Watches::CONTROLLER_MANAGER, Kind::Node) => {
                 self.node_lifecycle.on_node(ctx, NodeId(index));
                 ctx.cause = cause;
                 self.node_loss.on_node(ctx, NodeId(index));
+                ctx.cause = cause;
+                self.daemon_set.on_node(ctx, NodeId(index), revision);
             }
             (Watches::CONTROLLER_MANAGER, Kind::Pdb) => self.disruption.on_pdb(ctx, crate::api::PdbId(index)),
             (Watches::CONTROLLER_MANAGER, Kind::Endpoints) => {}
@@ -186,6 +215,13 @@ impl<'a> World<'a> {
             (Watches::CONTROLLER_MANAGER, Kind::Deployment) => {
                 self.deployment.on_deployment(ctx, crate::api::DeploymentId(index));
             }
+            (Watches::CONTROLLER_MANAGER, Kind::StatefulSet) => {
+                self.stateful_set.on_stateful_set(ctx, crate::api::StatefulSetId(index));
+            }
+            (Watches::CONTROLLER_MANAGER, Kind::DaemonSet) => {
+                self.daemon_set.on_daemon_set(ctx, crate::api::DaemonSetId(index));
+            }
+            (Watches::CONTROLLER_MANAGER, Kind::Job) => self.job.on_job(ctx, crate::api::JobId(index)),
             (Watches::SCHEDULER, Kind::Pod) => {
                 let (old, new) =
                     (ctx.store.pods.before(at, revision).copied(), ctx.store.pods.at(at, revision).copied());
@@ -213,6 +249,10 @@ impl<'a> World<'a> {
             Caller::Controller(Controller::Deployment, key) => self.deployment.written(ctx, key, result),
             Caller::Controller(Controller::ReplicaSet, key) => self.replica_set.written(ctx, key, result),
             Caller::Controller(Controller::NodeLifecycle, key) => self.node_lifecycle.written(ctx, key, result),
+            Caller::Controller(Controller::StatefulSet, key) => self.stateful_set.written(ctx, key, result),
+            Caller::Controller(Controller::DaemonSet, key) => self.daemon_set.written(ctx, key, result),
+            Caller::Controller(Controller::Job, key) => self.job.written(ctx, key, result),
+            Caller::Controller(Controller::Autoscaler, key) => self.autoscaler.written(ctx, key, result),
             Caller::Scheduler(pod) => self.scheduler.written(ctx, pod, result),
             Caller::Kubelet(pod) => self.kubelets.written(ctx, pod, result),
             Caller::Kubectl(process, step) => {

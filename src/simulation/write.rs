@@ -6,6 +6,10 @@ use crate::api::{
 use crate::engine::Time;
 use crate::simulation::event::{Controller, KubectlStep};
 
+mod workload;
+
+pub use workload::{NewPod, WorkloadWrite};
+
 /// A write that has been sent and has not been committed.
 #[derive(Clone, Debug)]
 pub struct PendingWrite {
@@ -185,6 +189,8 @@ pub enum Write {
         /// Which.
         node: NodeId,
     },
+    /// A write of the other workloads' controllers, or one that changes whose pod a pod is.
+    Workload(WorkloadWrite),
 }
 
 /// What a kubelet says of a pod.

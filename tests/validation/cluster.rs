@@ -77,6 +77,7 @@ pub fn cluster(nodes: &[&str], replicas: u32, reaction: Reaction, hook: Option<H
             replicas,
             strategy: Strategy::default(),
             min_ready_seconds: 0,
+            selector: Selector::labels([("app", NAME)]),
             template: TemplateId(0),
             placement: Vec::new(),
         }],

@@ -82,20 +82,15 @@ fn scale(possible: &Possible<'_>, pdb: PdbId) -> Scale {
                 }
             }
             Owner::None | Owner::Mirror => {}
-            Owner::Other { kind, name } if kind == "StatefulSet" || kind == "ReplicationController" => {
-                if seen.insert((kind.clone(), name.clone())) {
-                    let of_it = |p: &&crate::simulation::setup::PodSetup| {
-                        p.owner == pod.owner && possible.setup.templates[p.template.index()].namespace == pod.namespace
-                    };
-                    let pods = possible.setup.pods.iter().filter(of_it).count();
-                    let pods = u32::try_from(pods).unwrap_or(u32::MAX);
-                    scale.greatest += pods;
-                    if !possible.all_may_go(pdb, &pod.owner) {
-                        scale.least += pods;
-                    }
+            Owner::StatefulSet(id) => {
+                let (least, greatest) = possible.stateful_replicas(*id);
+                if seen.insert(("StatefulSet".to_string(), id.index().to_string())) {
+                    scale.greatest += greatest;
+                    // with its last pod it no longer counts
+                    scale.least += if possible.all_may_go(pdb, &pod.owner) { 0 } else { least };
                 }
             }
-            Owner::DaemonSet(_) | Owner::Other { .. } => {
+            Owner::DaemonSet(_) | Owner::Job(_) | Owner::Other { .. } => {
                 scale.known &= possible.may_go(pod.id);
             }
         }
@@ -118,7 +113,8 @@ pub(super) fn shortage(possible: &Possible<'_>, pdb: PdbId) -> Shortage {
     if !computable {
         let without_scale = possible.selected(pdb).find_map(|pod| match &pod.owner {
             Owner::DaemonSet(_) => Some("DaemonSet".to_string()),
-            Owner::Other { kind, .. } if kind != "StatefulSet" && kind != "ReplicationController" => Some(kind.clone()),
+            Owner::Job(_) => Some("Job".to_string()),
+            Owner::Other { kind, .. } => Some(kind.clone()),
             _ => None,
         });
         return match (possible.setup.pdbs[pdb.index()].budget, without_scale) {

@@ -5,8 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::analysis::deadlock::budget::{self, Prospect};
 use crate::analysis::deadlock::capacity;
 use crate::analysis::deadlock::rollout::is_at_rest;
+use crate::api::autoscaler::ScaleTarget;
 use crate::api::pdb::UnhealthyPodEvictionPolicy;
-use crate::api::{DeploymentId, Node, NodeId, Owner, PdbId, PodId, PodTemplate, ReplicaSet, ReplicaSetId, TemplateId};
+use crate::api::{
+    DeploymentId, Node, NodeId, Owner, PdbId, PodId, PodTemplate, ReplicaSet, ReplicaSetId, StatefulSetId, TemplateId,
+};
 use crate::simulation::Setup;
 use crate::simulation::end_state::{EndPod, EndState, Progress};
 use crate::simulation::setup::{ActionKind, DrainOptions, When};
@@ -25,6 +28,8 @@ pub(super) struct Possible<'a> {
     gone: Vec<bool>,
     /// By position: a pod that is not Ready may become so.
     ready: Vec<bool>,
+    /// By position: the pod is Ready, may become so, or may be replaced by one that does.
+    healthy: Vec<bool>,
     /// By budget.
     prospects: Vec<Prospect>,
     /// Templates of which one more pod may be placed.
@@ -70,6 +75,7 @@ impl<'a> Possible<'a> {
             deleted: vec![false; state.pods.len()],
             gone: vec![false; state.pods.len()],
             ready: vec![false; state.pods.len()],
+            healthy: vec![false; state.pods.len()],
             prospects: vec![nothing; state.pdbs.len()],
             placeable: BTreeSet::new(),
             active,
@@ -93,6 +99,8 @@ impl<'a> Possible<'a> {
         for at in 0..self.state.pods.len() {
             let (deleted, ready) = (self.follows_deleted(at), self.follows_ready(at));
             let gone = (deleted || self.deleted[at]) && self.follows_gone(at);
+            let healthy = self.follows_healthy(at);
+            grown |= add(&mut self.healthy[at], healthy);
             grown |=
                 add(&mut self.deleted[at], deleted) | add(&mut self.ready[at], ready) | add(&mut self.gone[at], gone);
         }
@@ -132,6 +140,27 @@ impl<'a> Possible<'a> {
         self.state.drains.iter().find(its).is_none_or(waits_for)
     }
 
+    /// Whether all that may yet be done is known here, in what it can bring about.
+    pub fn knows_all_that_is_to_come(&self) -> bool {
+        self.to_come().all(|(_, what)| {
+            matches!(
+                what,
+                ActionKind::Drain(_)
+                    | ActionKind::Cordon(_)
+                    | ActionKind::Uncordon(_)
+                    | ActionKind::DeletePod { .. }
+                    | ActionKind::Scale { .. }
+                    | ActionKind::RolloutRestart { .. }
+                    | ActionKind::AddNode { .. }
+                    | ActionKind::ShutOff(_)
+                    | ActionKind::DeleteNode(_)
+                    | ActionKind::Upgrade(_)
+                    | ActionKind::ClusterAutoscaler(_)
+                    | ActionKind::Karpenter(_)
+            )
+        })
+    }
+
     /// Actions that may begin, or are under way, and have not been done.
     pub fn to_come(&self) -> impl Iterator<Item = (usize, &'a ActionKind)> + '_ {
         let progress = |index: usize| self.state.actions.get(index).copied().unwrap_or(Progress::Done);
@@ -146,7 +175,9 @@ impl<'a> Possible<'a> {
 
     fn follows_deleted(&self, at: usize) -> bool {
         let pod = &self.state.pods[at];
-        if pod.object.deletion.is_some() || self.is_admitted(pod) || self.controller_may_delete(pod) {
+        // a Job's pod may end by itself
+        let ends = matches!(pod.owner, Owner::Job(_));
+        if pod.object.deletion.is_some() || ends || self.is_admitted(pod) || self.controller_may_delete(pod) {
             return true;
         }
         let node = pod.object.node;
@@ -223,6 +254,11 @@ impl<'a> Possible<'a> {
         !node.off || node.object.is_none() || self.to_come().any(|(_, what)| deleted(what))
     }
 
+    fn follows_healthy(&self, at: usize) -> bool {
+        let pod = &self.state.pods[at];
+        pod.object.ready || self.ready[at] || (self.deleted[at] && self.may_be_replaced(pod))
+    }
+
     fn follows_ready(&self, at: usize) -> bool {
         let pod = &self.state.pods[at];
         let alive = |n: NodeId| !self.state.nodes[n.index()].off;
@@ -272,13 +308,9 @@ impl<'a> Possible<'a> {
         self.positions.get(&id).is_none_or(|at| self.deleted[*at])
     }
 
-    pub fn may_become_ready(&self, pod: &EndPod) -> bool {
-        self.positions.get(&pod.id).is_some_and(|at| self.ready[*at])
-    }
-
     /// A pod that is Ready, may become so, or may be replaced by one that is.
     pub fn may_count_as_healthy(&self, pod: &EndPod) -> bool {
-        pod.object.ready || self.may_become_ready(pod) || (self.may_be_deleted(pod.id) && self.may_be_replaced(pod))
+        self.positions.get(&pod.id).is_some_and(|at| self.healthy[*at])
     }
 
     /// The active pods of a ReplicaSet.
@@ -332,7 +364,14 @@ impl<'a> Possible<'a> {
     /// The fewest and the most replicas that a Deployment may be scaled to.
     pub fn replicas(&self, id: DeploymentId) -> (u32, u32) {
         let now = self.state.deployments.get(id.index()).and_then(Option::as_ref).map_or(0, |d| d.replicas);
-        self.scales(id).fold((now, now), |(least, most), n| (least.min(n), most.max(n)))
+        let (least, most) = self.autoscaled(ScaleTarget::Deployment(id)).unwrap_or((now, now));
+        let (least, most) = (least.min(now), most.max(now));
+        self.scales(id).fold((least, most), |(least, most), n| (least.min(n), most.max(n)))
+    }
+
+    /// What an autoscaler may want of this.
+    pub fn autoscaled(&self, target: ScaleTarget) -> Option<(u32, u32)> {
+        self.state.autoscalers.iter().find(|(t, ..)| *t == target).map(|(_, least, most)| (*least, *most))
     }
 
     pub fn scales(&self, id: DeploymentId) -> impl Iterator<Item = u32> + '_ {
@@ -347,6 +386,12 @@ impl<'a> Possible<'a> {
         let spec = &self.setup.pdbs[pdb.index()];
         let Some(selector) = &spec.selector else { return 0 };
         let mut owed = 0;
+        for (number, set) in self.state.stateful_sets.iter().enumerate() {
+            let Some(set) = set.as_ref().filter(|set| set.namespace == spec.namespace) else { continue };
+            if selector.matches(&self.state.templates[set.template.index()].labels) {
+                owed += self.owed_by_stateful_set(StatefulSetId::from(number), set);
+            }
+        }
         for (number, rs) in self.state.replica_sets.iter().enumerate() {
             let Some(rs) = rs.as_ref().filter(|rs| rs.namespace == spec.namespace) else { continue };
             if selector.matches(&self.state.templates[rs.template.index()].labels) {

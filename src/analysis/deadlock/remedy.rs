@@ -83,15 +83,7 @@ impl Remedy {
                         setup.found.never_ready.remove(&set.template);
                     }
                 }
-                let ready = |(number, _): (&usize, &FoundState)| {
-                    setup
-                        .pods
-                        .get(*number)
-                        .is_some_and(|pod| pods.iter().any(|name| name.ends_with(&format!("/{}", pod.name))))
-                };
-                let found: Vec<usize> =
-                    setup.found.pods.iter().filter(|entry| ready(*entry)).map(|(n, _)| *n).collect();
-                found.iter().for_each(|number| _ = setup.found.pods.remove(number));
+                pods.iter().for_each(|name| _ = setup.found.pods.insert(name.clone(), FoundState::Ready));
             }
             Self::DeleteNode(_) => return None,
         }

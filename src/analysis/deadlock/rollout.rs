@@ -4,6 +4,7 @@
 //! cleanupUnhealthyReplicas, scaleDownOldReplicaSetsForRollingUpdate (v1.36).
 
 use crate::analysis::deadlock::possible::Possible;
+use crate::api::autoscaler::ScaleTarget;
 use crate::api::workload::Strategy;
 use crate::api::{Deployment, DeploymentId, Owner, ReplicaSet, ReplicaSetId};
 use crate::simulation::end_state::{EndPod, EndState};
@@ -34,7 +35,9 @@ impl Possible<'_> {
             matches!(what, ActionKind::Scale { deployment, .. } | ActionKind::RolloutRestart { deployment }
                 if *deployment == id.index())
         };
-        if self.to_come().any(touched) {
+        let now = self.state.deployments.get(id.index()).and_then(Option::as_ref).map_or(0, |d| d.replicas);
+        let autoscaled = self.autoscaled(ScaleTarget::Deployment(id)).is_some_and(|range| range != (now, now));
+        if autoscaled || self.to_come().any(touched) {
             Motion::ToBeTouched
         } else if self.is_at_rest(id) {
             Motion::AtRest
@@ -45,7 +48,11 @@ impl Possible<'_> {
 
     /// Whether the controller of a pod may delete it: a ReplicaSet with too many, or a rollout that can go on.
     pub(super) fn controller_may_delete(&self, pod: &EndPod) -> bool {
-        let Owner::ReplicaSet(id) = pod.owner else { return false };
+        let id = match pod.owner {
+            Owner::ReplicaSet(id) => id,
+            Owner::StatefulSet(id) => return self.stateful_set_may_delete(id, pod),
+            _ => return false,
+        };
         let Some(rs) = self.replica_set(id) else { return true };
         let Some(deployment) = rs.deployment else { return self.active(id) > rs.replicas };
         let Some(object) = self.state.deployments[deployment.index()].as_ref() else { return true };
@@ -103,7 +110,7 @@ impl Possible<'_> {
                 own.max(object.replicas.saturating_sub(self.active(id)).min(room))
             }
             Motion::ToBeTouched => {
-                let replicas = self.scales(deployment).fold(object.replicas, u32::max);
+                let replicas = self.replicas(deployment).1;
                 most(object, replicas).saturating_sub(self.active(id))
             }
         }
@@ -124,7 +131,12 @@ impl Possible<'_> {
     /// Whether a healthy pod may come in the place of this one, from its own ReplicaSet or from the one that a rollout
     /// leads to.
     pub(super) fn may_be_replaced(&self, pod: &EndPod) -> bool {
-        let Owner::ReplicaSet(id) = pod.owner else { return false };
+        let id = match pod.owner {
+            Owner::ReplicaSet(id) => id,
+            Owner::StatefulSet(id) => return self.stateful_pod_may_be_replaced(id, pod),
+            Owner::DaemonSet(_) => return self.next_may_be_ready(pod.template),
+            _ => return false,
+        };
         let newest = || {
             let deployment = self.replica_set(id)?.deployment?;
             let revision = self.state.deployments[deployment.index()].as_ref()?.revision;

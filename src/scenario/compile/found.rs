@@ -6,10 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::api::{Phase, TemplateId};
+use crate::api::{Phase, Selector, TemplateId};
 use crate::scenario::compile::Compiler;
 use crate::scenario::manifests::{PodManifest, PodState, ReplicaSetManifest};
-use crate::simulation::control_plane::deployment::replica_set_name;
+use crate::simulation::Setup;
+use crate::simulation::control_plane::deployment::{replica_set_name, replica_set_selector};
 use crate::simulation::found::{FoundOwner, FoundPod, FoundReplicaSet, FoundState};
 
 /// Pods with a status, while the input is gone through.
@@ -31,6 +32,22 @@ impl FoundPods {
         let pod = FoundPod { name: manifest.meta.name.value.clone(), node: node.cloned(), state };
         self.by_replica_set.entry((owner, replica_set)).or_default().push(pod);
         Some(())
+    }
+
+    /// A pod of another controller that is modelled, or of none.
+    pub fn add_other(&mut self, manifest: &PodManifest, setup: &mut Setup) {
+        if let Some(state) = self.note(manifest) {
+            setup.found.pods.insert(manifest.meta.full_name(), state);
+        }
+    }
+
+    /// A pod of the Job of this index.
+    pub fn add_to_job(&mut self, job: usize, manifest: &PodManifest, node: Option<&String>, setup: &mut Setup) {
+        if let Some(state) = self.note(manifest) {
+            setup.found.pods.insert(manifest.meta.full_name(), state);
+            let pod = FoundPod { name: manifest.meta.name.value.clone(), node: node.cloned(), state };
+            setup.found.jobs.entry(job).or_default().push(pod);
+        }
     }
 
     /// How a pod was found, and a note of it if it will not become Ready.
@@ -66,11 +83,16 @@ impl Compiler<'_> {
                 continue;
             }
             let (namespace, name, replicas, template) = (d.namespace.clone(), d.name.clone(), d.replicas, d.template);
+            let base = d.selector.clone();
             let of = FoundOwner::Deployment(number);
             let mut sets = self.replica_sets_of(&manifests, &namespace, &name, of, template, &mut found);
             if sets.is_empty() {
                 let name = replica_set_name(&namespace, &name, 1);
-                sets.push(FoundReplicaSet { of, name, revision: 1, template, replicas, pods: Vec::new() });
+                let (selector, pods) = (Selector::default(), Vec::new());
+                sets.push(FoundReplicaSet { of, name, revision: 1, template, replicas, selector, pods });
+            }
+            for set in &mut sets {
+                set.selector = replica_set_selector(&base, &set.name);
             }
             self.setup.found.replica_sets.append(&mut sets);
         }
@@ -82,9 +104,12 @@ impl Compiler<'_> {
             let of = FoundOwner::ReplicaSet(number);
             let pods = found.by_replica_set.remove(&(of, rs.name.clone())).unwrap_or_default();
             let (name, template, replicas) = (rs.name.clone(), rs.template, rs.replicas);
-            self.setup.found.replica_sets.push(FoundReplicaSet { of, name, revision: 1, template, replicas, pods });
+            let selector = rs.selector.clone();
+            let set = FoundReplicaSet { of, name, revision: 1, template, replicas, selector, pods };
+            self.setup.found.replica_sets.push(set);
         }
         self.manifests.replica_sets = manifests;
+        self.setup.found.namespaces = found.namespaces;
         self.never_ready();
         for (why, mut pods) in found.unready {
             pods.sort();
@@ -127,7 +152,8 @@ impl Compiler<'_> {
                 self.add_template("ReplicaSet", namespace, &rs.meta.name, rs.template.clone())
             };
             let revision = u32::try_from(at).unwrap_or(u32::MAX) + 1;
-            sets.push(FoundReplicaSet { of, name, revision, template, replicas: rs.replicas, pods });
+            let selector = Selector::default();
+            sets.push(FoundReplicaSet { of, name, revision, template, replicas: rs.replicas, selector, pods });
         }
         // pods whose ReplicaSet is not in the input: of the newest one, as far as anybody knows
         let keys: Vec<_> = found.by_replica_set.keys().filter(|(owner, _)| *owner == of).cloned().collect();
@@ -135,7 +161,8 @@ impl Compiler<'_> {
             let pods = found.by_replica_set.remove(&key).unwrap_or_default();
             let replicas = u32::try_from(pods.len()).unwrap_or(u32::MAX);
             let revision = u32::try_from(sets.len()).unwrap_or(u32::MAX) + 1;
-            sets.push(FoundReplicaSet { of, name: key.1, revision, template, replicas, pods });
+            let selector = Selector::default();
+            sets.push(FoundReplicaSet { of, name: key.1, revision, template, replicas, selector, pods });
         }
         sets
     }
@@ -143,7 +170,6 @@ impl Compiler<'_> {
     /// Templates of which pods were found not Ready, and none Ready or on its way.
     fn never_ready(&mut self) {
         let mut states: BTreeMap<TemplateId, (bool, bool)> = BTreeMap::new();
-        let mut names = BTreeMap::new();
         for set in &self.setup.found.replica_sets {
             for pod in &set.pods {
                 let (hopeful, hopeless) = states.entry(set.template).or_default();
@@ -152,7 +178,17 @@ impl Compiler<'_> {
                     FoundState::NotReady | FoundState::Stuck => *hopeless = true,
                 }
             }
-            names.insert(set.template, set.name.clone());
+        }
+        for set in &self.setup.stateful_sets {
+            for ordinal in set.first_ordinal..set.first_ordinal + set.replicas {
+                let name = format!("{}/{}-{ordinal}", set.namespace, set.name);
+                let (hopeful, hopeless) = states.entry(set.template).or_default();
+                match self.setup.found.pods.get(&name) {
+                    None => {}
+                    Some(FoundState::Ready | FoundState::Starting) => *hopeful = true,
+                    Some(FoundState::NotReady | FoundState::Stuck) => *hopeless = true,
+                }
+            }
         }
         let hopeless = states.into_iter().filter(|(_, (hopeful, hopeless))| *hopeless && !hopeful);
         let hopeless: BTreeSet<TemplateId> = hopeless.map(|(id, _)| id).collect();

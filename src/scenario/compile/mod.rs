@@ -3,6 +3,7 @@
 
 mod actions;
 mod apps;
+mod controllers;
 mod found;
 mod nodes;
 mod services;
@@ -10,7 +11,7 @@ mod serving;
 mod traffic;
 mod workloads;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::{Labels, TemplateId, Version};
 use crate::engine::{Duration, Time};
@@ -52,6 +53,8 @@ pub(super) fn compile(documents: &[Document], export: bool, problems: &mut Diagn
         problems,
         assumptions: Vec::new(),
         of_many: export.then(BTreeMap::new),
+        made_up_stateful_sets: BTreeSet::new(),
+        made_up_jobs: BTreeSet::new(),
         templates: Vec::new(),
         setup: Setup { version, duration: file.spec.value.duration.value, ..Setup::default() },
     };
@@ -115,6 +118,9 @@ struct Compiler<'a> {
     assumptions: Vec<String>,
     /// What is assumed of single containers, collected by what it is; `None`: each is told on its own.
     of_many: Option<BTreeMap<String, Vec<String>>>,
+    /// StatefulSets and Jobs that are known by their pods only.
+    made_up_stateful_sets: BTreeSet<usize>,
+    made_up_jobs: BTreeSet<usize>,
     /// Beside `setup.templates`, in the same order.
     templates: Vec<TemplateOrigin>,
     setup: Setup,
@@ -122,7 +128,7 @@ struct Compiler<'a> {
 
 /// Whose template it is.
 struct TemplateOrigin {
-    /// `Deployment`, `ReplicaSet`, `DaemonSet` or `Pod`.
+    /// `Deployment`, `ReplicaSet`, `StatefulSet`, `DaemonSet`, `Job` or `Pod`.
     kind: &'static str,
     /// The namespace.
     namespace: String,

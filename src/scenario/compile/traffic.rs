@@ -7,7 +7,7 @@ use crate::scenario::diagnostic::Diagnostic;
 use crate::scenario::file::TrafficEntry;
 use crate::scenario::source::Spanned;
 use crate::scenario::values::{ConnectionsEntry, Sources};
-use crate::simulation::setup::{Arrivals, Connections, Traffic};
+use crate::simulation::setup::{Arrivals, Connections, Traffic, Via};
 
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 
@@ -75,10 +75,23 @@ impl Compiler<'_> {
             arrivals: entry.arrivals.unwrap_or(Arrivals::Poisson),
             from: from?,
             connections,
+            via: self.via(entry),
             timeout,
             start,
             stop,
         })
+    }
+
+    fn via(&mut self, entry: &TrafficEntry) -> Via {
+        let Some(Spanned { value: via, span }) = &entry.via else { return Via::KubeProxy };
+        if *via != Via::KubeProxy && matches!(entry.connections, Some(ConnectionsEntry::KeepAlive(_))) {
+            self.push(
+                Diagnostic::error("connections that an ingress controller keeps to pods are not modelled")
+                    .at(span, "this traffic goes through an ingress controller")
+                    .help("leave out `connections`, or choose `new`"),
+            );
+        }
+        *via
     }
 
     /// The name that was given, or the Service's, with a number if that is taken.

@@ -1,16 +1,16 @@
-//! Deployments, ReplicaSets, DaemonSets and pods. A cluster's dump has the pods of Deployments, too: they tell where the
+//! Deployments, ReplicaSets and pods. A cluster's dump has the pods of Deployments, too: they tell where the
 //! Deployment's pods are, and are not simulated twice.
 
 use std::collections::BTreeMap;
 
-use crate::api::{Node, Owner, PodTemplate, TaintEffect, TemplateId};
+use crate::api::{Owner, Selector, TemplateId};
 use crate::scenario::compile::found::FoundPods;
 use crate::scenario::compile::{Compiler, TemplateOrigin, is_named};
 use crate::scenario::diagnostic::Diagnostic;
 use crate::scenario::manifests::{PodManifest, ReplicaSetManifest, TemplateManifest};
 use crate::scenario::source::{Span, Spanned};
 use crate::scenario::suggest;
-use crate::simulation::found::{FoundOwner, FoundState};
+use crate::simulation::found::FoundOwner;
 use crate::simulation::setup::{DeploymentSetup, PodSetup, ReplicaSetSetup};
 
 /// No scenario may start with more pods (the largest supported clusters have 150,000).
@@ -22,6 +22,12 @@ enum Maker {
     Deployment(usize),
     /// The ReplicaSet of this index.
     ReplicaSet(usize),
+    /// The StatefulSet of this name.
+    StatefulSet(String),
+    /// The DaemonSet of this name.
+    DaemonSet(String),
+    /// The Job of this name.
+    Job(String),
     /// Nobody: it is simulated as a single pod.
     Nobody(Owner),
 }
@@ -30,12 +36,18 @@ impl Compiler<'_> {
     pub(super) fn workloads(&mut self) {
         self.deployments();
         self.replica_sets();
-        self.pods();
+        self.stateful_sets();
         self.daemon_sets();
+        self.jobs();
+        self.pods();
+        self.autoscalers();
         self.placements();
         let single = self.setup.pods.len() as u64;
         let pods: u64 = self.setup.deployments.iter().map(|d| u64::from(d.replicas)).sum::<u64>()
             + self.setup.replica_sets.iter().map(|r| u64::from(r.replicas)).sum::<u64>()
+            + self.setup.stateful_sets.iter().map(|s| u64::from(s.replicas)).sum::<u64>()
+            + self.setup.jobs.iter().map(|j| u64::from(j.parallelism)).sum::<u64>()
+            + (self.setup.daemon_sets.len() * self.setup.nodes.len()) as u64
             + single;
         if pods > PODS_MAX {
             self.push(Diagnostic::error(format!("the scenario has {pods} pods; at most {PODS_MAX} can be simulated")));
@@ -56,6 +68,7 @@ impl Compiler<'_> {
                 replicas: manifest.replicas,
                 strategy: manifest.strategy,
                 min_ready_seconds: manifest.min_ready_seconds,
+                selector: manifest.selector,
                 template,
                 placement: Vec::new(),
             });
@@ -67,7 +80,7 @@ impl Compiler<'_> {
         let mut seen: BTreeMap<String, Span> = BTreeMap::new();
         let all = std::mem::take(&mut self.manifests.replica_sets);
         for manifest in &all {
-            let ReplicaSetManifest { meta, replicas, min_ready_seconds, template, .. } = manifest;
+            let ReplicaSetManifest { meta, replicas, min_ready_seconds, selector, template, .. } = manifest;
             if self.is_duplicate("ReplicaSet", &meta.full_name(), &meta.name.span, &mut seen) {
                 continue;
             }
@@ -80,6 +93,7 @@ impl Compiler<'_> {
                 name: meta.name.value.clone(),
                 replicas: *replicas,
                 min_ready_seconds: *min_ready_seconds,
+                selector: selector.clone(),
                 template,
                 placement: Vec::new(),
             });
@@ -153,10 +167,21 @@ impl Compiler<'_> {
                     self.setup.replica_sets[index].placement.extend(node);
                 }
             }
+            Maker::StatefulSet(name) => {
+                found.add_other(&manifest, &mut self.setup);
+                self.stateful_set_of_pod(&manifest, &name, node);
+            }
+            Maker::DaemonSet(name) => {
+                found.add_other(&manifest, &mut self.setup);
+                self.daemon_set_of_pod(&manifest, &name, node);
+            }
+            Maker::Job(name) => {
+                let at = node.clone();
+                let job = self.job_of_pod(&manifest, &name, node);
+                found.add_to_job(job, &manifest, at.as_ref(), &mut self.setup);
+            }
             Maker::Nobody(owner) => {
-                if let Some(state) = found.note(&manifest).filter(|state| *state != FoundState::Ready) {
-                    self.setup.found.pods.insert(self.setup.pods.len(), state);
-                }
+                found.add_other(&manifest, &mut self.setup);
                 let PodManifest { meta, template, .. } = manifest;
                 self.tell_unreplaced(&owner, &meta.name.span);
                 let template = self.add_template("Pod", &meta.namespace, &meta.name, template);
@@ -188,8 +213,10 @@ impl Compiler<'_> {
         let Some(owner) = &meta.owner else { return Maker::Nobody(Owner::None) };
         match owner.kind.as_str() {
             "Node" => Maker::Nobody(Owner::Mirror),
-            "DaemonSet" => Maker::Nobody(Owner::DaemonSet(owner.name.clone())),
-            "ReplicaSet" => {
+            "StatefulSet" => Maker::StatefulSet(owner.name.clone()),
+            "DaemonSet" => Maker::DaemonSet(owner.name.clone()),
+            "Job" => Maker::Job(owner.name.clone()),
+            "ReplicaSet" | "ReplicationController" => {
                 let replica_set = self
                     .manifests
                     .replica_sets
@@ -236,40 +263,11 @@ impl Compiler<'_> {
             name: name.to_string(),
             replicas: 1,
             min_ready_seconds: 0,
+            selector: Selector::labels(manifest.template.template.labels.clone()),
             template,
             placement: Vec::new(),
         });
         self.setup.replica_sets.len() - 1
-    }
-
-    /// A DaemonSet whose pods are not in the input has one on each node that is there and fits.
-    fn daemon_sets(&mut self) {
-        let mut seen: BTreeMap<String, Span> = BTreeMap::new();
-        for manifest in std::mem::take(&mut self.manifests.daemon_sets) {
-            let meta = manifest.meta;
-            if self.is_duplicate("DaemonSet", &meta.full_name(), &meta.name.span, &mut seen) {
-                continue;
-            }
-            let owner = Owner::DaemonSet(meta.name.value.clone());
-            let has_pods =
-                |p: &PodSetup| p.owner == owner && self.setup.templates[p.template.index()].namespace == meta.namespace;
-            if self.setup.pods.iter().any(has_pods) {
-                continue;
-            }
-            let pod_template = manifest.template.template.clone();
-            let template = self.add_template("DaemonSet", &meta.namespace, &meta.name, manifest.template);
-            let nodes: Vec<String> = self
-                .setup
-                .nodes
-                .iter()
-                .filter(|n| n.ready_at.is_none() && daemon_pod_fits(&pod_template, &n.node))
-                .map(|n| n.node.name.clone())
-                .collect();
-            for node in nodes {
-                let name = format!("{}-{node}", meta.name.value);
-                self.setup.pods.push(PodSetup { name, owner: owner.clone(), template, node: Some(node) });
-            }
-        }
     }
 
     /// `spec.placement`: where the scenario wants the first pods.
@@ -294,7 +292,15 @@ impl Compiler<'_> {
             }
             let names: Vec<String> = nodes.iter().map(|n| n.value.clone()).collect();
             let set = self.setup.replica_sets.iter().position(|r| is_named(&name.value, &r.namespace, &r.name));
-            let replicas = if let Some(index) = set {
+            let stateful = self.setup.stateful_sets.iter().position(|s| is_named(&name.value, &s.namespace, &s.name));
+            let job = self.setup.jobs.iter().position(|j| is_named(&name.value, &j.namespace, &j.name));
+            let replicas = if let Some(index) = stateful {
+                self.setup.stateful_sets[index].placement = names;
+                self.setup.stateful_sets[index].replicas
+            } else if let Some(index) = job {
+                self.setup.jobs[index].placement = names;
+                self.setup.jobs[index].parallelism
+            } else if let Some(index) = set {
                 self.setup.replica_sets[index].placement = names;
                 self.setup.replica_sets[index].replicas
             } else {
@@ -309,7 +315,13 @@ impl Compiler<'_> {
         }
     }
 
-    fn is_duplicate(&mut self, kind: &str, name: &str, span: &Span, seen: &mut BTreeMap<String, Span>) -> bool {
+    pub(super) fn is_duplicate(
+        &mut self,
+        kind: &str,
+        name: &str,
+        span: &Span,
+        seen: &mut BTreeMap<String, Span>,
+    ) -> bool {
         let Some(first) = seen.insert(name.to_string(), span.clone()) else { return false };
         self.push(
             Diagnostic::error(format!("the {kind} `{name}` is given twice"))
@@ -359,24 +371,9 @@ impl Compiler<'_> {
         let replica_sets = self.setup.replica_sets.iter().map(|r| (r.namespace.clone(), r.name.clone()));
         let pods = &self.setup.pods;
         let pods = pods.iter().map(|p| (self.setup.templates[p.template.index()].namespace.clone(), p.name.clone()));
-        deployments.chain(replica_sets).chain(pods).collect()
+        let stateful_sets = self.setup.stateful_sets.iter().map(|s| (s.namespace.clone(), s.name.clone()));
+        let daemon_sets = self.setup.daemon_sets.iter().map(|s| (s.namespace.clone(), s.name.clone()));
+        let jobs = self.setup.jobs.iter().map(|j| (j.namespace.clone(), j.name.clone()));
+        deployments.chain(replica_sets).chain(stateful_sets).chain(daemon_sets).chain(jobs).chain(pods).collect()
     }
-}
-
-/// Whether a DaemonSet keeps a pod on this node.
-///
-/// Source: `pkg/controller/daemon/daemon_controller.go` NodeShouldRunDaemonPod, and the tolerations that
-/// `pkg/controller/daemon/util/daemonset_util.go` AddOrUpdateDaemonPodTolerations adds (v1.36): cordoned and unready nodes
-/// keep theirs.
-fn daemon_pod_fits(template: &PodTemplate, node: &Node) -> bool {
-    let placement = &template.placement;
-    let tolerated = |taint: &crate::api::Taint| {
-        taint.effect == TaintEffect::PreferNoSchedule
-            || taint.key.starts_with("node.kubernetes.io/")
-            || placement.tolerations.iter().any(|t| t.tolerates(taint))
-    };
-    placement.node_selector.matches(&node.labels)
-        && (placement.required_node_terms.is_empty()
-            || placement.required_node_terms.iter().any(|term| term.matches(&node.labels)))
-        && node.taints.iter().all(tolerated)
 }

@@ -12,6 +12,8 @@ pub enum Collection {
     Run,
     /// One Service, by `name` or `namespace/name`.
     Services,
+    /// One stream of traffic, by its name.
+    Traffic,
     /// The drains of one node, by its name.
     Drains,
     /// One PodDisruptionBudget, by `name` or `namespace/name`.
@@ -22,7 +24,7 @@ pub enum Collection {
 
 impl Collection {
     /// The collections with a name of their own.
-    pub const NAMED: [Self; 4] = [Self::Services, Self::Drains, Self::Pdbs, Self::Pods];
+    pub const NAMED: [Self; 5] = [Self::Services, Self::Traffic, Self::Drains, Self::Pdbs, Self::Pods];
 
     /// The first word of its metrics; empty for the run.
     #[must_use]
@@ -30,6 +32,7 @@ impl Collection {
         match self {
             Self::Run => "",
             Self::Services => "services",
+            Self::Traffic => "traffic",
             Self::Drains => "drains",
             Self::Pdbs => "pdbs",
             Self::Pods => "pods",
@@ -178,6 +181,20 @@ table! {
     Services "zeroEndpointSeconds" Span Greatest Read::Service(|s| Some(nanos(s.zero_endpoints))),
         "how long its EndpointSlices listed no ready endpoint";
 
+    Traffic "failedRequests" Count Sum Read::Requests(Requests::failed), "requests of the stream that failed";
+    Traffic "failedRequests.refused" Count Sum Read::FailedBy(FailureKind::Refused), "… connection refused";
+    Traffic "failedRequests.resetInFlight" Count Sum Read::FailedBy(FailureKind::ResetInFlight), "… cut while worked on";
+    Traffic "failedRequests.resetIdle" Count Sum Read::FailedBy(FailureKind::ResetIdle), "… sent on a connection just closed";
+    Traffic "failedRequests.noEndpoints" Count Sum Read::FailedBy(FailureKind::NoEndpoints), "… the Service had no endpoint";
+    Traffic "failedRequests.connectTimeout" Count Sum Read::FailedBy(FailureKind::ConnectTimeout), "… no connection in time";
+    Traffic "failedRequests.requestTimeout" Count Sum Read::FailedBy(FailureKind::RequestTimeout), "… no answer in time";
+    Traffic "failedRequests.http502" Count Sum Read::FailedBy(FailureKind::Http502), "… 502 from a proxy";
+    Traffic "failedRequests.http503" Count Sum Read::FailedBy(FailureKind::Http503), "… 503 from a proxy";
+    Traffic "failedRequests.http504" Count Sum Read::FailedBy(FailureKind::Http504), "… 504 from a proxy";
+    Traffic "failureRate" Ratio Greatest Read::FailureRate, "failed requests as a share of those it sent";
+    Traffic "sentRequests" Count Sum Read::Requests(|r| r.sent), "requests that it sent";
+    Traffic "retriedRequests" Count Sum Read::Requests(|r| r.ok_after_retry), "requests answered only after a retry";
+
     Drains "completed" Event All Read::Drain(|d| d.completed_at.map(|at| nanos(at.since(d.started_at)))),
         "`kubectl drain` was through with the node; counted from when it came to the node";
     Drains "duration" Span Greatest Read::Drain(|d| d.completed_at.map(|at| nanos(at.since(d.started_at)))),
@@ -236,6 +253,15 @@ pub(super) fn measure(metric: &Metric, name: &str, outcome: &Outcome) -> Measure
                 Read::Service(read) => together(metric, &services, read, &format!("no Service {name}"), ""),
                 _ => Measured::Nothing(format!("no Service {name}")),
             }
+        }
+        Collection::Traffic => {
+            let mut requests = Requests::default();
+            let streams: Vec<_> = outcome.traffic.iter().filter(|t| matches(name, &t.name)).collect();
+            if streams.is_empty() {
+                return Measured::Nothing(format!("no traffic {name}"));
+            }
+            streams.iter().for_each(|t| requests.add(&t.requests));
+            of_requests(metric.read, &requests)
         }
         Collection::Drains => {
             let drains: Vec<_> = outcome.drains.iter().filter(|d| matches(name, &d.node)).collect();

@@ -224,6 +224,7 @@ fn example(collection: Collection) -> &'static str {
     match collection {
         Collection::Run => "failedRequests == 0",
         Collection::Services => "services.default/nginx.failedRequests == 0",
+        Collection::Traffic => "traffic.web.failedRequests == 0",
         Collection::Drains => "drains.node-1.completed within 60s",
         Collection::Pdbs => "pdbs.default/nginx.denials >= 1",
         Collection::Pods => "pods.nginx-*.sigkills == 0",

@@ -2,11 +2,15 @@
 //! but never silently. A field that would change the result and is not modelled is named in a warning, once.
 
 mod affinity;
+mod autoscaler;
+mod daemon_set;
+mod job;
 mod node;
 mod pdb;
 mod pod;
 mod selector;
 mod service;
+mod stateful_set;
 mod unmodelled;
 mod workload;
 
@@ -17,12 +21,16 @@ use crate::scenario::read::{MapOf, Read};
 use crate::scenario::source::Spanned;
 use crate::scenario::tree::Node;
 
+pub use autoscaler::AutoscalerManifest;
+pub use daemon_set::DaemonSetManifest;
+pub use job::JobManifest;
 pub use node::NodeManifest;
 pub use pdb::PdbManifest;
 pub(crate) use pod::hook_longer_than_grace;
 pub use pod::{ContainerManifest, HookManifest, TemplateManifest};
 pub use service::{ServiceManifest, TargetPort};
-pub use workload::{DaemonSetManifest, DeploymentManifest, PodManifest, PodState, ReplicaSetManifest};
+pub use stateful_set::StatefulSetManifest;
+pub use workload::{DeploymentManifest, PodManifest, PodState, ReplicaSetManifest};
 
 pub use unmodelled::Ignored;
 use unmodelled::Unmodelled;
@@ -38,10 +46,16 @@ pub struct Manifests {
     pub pdbs: Vec<PdbManifest>,
     /// `apps/v1` Deployment.
     pub deployments: Vec<DeploymentManifest>,
-    /// `apps/v1` ReplicaSet.
+    /// `apps/v1` ReplicaSet, and `v1` ReplicationController, which is the same with another selector.
     pub replica_sets: Vec<ReplicaSetManifest>,
     /// `apps/v1` DaemonSet.
     pub daemon_sets: Vec<DaemonSetManifest>,
+    /// `apps/v1` StatefulSet.
+    pub stateful_sets: Vec<StatefulSetManifest>,
+    /// `batch/v1` Job.
+    pub jobs: Vec<JobManifest>,
+    /// `autoscaling` HorizontalPodAutoscaler.
+    pub autoscalers: Vec<AutoscalerManifest>,
     /// `v1` Pod.
     pub pods: Vec<PodManifest>,
     /// Objects that are not modelled.
@@ -80,11 +94,16 @@ pub fn read(documents: &[Document], version: Version, export: bool, problems: &m
             ("apps" | "extensions", "Deployment") => {
                 manifests.deployments.extend(workload::read_deployment(document, &mut cx));
             }
-            ("apps" | "extensions", "ReplicaSet") => {
+            ("apps" | "extensions", "ReplicaSet") | ("", "ReplicationController") => {
                 manifests.replica_sets.extend(workload::read_replica_set(document, &mut cx));
             }
             ("apps" | "extensions", "DaemonSet") => {
-                manifests.daemon_sets.extend(workload::read_daemon_set(document, &mut cx));
+                manifests.daemon_sets.extend(daemon_set::read(document, &mut cx));
+            }
+            ("apps", "StatefulSet") => manifests.stateful_sets.extend(stateful_set::read(document, &mut cx)),
+            ("batch", "Job") => manifests.jobs.extend(job::read(document, &mut cx)),
+            ("autoscaling", "HorizontalPodAutoscaler") => {
+                manifests.autoscalers.extend(autoscaler::read(document, &mut cx));
             }
             ("", "Pod") => manifests.pods.extend(workload::read_pod(document, &mut cx)),
             _ => cx.unmodelled.kind(document),

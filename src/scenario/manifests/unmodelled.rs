@@ -89,10 +89,8 @@ const LEFT_OUT: &str = "left out";
 /// What becomes of kinds that would matter.
 fn instead_of_kind(kind: &str) -> &'static str {
     match kind {
-        "StatefulSet" | "Job" | "CronJob" | "ReplicationController" => {
-            "its controller is not modelled: pods of it that are given run, and nobody replaces them"
-        }
-        "HorizontalPodAutoscaler" | "VerticalPodAutoscaler" => "the number of replicas stays as it is",
+        "CronJob" => "no Job begins during a run",
+        "VerticalPodAutoscaler" => "the number of replicas stays as it is",
         "Ingress" | "Gateway" | "HTTPRoute" => "clients are in the cluster and speak to the Service itself",
         "NetworkPolicy" => "every client reaches every pod",
         "PriorityClass" => "no pod preempts another",

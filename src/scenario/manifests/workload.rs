@@ -1,13 +1,14 @@
-//! `apps/v1` Deployment, ReplicaSet and DaemonSet, and `v1` Pod.
+//! `apps/v1` Deployment and ReplicaSet, `v1` Pod, and what all kinds that make pods have in common.
 
+use crate::api::labels::Requirement;
 use crate::api::meta::IntOrPercent;
-use crate::api::node::{TAINT_NOT_READY, TAINT_UNREACHABLE, TAINT_UNSCHEDULABLE};
 use crate::api::workload::Strategy;
-use crate::api::{Labels, Phase, Selector, TaintEffect, Toleration};
+use crate::api::{Labels, Phase, Selector};
 use crate::scenario::diagnostic::Diagnostic;
 use crate::scenario::document::Document;
 use crate::scenario::manifests::pod::TemplateManifest;
 use crate::scenario::manifests::{Cx, Meta, pod, read_labels, selector};
+use crate::scenario::read::MapOf;
 use crate::scenario::tree::Node;
 
 /// A Deployment of the manifests.
@@ -21,6 +22,8 @@ pub struct DeploymentManifest {
     pub strategy: Strategy,
     /// `spec.minReadySeconds`.
     pub min_ready_seconds: u64,
+    /// `spec.selector`.
+    pub selector: Selector,
     /// `spec.template`.
     pub template: TemplateManifest,
 }
@@ -36,15 +39,8 @@ pub struct ReplicaSetManifest {
     pub min_ready_seconds: u64,
     /// The annotation `deployment.kubernetes.io/revision`; 0 without one.
     pub revision: u32,
-    /// `spec.template`.
-    pub template: TemplateManifest,
-}
-
-/// A DaemonSet of the manifests.
-#[derive(Clone, PartialEq, Debug)]
-pub struct DaemonSetManifest {
-    /// `metadata`.
-    pub meta: Meta,
+    /// `spec.selector`.
+    pub selector: Selector,
     /// `spec.template`.
     pub template: TemplateManifest,
 }
@@ -96,7 +92,7 @@ const FAILING: &[&str] = &[
 pub(super) const TEMPLATE_HASH: &str = "pod-template-hash";
 
 pub(super) fn read_deployment(document: &Document, cx: &mut Cx<'_>) -> Option<DeploymentManifest> {
-    let (meta, spec, template) = read_common(document, cx)?;
+    let Common { meta, spec, selector, template } = read_common(document, cx)?;
     if let Some(paused) = spec.get("paused").filter(|p| p.span.text() == "true") {
         cx.unmodelled.field("paused", &paused.span, "changes of the template are rolled out");
     }
@@ -105,39 +101,22 @@ pub(super) fn read_deployment(document: &Document, cx: &mut Cx<'_>) -> Option<De
         strategy: spec.get("strategy").map(|s| read_strategy(s, cx)).unwrap_or_default(),
         min_ready_seconds: cx.field(spec, "minReadySeconds").unwrap_or(0),
         meta,
+        selector,
         template,
     })
 }
 
 pub(super) fn read_replica_set(document: &Document, cx: &mut Cx<'_>) -> Option<ReplicaSetManifest> {
-    let (meta, spec, template) = read_common(document, cx)?;
+    let Common { meta, spec, selector, template } = read_common(document, cx)?;
     let revision = document.node.at(&["metadata", "annotations", "deployment.kubernetes.io/revision"]);
     Some(ReplicaSetManifest {
         revision: revision.and_then(Node::as_str).and_then(|text| text.parse().ok()).unwrap_or(0),
         replicas: cx.field(spec, "replicas").unwrap_or(1),
         min_ready_seconds: cx.field(spec, "minReadySeconds").unwrap_or(0),
         meta,
+        selector,
         template,
     })
-}
-
-pub(super) fn read_daemon_set(document: &Document, cx: &mut Cx<'_>) -> Option<DaemonSetManifest> {
-    let (meta, _, mut template) = read_common(document, cx)?;
-    add_daemon_tolerations(&mut template.template.placement.tolerations);
-    Some(DaemonSetManifest { meta, template })
-}
-
-/// The tolerations of daemon pods: they stay on nodes that are not ready, and come to cordoned ones.
-///
-/// Source: `pkg/controller/daemon/util/daemonset_util.go` AddOrUpdateDaemonPodTolerations (v1.36), without those for
-/// pressure, which is not modelled.
-fn add_daemon_tolerations(tolerations: &mut Vec<Toleration>) {
-    let stays = [TAINT_NOT_READY, TAINT_UNREACHABLE];
-    tolerations.retain(|t| !(t.seconds.is_some() && t.key.as_deref().is_some_and(|key| stays.contains(&key))));
-    let toleration =
-        |key: &str, effect| Toleration { key: Some(key.into()), value: None, effect: Some(effect), seconds: None };
-    tolerations.extend(stays.map(|key| toleration(key, TaintEffect::NoExecute)));
-    tolerations.push(toleration(TAINT_UNSCHEDULABLE, TaintEffect::NoSchedule));
 }
 
 pub(super) fn read_pod(document: &Document, cx: &mut Cx<'_>) -> Option<PodManifest> {
@@ -186,8 +165,19 @@ fn spec_of<'a>(document: &'a Document, meta: &Meta, cx: &mut Cx<'_>) -> Option<&
     spec
 }
 
-/// Metadata, spec and template of what makes pods.
-fn read_common<'a>(document: &'a Document, cx: &mut Cx<'_>) -> Option<(Meta, &'a Node, TemplateManifest)> {
+/// What all kinds that make pods have.
+pub(super) struct Common<'a> {
+    /// `metadata`.
+    pub meta: Meta,
+    /// `spec`.
+    pub spec: &'a Node,
+    /// `spec.selector`; without one all labels of the template.
+    pub selector: Selector,
+    /// `spec.template`.
+    pub template: TemplateManifest,
+}
+
+pub(super) fn read_common<'a>(document: &'a Document, cx: &mut Cx<'_>) -> Option<Common<'a>> {
     let meta = Meta::read(document, cx)?;
     let spec = spec_of(document, &meta, cx)?;
     let Some(template) = spec.get("template") else {
@@ -198,20 +188,27 @@ fn read_common<'a>(document: &'a Document, cx: &mut Cx<'_>) -> Option<(Meta, &'a
         Some(metadata) => read_labels(metadata, cx)?,
         None => Labels::new(),
     };
-    check_selector(document, spec, &labels, cx);
+    let selector = read_selector(document, spec, &labels, cx);
     labels.remove(TEMPLATE_HASH);
     let Some(pod_spec) = template.get("spec") else {
         cx.push(Diagnostic::error("this pod template has no `spec`").at(&template.span, ""));
         return None;
     };
     let template = pod::read(pod_spec, &meta.namespace, labels, cx)?;
-    Some((meta, spec, template))
+    Some(Common { meta, spec, selector, template })
 }
 
 /// Source: `pkg/apis/apps/validation/validation.go` ValidateDeploymentSpec, ValidatePodTemplateSpecForReplicaSet (v1.36).
-fn check_selector(document: &Document, spec: &Node, labels: &Labels, cx: &mut Cx<'_>) {
-    let Some(node) = spec.get("selector") else { return };
-    let selector: Selector = selector::read(node, cx);
+fn read_selector(document: &Document, spec: &Node, labels: &Labels, cx: &mut Cx<'_>) -> Selector {
+    let Some(node) = spec.get("selector") else { return Selector::labels(labels.clone()) };
+    // a ReplicationController's is a plain map
+    let mut selector = match document.kind.as_str() {
+        "ReplicationController" => {
+            let labels: MapOf<String> = cx.field(spec, "selector").unwrap_or_default();
+            Selector::labels(labels.0.into_iter().map(|(key, value)| (key.value, value)))
+        }
+        _ => selector::read(node, cx),
+    };
     if !selector.matches(labels) {
         let shown: Vec<String> = labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
         cx.push(
@@ -223,6 +220,10 @@ fn check_selector(document: &Document, spec: &Node, labels: &Labels, cx: &mut Cx
                 )),
         );
     }
+    // the model gives out hashes of its own
+    let is_hash = |r: &Requirement| matches!(r, Requirement::In(key, _) if key == TEMPLATE_HASH);
+    selector.requirements.retain(|r| !is_hash(r));
+    selector
 }
 
 fn read_strategy(node: &Node, cx: &mut Cx<'_>) -> Strategy {

@@ -13,8 +13,9 @@ mod plan;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use crate::api::labels::Requirement;
 use crate::api::workload::Strategy;
-use crate::api::{Deployment, DeploymentId, Kind, Owner, Pod, PodId, ReplicaSet, ReplicaSetId, Revision};
+use crate::api::{Deployment, DeploymentId, Kind, Owner, Pod, PodId, ReplicaSet, ReplicaSetId, Revision, Selector};
 use crate::engine::Key;
 use crate::simulation::context::Context;
 use crate::simulation::control_plane::rate_limit::RateLimit;
@@ -47,6 +48,15 @@ pub fn replica_set_name(namespace: &str, name: &str, revision: u32) -> String {
         hash /= 27;
     }
     full
+}
+
+/// The selector of a Deployment's ReplicaSet of this name: the Deployment's, and the hash.
+#[must_use]
+pub fn replica_set_selector(deployment: &Selector, name: &str) -> Selector {
+    let hash = name.rsplit('-').next().unwrap_or_default();
+    let mut selector = deployment.clone();
+    selector.requirements.push(Requirement::In("pod-template-hash".into(), vec![hash.into()]));
+    selector
 }
 
 /// The controller, with its queue and what it remembers of each Deployment.
@@ -133,13 +143,20 @@ impl DeploymentController {
 
     /// The informer delivers a version of a pod. Only the end of a Recreate Deployment's last pod makes it sync
     /// (deletePod).
-    pub fn on_pod(&mut self, ctx: &mut Context<'_>, pod: PodId, _old: Option<Pod>, new: Option<Pod>) {
-        let Owner::ReplicaSet(id) = ctx.store.pod_meta[pod.index()].owner else { return };
-        if new.is_some() {
+    pub fn on_pod(&mut self, ctx: &mut Context<'_>, pod: PodId, old: Option<Pod>, new: Option<Pod>) {
+        let owner = |version: Option<Pod>| match ctx.store.owner_of(pod, &version?) {
+            Owner::ReplicaSet(id) => Some(id),
+            _ => None,
+        };
+        let (before, now) = (owner(old), owner(new));
+        if let Some(id) = now {
             self.pods_of(id).insert(pod);
+        }
+        let Some(id) = before.filter(|_| before != now) else { return };
+        self.pods_of(id).remove(&pod);
+        if new.is_some() {
             return;
         }
-        self.pods_of(id).remove(&pod);
         let seen = ctx.controller_view(Kind::ReplicaSet);
         let Some(owner) = ctx.store.replica_sets.at(id.index(), seen).and_then(|rs| rs.deployment) else { return };
         let seen = ctx.controller_view(Kind::Deployment);
@@ -355,6 +372,10 @@ fn new_replica_set(deployment: &Deployment, id: DeploymentId, replicas: u32) -> 
         name: replica_set_name(&deployment.namespace, &deployment.name, deployment.revision),
         deployment: Some(id),
         revision: deployment.revision,
+        selector: replica_set_selector(
+            &deployment.selector,
+            &replica_set_name(&deployment.namespace, &deployment.name, deployment.revision),
+        ),
         template: deployment.template,
         replicas,
         min_ready_seconds: deployment.min_ready_seconds,
@@ -378,6 +399,7 @@ mod tests {
             replicas,
             strategy,
             min_ready_seconds: 0,
+            selector: Selector::labels([("app", "web")]),
             template: TemplateId(0),
             revision: 1,
         }

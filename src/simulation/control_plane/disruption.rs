@@ -13,7 +13,6 @@ use crate::simulation::control_plane::rate_limit::RateLimit;
 use crate::simulation::control_plane::work_queue::WorkQueue;
 use crate::simulation::event::Controller;
 use crate::simulation::latency::Hop;
-use crate::simulation::setup::PodSetup;
 use crate::simulation::write::{Caller, Write, WriteError};
 
 /// How long an admitted eviction counts although its pod has no deletionTimestamp (`DeletionTimeout`).
@@ -196,8 +195,8 @@ fn expected(ctx: &Context<'_>, budget: Budget, pods: &[(PodId, Pod)]) -> Result<
 fn scale_of_controllers(ctx: &Context<'_>, pods: &[(PodId, Pod)]) -> Result<u32, NoController> {
     let mut controllers = BTreeSet::new();
     let mut sum = 0;
-    for (id, _) in pods {
-        match &ctx.store.pod_meta[id.index()].owner {
+    for (id, pod) in pods {
+        match ctx.store.owner_of(*id, pod) {
             Owner::ReplicaSet(rs_id) => {
                 let Some(rs) = ctx.store.replica_sets.at(rs_id.index(), ctx.controller_view(Kind::ReplicaSet)) else {
                     return Err(NoController);
@@ -206,26 +205,23 @@ fn scale_of_controllers(ctx: &Context<'_>, pods: &[(PodId, Pod)]) -> Result<u32,
                     Some((d, ctx.store.deployments.at(d.index(), ctx.controller_view(Kind::Deployment))?))
                 });
                 if let Some((d, deployment)) = deployment {
-                    if controllers.insert(("Deployment", d.0.to_string())) {
+                    if controllers.insert(("Deployment", d.0)) {
                         sum += deployment.replicas;
                     }
-                } else if controllers.insert(("ReplicaSet", rs_id.0.to_string())) {
+                } else if controllers.insert(("ReplicaSet", rs_id.0)) {
                     sum += rs.replicas;
                 }
             }
             Owner::None | Owner::Mirror => {}
-            // not simulated, but they have a scale: as many as the scenario has pods of them
-            owner @ Owner::Other { kind, name } if kind == "StatefulSet" || kind == "ReplicationController" => {
-                if controllers.insert((kind.as_str(), name.clone())) {
-                    let namespace = &ctx.store.pod_meta[id.index()].namespace;
-                    let is_theirs = |p: &&PodSetup| {
-                        p.owner == *owner && ctx.setup.templates[p.template.index()].namespace == *namespace
-                    };
-                    let pods = ctx.setup.pods.iter().filter(is_theirs).count();
-                    sum += u32::try_from(pods).unwrap_or(u32::MAX);
+            Owner::StatefulSet(id) => {
+                let seen = ctx.controller_view(Kind::StatefulSet);
+                let set = ctx.store.stateful_sets.at(id.index(), seen).ok_or(NoController)?;
+                if controllers.insert(("StatefulSet", id.0)) {
+                    sum += set.replicas;
                 }
             }
-            Owner::DaemonSet(_) | Owner::Other { .. } => return Err(NoController),
+            // they have no scale subresource
+            Owner::DaemonSet(_) | Owner::Job(_) | Owner::Other { .. } => return Err(NoController),
         }
     }
     Ok(sum)

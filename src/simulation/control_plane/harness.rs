@@ -5,7 +5,7 @@ use crate::api::deletion::{Outcome, delete};
 use crate::api::quantity::Resources;
 use crate::api::{
     Deployment, DeploymentId, Kind, Labels, Node, NodeId, Owner, Phase, Pod, PodId, PodMeta, PodTemplate, ReplicaSet,
-    ReplicaSetId, Revision, TemplateId,
+    ReplicaSetId, Revision, Selector, TemplateId,
 };
 use crate::engine::{Distribution, Duration, Key, Time};
 use crate::simulation::context::{Context, Watches};
@@ -101,6 +101,7 @@ impl<'a> Cluster<'a> {
             name,
             deployment: owner,
             revision: 1,
+            selector: Selector::labels(self.ctx.store.templates[template.index()].labels.clone()),
             template,
             replicas,
             min_ready_seconds: 0,
@@ -152,7 +153,7 @@ impl<'a> Cluster<'a> {
         let name = format!("{}-{ordinal}", labels["app"]);
         let luck = Key::new("pod").number(u64::from(template.0)).text(&name).bits();
         let now = self.ctx.now();
-        let meta = PodMeta { namespace, name, template, owner, created_at: now, luck };
+        let meta = PodMeta { namespace, name, template, owner, created_at: now, luck, only_on: None };
         self.ctx.store.create_pod(now, meta, Pod::created(set, None))
     }
 

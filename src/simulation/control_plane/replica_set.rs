@@ -10,29 +10,27 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::api::{Kind, NodeId, Owner, Phase, Pod, PodId, ReplicaSet, ReplicaSetId};
+use crate::api::{Kind, LabelSetId, NodeId, Owner, Phase, Pod, PodId, ReplicaSet, ReplicaSetId};
 use crate::engine::{Duration, Key, Time};
 use crate::simulation::context::Context;
+use crate::simulation::control_plane::expectations::Expectations;
 use crate::simulation::control_plane::rate_limit::RateLimit;
 use crate::simulation::control_plane::work_queue::WorkQueue;
 use crate::simulation::event::Controller;
 use crate::simulation::latency::Hop;
 use crate::simulation::observe::CauseId;
-use crate::simulation::write::{Caller, Write, WriteError};
+use crate::simulation::write::{Caller, WorkloadWrite, Write, WriteError};
 
 /// At most so many pods are created or deleted by one sync (BurstReplicas).
 const BURST_REPLICAS: u32 = 500;
 /// The first batch of creations; each further one is twice as large (SlowStartInitialBatchSize).
 const SLOW_START_INITIAL_BATCH_SIZE: u32 = 1;
-/// After this time creations and deletions that have not been seen are no longer waited for (ExpectationsTimeout).
-const EXPECTATIONS_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 /// `--concurrent-replicaset-syncs` (`pkg/controller/replicaset/config/v1alpha1/defaults.go`).
 const WORKERS: usize = 5;
 
 /// The controller, with its queue and what it remembers of each ReplicaSet.
 ///
-/// Not modelled: adoption and release of pods by label (a pod belongs to its owner reference), pod-deletion-cost,
-/// restart counts, and the refusal to sync on a cache that is older than the last own write (1.36), which expectations
+/// Not modelled: pod-deletion-cost, restart counts, and the refusal to sync on a cache that is older than the last own write (1.36), which expectations
 /// cover for pods.
 #[derive(Clone, Debug)]
 pub struct ReplicaSetController {
@@ -46,25 +44,13 @@ pub struct ReplicaSetController {
 struct Tracked {
     /// Its pods, those that are being deleted included, as far as the informer has told.
     pods: BTreeSet<PodId>,
+    /// Pods that nobody controls and that its selector selects, as far as the informer has told.
+    orphans: BTreeSet<PodId>,
     next_ordinal: u32,
     expectations: Expectations,
     sync: Option<Sync>,
     status_writes: u64,
-}
-
-/// What must be seen before the number of pods is looked at again: otherwise a stale cache would make the controller
-/// create or delete twice.
-#[derive(Clone, Debug, Default)]
-struct Expectations {
-    creations: u32,
-    deletions: BTreeSet<PodId>,
-    since: Time,
-}
-
-impl Expectations {
-    fn satisfied(&self, now: Time) -> bool {
-        (self.creations == 0 && self.deletions.is_empty()) || now.since(self.since) > EXPECTATIONS_TIMEOUT
-    }
+    claims: u64,
 }
 
 /// A sync that waits for answers.
@@ -83,6 +69,8 @@ struct Sync {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Step {
+    /// Pods whose labels have changed are released or adopted.
+    Claim,
     /// Pods are created; `left` have not been asked for.
     Create { batch: u32, left: u32 },
     /// Pods are deleted.
@@ -132,7 +120,20 @@ impl ReplicaSetController {
 
     /// The informer delivers a version of a pod; `old` is the one delivered before, `new` is `None` if it is gone.
     pub fn on_pod(&mut self, ctx: &mut Context<'_>, pod: PodId, old: Option<Pod>, new: Option<Pod>) {
-        let Owner::ReplicaSet(id) = ctx.store.pod_meta[pod.index()].owner else { return };
+        let owner = |version: Option<Pod>| match ctx.store.owner_of(pod, &version?) {
+            Owner::ReplicaSet(id) => Some(id),
+            _ => None,
+        };
+        let (before, now) = (owner(old), owner(new));
+        if let Some(former) = before.filter(|_| before != now && new.is_some()) {
+            // released: the controller ref has changed (updatePod)
+            let tracked = self.tracked(former);
+            tracked.pods.remove(&pod);
+            tracked.expectations.deletions.remove(&pod);
+            self.queue.add(former.0, ctx.cause);
+        }
+        self.on_orphan(ctx, pod, old, new);
+        let Some(id) = now.or(before.filter(|_| new.is_none())) else { return self.pump(ctx) };
         let tracked = self.tracked(id);
         match (old, new) {
             // addPod, updatePod: the deletionTimestamp is as good as the end
@@ -142,13 +143,14 @@ impl ReplicaSetController {
             }
             (None, Some(_)) => {
                 tracked.pods.insert(pod);
-                tracked.expectations.creations = tracked.expectations.creations.saturating_sub(1);
+                tracked.expectations.creation_observed();
             }
             (_, None) => {
                 tracked.pods.remove(&pod);
                 tracked.expectations.deletions.remove(&pod);
             }
             (Some(old), Some(new)) => {
+                tracked.pods.insert(pod);
                 let seen = ctx.controller_view(Kind::ReplicaSet);
                 let min_ready = ctx.store.replica_sets.at(id.index(), seen).map_or(0, |rs| rs.min_ready_seconds);
                 if !old.ready && new.ready && min_ready > 0 {
@@ -178,6 +180,25 @@ impl ReplicaSetController {
             self.pump(ctx);
             return;
         };
+        let claims = self.claims(ctx, id, &rs);
+        if claims.is_empty() {
+            return self.sync_claimed(ctx, id, &rs);
+        }
+        // whose pods are whose is certain when the answers are there
+        let outstanding = u32::try_from(claims.len()).expect("fewer than 2^32 pods");
+        let cause = ctx.cause;
+        let sync = Sync { cause, step: Step::Claim, outstanding, failed: false, status: None, recheck: None };
+        self.tracked(id).sync = Some(sync);
+        let luck = Key::new("replicaset claim").number(ctx.luck_of(Kind::ReplicaSet, id.0)).bits();
+        for write in claims {
+            self.tracked(id).claims += 1;
+            let index = self.tracked(id).claims;
+            self.submit(ctx, id, Write::Workload(write), luck, index);
+        }
+    }
+
+    /// The sync goes on with the pods that are the ReplicaSet's.
+    fn sync_claimed(&mut self, ctx: &mut Context<'_>, id: ReplicaSetId, rs: &ReplicaSet) {
         let now = ctx.now();
         let active = self.active_pods(ctx, id);
         let (counts, recheck) = calculate_status(&active, rs.min_ready_seconds, now);
@@ -193,7 +214,7 @@ impl ReplicaSetController {
         let tracked = self.tracked(id);
         tracked.sync = Some(sync);
         if tracked.expectations.satisfied(now) {
-            self.manage_replicas(ctx, id, &rs, &active);
+            self.manage_replicas(ctx, id, rs, &active);
         }
         self.advance(ctx, id);
     }
@@ -206,14 +227,58 @@ impl ReplicaSetController {
         sync.outstanding -= 1;
         match (sync.step, result) {
             // a pod that is gone already is as good as deleted; its removal comes through the informer
-            (_, Ok(())) | (Step::Delete, Err(WriteError::NotFound)) => {}
+            (_, Ok(())) | (Step::Claim | Step::Delete, Err(WriteError::NotFound)) => {}
             (Step::Create { .. }, Err(_)) => {
                 sync.failed = true;
-                tracked.expectations.creations = tracked.expectations.creations.saturating_sub(1);
+                tracked.expectations.creation_observed();
             }
             (_, Err(_)) => sync.failed = true,
         }
         self.advance(ctx, id);
+    }
+
+    /// A pod that nobody controls: ReplicaSets that select it are to look at it (addPod, updatePod).
+    fn on_orphan(&mut self, ctx: &mut Context<'_>, pod: PodId, old: Option<Pod>, new: Option<Pod>) {
+        let is_orphan = |version: &Pod| ctx.store.owner_of(pod, version) == Owner::None;
+        let labels = new.filter(|p| p.deletion.is_none() && is_orphan(p)).map(|p| p.labels);
+        if labels.is_none() && !old.as_ref().is_some_and(is_orphan) {
+            return;
+        }
+        let seen = ctx.controller_view(Kind::ReplicaSet);
+        for id in (0..ctx.store.replica_sets.len()).map(ReplicaSetId::from) {
+            let rs = ctx.store.replica_sets.at(id.index(), seen);
+            let selected = labels.is_some_and(|labels| rs.is_some_and(|rs| selects(ctx, rs, labels)));
+            let tracked = self.tracked(id);
+            if !selected {
+                tracked.orphans.remove(&pod);
+            } else if tracked.orphans.insert(pod) {
+                self.queue.add(id.0, ctx.cause);
+            }
+        }
+    }
+
+    /// The pods that the labels say should come or go (ClaimPods). Of pods that have ended or are being deleted none does.
+    fn claims(&self, ctx: &Context<'_>, id: ReplicaSetId, rs: &ReplicaSet) -> Vec<WorkloadWrite> {
+        let Some(tracked) = self.sets.get(id.index()) else { return Vec::new() };
+        if rs.selector.requirements.is_empty() {
+            return Vec::new();
+        }
+        let seen = ctx.controller_view(Kind::Pod);
+        let active = |pod: &PodId| ctx.store.pods.at(pod.index(), seen).filter(|p| p.is_active());
+        let mut known: BTreeMap<LabelSetId, bool> = BTreeMap::new();
+        let mut selected = |labels| *known.entry(labels).or_insert_with(|| selects(ctx, rs, labels));
+        let mut claims = Vec::new();
+        for pod in &tracked.pods {
+            if active(pod).is_some_and(|p| !selected(p.labels)) {
+                claims.push(WorkloadWrite::ReleasePod { pod: *pod });
+            }
+        }
+        for pod in &tracked.orphans {
+            if active(pod).is_some_and(|p| selected(p.labels)) {
+                claims.push(WorkloadWrite::AdoptPod { pod: *pod, replica_set: id });
+            }
+        }
+        claims
     }
 
     fn tracked(&mut self, id: ReplicaSetId) -> &mut Tracked {
@@ -298,6 +363,8 @@ impl ReplicaSetController {
         }
         let outer = std::mem::replace(&mut ctx.cause, sync.cause);
         match sync.step {
+            Step::Claim if sync.failed => self.finish(ctx, id),
+            Step::Claim => self.claimed(ctx, id),
             Step::Create { left, .. } if left > 0 && !sync.failed => self.create_batch(ctx, id),
             Step::Create { left, .. } => {
                 // what was not even tried will not be seen
@@ -309,6 +376,27 @@ impl ReplicaSetController {
             Step::Status => self.finish(ctx, id),
         }
         ctx.cause = outer;
+    }
+
+    /// The claims have been answered, and the answers tell whose the pods are.
+    fn claimed(&mut self, ctx: &mut Context<'_>, id: ReplicaSetId) {
+        let tracked = self.tracked(id);
+        let known: BTreeSet<PodId> = tracked.pods.union(&tracked.orphans).copied().collect();
+        for pod in known {
+            let Some(head) = ctx.store.pods.head(pod.index()) else { continue };
+            let tracked = self.tracked(id);
+            if ctx.store.owner_of(pod, head) == Owner::ReplicaSet(id) {
+                tracked.orphans.remove(&pod);
+                tracked.pods.insert(pod);
+            } else {
+                tracked.pods.remove(&pod);
+            }
+        }
+        let seen = ctx.controller_view(Kind::ReplicaSet);
+        match ctx.store.replica_sets.at(id.index(), seen).cloned() {
+            Some(rs) => self.sync_claimed(ctx, id, &rs),
+            None => self.finish(ctx, id),
+        }
     }
 
     fn write_status(&mut self, ctx: &mut Context<'_>, id: ReplicaSetId) {
@@ -355,6 +443,13 @@ impl ReplicaSetController {
         }
         counts
     }
+}
+
+/// Whether a ReplicaSet's selector selects these labels, in its namespace. An empty one, which the apiserver refuses, selects
+/// nothing.
+fn selects(ctx: &Context<'_>, rs: &ReplicaSet, labels: LabelSetId) -> bool {
+    let set = ctx.store.label_set(labels);
+    !rs.selector.requirements.is_empty() && set.namespace == rs.namespace && rs.selector.matches(&set.labels)
 }
 
 /// calculateStatus, and FindMinNextPodAvailabilityCheck: when the next pod will have been ready for long enough.

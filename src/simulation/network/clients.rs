@@ -14,19 +14,22 @@
 
 use crate::api::{NodeId, PodId, ServiceId};
 use crate::engine::{Duration, Key, Random, Stream, Time};
+use crate::simulation::network::ingress::Ingresses;
 use crate::simulation::network::keep_alive::{Pool, RoundTrips};
 use crate::simulation::network::kube_proxy::KubeProxies;
 use crate::simulation::network::ledger::{Failed, Ledger, Request, Seen};
+use crate::simulation::network::retries::Retries;
 use crate::simulation::network::rules::Route;
 use crate::simulation::network::sockets::{InFlight, Listener, Sockets};
 use crate::simulation::observe::CauseId;
 use crate::simulation::outcome::FailureKind;
-use crate::simulation::setup::{Arrivals, Connections, Traffic};
+use crate::simulation::setup::{Arrivals, Connections, IngressNginx, Traffic, Via};
 
 /// What the clients send into.
 #[derive(Debug)]
 pub(super) struct Plane<'p, 'a> {
     pub proxies: &'p mut KubeProxies<'a>,
+    pub ingresses: &'p mut Ingresses<'a>,
     pub sockets: &'p mut Sockets<'a>,
     pub ledger: &'p mut Ledger,
     pub round_trips: RoundTrips<'a>,
@@ -50,6 +53,8 @@ struct Client {
     rules: Cursor,
     /// Connections that are kept, if they are.
     pool: Option<Pool>,
+    /// Requests that an ingress controller will send to another pod.
+    retries: Retries,
 }
 
 /// Where a client is in the history of its node's rules.
@@ -88,6 +93,7 @@ impl<'a> TrafficStream<'a> {
                 source: Source::new(self.traffic.arrivals, rate, self.traffic.start.max(now), self.random.stream(key)),
                 rules: Cursor::default(),
                 pool,
+                retries: Retries::default(),
             });
         }
     }
@@ -96,8 +102,11 @@ impl<'a> TrafficStream<'a> {
     pub fn client_off(&mut self, now: Time, node: NodeId, plane: &mut Plane<'_, 'a>) {
         if self.clients.iter().any(|c| c.node == node) {
             self.advance(now, plane);
-            for pool in self.clients.iter_mut().filter(|c| c.node == node).filter_map(|c| c.pool.as_mut()) {
-                pool.client_off(now, plane.sockets, plane.ledger);
+            for client in self.clients.iter_mut().filter(|c| c.node == node) {
+                if let Some(pool) = &mut client.pool {
+                    pool.client_off(now, plane.sockets, plane.ledger);
+                }
+                client.retries.give_up(self.index, plane.ledger);
             }
             self.clients.retain(|c| c.node != node);
         }
@@ -111,7 +120,12 @@ impl<'a> TrafficStream<'a> {
         self.up_to = to;
         let stop = self.traffic.stop.map_or(to, |stop| stop.min(to));
         for client in &mut self.clients {
-            if client.source.next < stop {
+            if let Via::IngressNginx(ingress) = self.traffic.via {
+                if client.source.next < stop || client.retries.next() < to {
+                    plane.ingresses.fold(client.node, to, plane.proxies.log());
+                    client.send_by_ingress(self.index, self.traffic, ingress, (stop, to), plane);
+                }
+            } else if client.source.next < stop {
                 plane.proxies.fold(client.node, stop);
                 client.send(self.index, self.traffic, (stop, to), plane);
             }
@@ -119,6 +133,21 @@ impl<'a> TrafficStream<'a> {
                 pool.complete(to, plane.sockets, plane.ledger);
             }
         }
+    }
+
+    /// The run is over.
+    pub fn finish(&mut self, ledger: &mut Ledger) {
+        for client in &mut self.clients {
+            if let Some(pool) = &mut client.pool {
+                pool.finish(ledger);
+            }
+            client.retries.give_up(self.index, ledger);
+        }
+    }
+
+    /// Who chooses the pods.
+    pub fn via(&self) -> Via {
+        self.traffic.via
     }
 
     /// The kept connections of all clients.
@@ -156,13 +185,43 @@ impl Client {
     }
 }
 
+impl Client {
+    /// The same, with an ingress controller that chooses the pods, and tries another one if it must.
+    fn send_by_ingress(
+        &mut self,
+        index: u32,
+        traffic: &Traffic,
+        ingress: IngressNginx,
+        (stop, to): (Time, Time),
+        plane: &mut Plane<'_, '_>,
+    ) {
+        loop {
+            let fresh = if self.source.next < stop { self.source.next } else { Time::MAX };
+            let next = fresh.min(self.retries.next());
+            if next >= to {
+                return;
+            }
+            let syncs = plane.ingresses.syncs(self.node);
+            while let Some(sync) = syncs.get(self.rules.next_sync).filter(|s| s.applied <= next) {
+                self.rules.version = plane.proxies.version(traffic.service, sync.entries);
+                self.rules.next_sync += 1;
+            }
+            let until = syncs.get(self.rules.next_sync).map_or(to, |s| s.applied.min(to));
+            let (route, route_cause) = plane.proxies.route_ready(traffic.service, self.rules.version);
+            let stretch =
+                Stretch { traffic: index, timeout: traffic.timeout, client: self.node, route, route_cause, until, to };
+            self.retries.send(&mut self.source, &stretch, stop, ingress, plane.sockets, plane.ledger);
+        }
+    }
+}
+
 /// A stretch of time in which nothing changes for a client.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stretch<'p> {
     traffic: u32,
-    timeout: Duration,
+    pub timeout: Duration,
     client: NodeId,
-    route: Route<'p>,
+    pub route: Route<'p>,
     route_cause: CauseId,
     /// The rules hold for requests before this time.
     pub until: Time,
@@ -244,6 +303,7 @@ impl Stretch<'_> {
             request: self.request(draw),
             ends: draw.sent + service_time.min(self.timeout),
             times_out: service_time > self.timeout,
+            retried: false,
             orphan: false,
         }
     }
@@ -253,7 +313,19 @@ impl Stretch<'_> {
         ledger.sent(self.traffic, 1, 0);
     }
 
-    fn request(&self, draw: &Draw) -> Request {
+    /// The pod that is asked after `tried` others: the first by chance, then in turn.
+    pub fn nth_choice(&self, pods: &[PodId], choice: u64, tried: u32) -> PodId {
+        let first = pods.partition_point(|pod| *pod < pick(pods, choice));
+        pods[(first + tried as usize) % pods.len()]
+    }
+
+    /// A request that this pod did not take, at the time of `draw`.
+    pub fn failed_by(&self, draw: &Draw, pod: PodId, kind: FailureKind, at: Time, sockets: &Sockets<'_>) -> Failed {
+        let cause = sockets.cause(pod);
+        Failed { request: self.request(draw), failed_at: at, kind, pod: Some(pod), cause, seen: Seen::At(draw.sent) }
+    }
+
+    pub fn request(&self, draw: &Draw) -> Request {
         Request { traffic: self.traffic, client: self.client, number: draw.number, sent: draw.sent }
     }
 }

@@ -16,7 +16,7 @@ use crate::simulation::context::node_luck;
 use crate::simulation::latency::Hop;
 use crate::simulation::network::rules::{Route, ServiceRules};
 use crate::simulation::observe::CauseId;
-use crate::simulation::setup::Setup;
+use crate::simulation::setup::{Setup, Via};
 
 /// All proxies, and the log that they read.
 #[derive(Clone, Debug)]
@@ -30,10 +30,10 @@ pub(super) struct KubeProxies<'a> {
 
 /// One write of a Service's EndpointSlices.
 #[derive(Clone, Copy, Debug)]
-struct Entry {
-    committed: Time,
-    service_luck: u64,
-    ordinal: u32,
+pub(super) struct Entry {
+    pub committed: Time,
+    pub service_luck: u64,
+    pub ordinal: u32,
 }
 
 /// The rules have been brought up to date.
@@ -74,6 +74,7 @@ struct Proxy {
 
 impl<'a> KubeProxies<'a> {
     pub fn new(setup: &'a Setup, random: Random) -> Self {
+        let by_ingress = |service| setup.traffic.iter().any(|t| t.service == service && t.via != Via::KubeProxy);
         Self {
             delays: Delays {
                 random,
@@ -85,7 +86,7 @@ impl<'a> KubeProxies<'a> {
                 burst: !setup.version.proxy_runner_without_burst(),
             },
             log: Vec::new(),
-            services: setup.services.iter().map(ServiceRules::new).collect(),
+            services: (0..).zip(&setup.services).map(|(i, s)| ServiceRules::new(s, by_ingress(ServiceId(i)))).collect(),
             proxies: Vec::new(),
         }
     }
@@ -188,6 +189,21 @@ impl<'a> KubeProxies<'a> {
     /// Where a node that has this version in its rules sends new connections, and what made it so.
     pub fn route(&self, service: ServiceId, version: Option<u32>, node: NodeId) -> (Route<'_>, CauseId) {
         self.services[service.index()].route(version, node)
+    }
+
+    /// Where an ingress controller that knows this version sends new connections, and what made it so.
+    pub fn route_ready(&self, service: ServiceId, version: Option<u32>) -> (Route<'_>, CauseId) {
+        self.services[service.index()].route_ready(version)
+    }
+
+    /// All writes of EndpointSlices so far that changed anything.
+    pub fn log(&self) -> &[Entry] {
+        &self.log
+    }
+
+    /// The rules of one Service, version by version.
+    pub fn rules(&self, service: ServiceId) -> &ServiceRules {
+        &self.services[service.index()]
     }
 
     /// See [`ServiceRules::not_ready_since`].

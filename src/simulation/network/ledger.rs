@@ -6,7 +6,7 @@ use crate::api::{NodeId, PodId};
 use crate::engine::{Duration, Time};
 use crate::simulation::observe::CauseId;
 use crate::simulation::outcome::{FAILURES_KEPT, FailureKind, Requests};
-use crate::simulation::setup::Traffic;
+use crate::simulation::setup::{Traffic, Via};
 
 /// Which request: the `number`-th, from 0, of the client of a traffic stream on a node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,8 +57,10 @@ pub(super) struct Ledger {
 #[derive(Clone, Debug, Default)]
 struct Account {
     timeout: Duration,
+    via: Via,
     sent: u64,
     ok: u64,
+    ok_after_retry: u64,
     failed_by: [u64; FailureKind::ALL.len()],
     unfinished: u64,
 }
@@ -89,7 +91,10 @@ impl PartialOrd for Kept {
 impl Ledger {
     pub fn new(traffic: &[Traffic]) -> Self {
         Self {
-            accounts: traffic.iter().map(|t| Account { timeout: t.timeout, ..Account::default() }).collect(),
+            accounts: traffic
+                .iter()
+                .map(|t| Account { timeout: t.timeout, via: t.via, ..Account::default() })
+                .collect(),
             failed_by_pod: Vec::new(),
             kept: BinaryHeap::new(),
             kept_max: FAILURES_KEPT,
@@ -110,9 +115,10 @@ impl Ledger {
         account.ok += ok;
     }
 
-    /// A request was answered.
-    pub fn ok(&mut self, traffic: u32) {
-        self.accounts[traffic as usize].ok += 1;
+    /// A request was answered, perhaps after another pod had failed it.
+    pub fn ok(&mut self, traffic: u32, retried: bool) {
+        let account = &mut self.accounts[traffic as usize];
+        *(if retried { &mut account.ok_after_retry } else { &mut account.ok }) += 1;
     }
 
     /// A request will have no end that anybody sees.
@@ -132,7 +138,7 @@ impl Ledger {
                 seen: Seen::At(in_flight.ends),
             });
         } else {
-            self.ok(in_flight.request.traffic);
+            self.ok(in_flight.request.traffic, in_flight.retried);
         }
     }
 
@@ -174,7 +180,7 @@ impl Ledger {
         }
         for (traffic, account) in self.accounts.iter().enumerate() {
             let failed: u64 = account.failed_by.iter().sum();
-            let ended = account.ok + failed + account.unfinished;
+            let ended = account.ok + account.ok_after_retry + failed + account.unfinished;
             assert_eq!(account.sent, ended, "requests of traffic {traffic}: sent, against all that ended or did not");
         }
     }
@@ -185,7 +191,7 @@ impl Ledger {
         Requests {
             sent: account.sent,
             ok: account.ok,
-            ok_after_retry: 0,
+            ok_after_retry: account.ok_after_retry,
             failed_by: FailureKind::ALL.into_iter().zip(account.failed_by).filter(|(_, count)| *count > 0).collect(),
             unfinished: account.unfinished,
         }
@@ -208,7 +214,8 @@ impl Ledger {
     }
 
     fn count(&mut self, failed: Failed) {
-        self.accounts[failed.request.traffic as usize].failed_by[failed.kind as usize] += 1;
+        let account = &mut self.accounts[failed.request.traffic as usize];
+        account.failed_by[as_the_client_sees(failed.kind, account.via) as usize] += 1;
         if let Some(pod) = failed.pod {
             if self.failed_by_pod.len() <= pod.index() {
                 self.failed_by_pod.resize(pod.index() + 1, 0);
@@ -223,6 +230,22 @@ impl Ledger {
         {
             *last = failed;
         }
+    }
+}
+
+/// What a client is told of a failure behind `via`. It notices by itself only that its own timeout is over.
+///
+/// Source: nginx, `ngx_http_upstream.c` ngx_http_upstream_next (errors are 502, timeouts 504); ingress-nginx,
+/// `balancer.lua` rewrite (no endpoint is 503).
+pub(super) const fn as_the_client_sees(kind: FailureKind, via: Via) -> FailureKind {
+    match (via, kind) {
+        (Via::KubeProxy, kind) => kind,
+        (Via::IngressNginx(_), FailureKind::Refused | FailureKind::ResetInFlight | FailureKind::ResetIdle) => {
+            FailureKind::Http502
+        }
+        (Via::IngressNginx(_), FailureKind::NoEndpoints) => FailureKind::Http503,
+        (Via::IngressNginx(_), FailureKind::ConnectTimeout) => FailureKind::Http504,
+        (Via::IngressNginx(_), kind) => kind,
     }
 }
 

@@ -11,13 +11,17 @@
 //! - `rules`: what the EndpointSlices of each Service said, version by version.
 //! - `kube_proxy`: which of these versions was in force on which node, when.
 //! - `sockets`: what a connection to a pod meets.
+//! - `ingress`: the same for the replicas of an ingress controller.
+//! - `retries`: requests for which an ingress controller tries another pod.
 //! - `clients`, `keep_alive`: who sends what when, on new connections or kept ones.
 //! - `ledger`: how every request ended.
 
 mod clients;
+mod ingress;
 mod keep_alive;
 mod kube_proxy;
 mod ledger;
+mod retries;
 mod rules;
 mod sockets;
 #[cfg(test)]
@@ -26,19 +30,21 @@ mod tests;
 use crate::api::{Endpoints, NodeId, PodId, ServiceId};
 use crate::engine::{Random, Time};
 use crate::simulation::observe::CauseId;
-use crate::simulation::outcome::{Failure, FailureKind, PodActivity, Requests};
-use crate::simulation::setup::Setup;
+use crate::simulation::outcome::{Failure, FailureKind, PodActivity, Requests, Router};
+use crate::simulation::setup::{Setup, Via};
 
 use clients::{Plane, TrafficStream};
+use ingress::Ingresses;
 use keep_alive::RoundTrips;
 use kube_proxy::KubeProxies;
-use ledger::{Failed, Ledger, Seen};
+use ledger::{Failed, Ledger, Seen, as_the_client_sees};
 use sockets::{Listener, Sockets};
 
 /// The data plane of one run. All times that it is told must not fall.
 #[derive(Clone, Debug)]
 pub struct Network<'a> {
     proxies: KubeProxies<'a>,
+    ingresses: Ingresses<'a>,
     sockets: Sockets<'a>,
     streams: Vec<TrafficStream<'a>>,
     ledger: Ledger,
@@ -70,6 +76,8 @@ pub struct PodTraffic {
     /// When the last node stopped sending new connections there, and which that was (the one of the lowest number, if
     /// several did at once); `None`: none ever sent any, or one does so to the end.
     pub last_route_clean: Option<(Time, NodeId)>,
+    /// What on that node that was.
+    pub last_router: Router,
 }
 
 impl<'a> Network<'a> {
@@ -81,6 +89,7 @@ impl<'a> Network<'a> {
         };
         Self {
             proxies: KubeProxies::new(setup, random),
+            ingresses: Ingresses::new(setup, random),
             sockets: Sockets::new(setup),
             streams: setup.traffic.iter().enumerate().map(stream).collect(),
             ledger: Ledger::new(&setup.traffic),
@@ -93,6 +102,7 @@ impl<'a> Network<'a> {
     /// clients of all traffic streams that name the node.
     pub fn add_node(&mut self, now: Time, node: NodeId, name: &str) {
         self.proxies.add_node(now, node, name);
+        self.ingresses.add_node(now, node, name, self.proxies.log());
         for stream in &mut self.streams {
             stream.add_node(now, node, name);
         }
@@ -107,6 +117,7 @@ impl<'a> Network<'a> {
         }
         self.sockets.client_off(now, node, &mut self.ledger);
         self.ledger.client_off(now, node);
+        self.ingresses.node_off(now, node, self.proxies.log());
         self.proxies.node_off(now, node);
     }
 
@@ -201,11 +212,10 @@ impl<'a> Network<'a> {
         let (streams, mut plane) = self.split();
         for stream in streams {
             stream.advance(end, &mut plane);
-            for pool in stream.pools() {
-                pool.finish(plane.ledger);
-            }
+            stream.finish(plane.ledger);
         }
         self.proxies.finish(end);
+        self.ingresses.finish(end, self.proxies.log());
         self.sockets.finish(end, &mut self.ledger);
         self.ledger.finish(end);
 
@@ -234,24 +244,59 @@ impl<'a> Network<'a> {
     }
 
     fn split(&mut self) -> (&mut [TrafficStream<'a>], Plane<'_, 'a>) {
-        let Self { proxies, sockets, streams, ledger, round_trips, .. } = self;
-        (streams, Plane { proxies, sockets, ledger, round_trips: *round_trips })
+        let Self { proxies, ingresses, sockets, streams, ledger, round_trips, .. } = self;
+        (streams, Plane { proxies, ingresses, sockets, ledger, round_trips: *round_trips })
     }
 
     fn pod_traffic(&self, pod: PodId) -> PodTraffic {
         let services = self.sockets.services_of(pod);
-        PodTraffic {
-            failed: self.ledger.failed_by_pod(pod),
-            last_route_clean: self.proxies.last_route_clean(pod, self.sockets.node_of(pod), services),
+        let (last_route_clean, last_router) = self.last_route_clean(pod, services);
+        PodTraffic { failed: self.ledger.failed_by_pod(pod), last_route_clean, last_router }
+    }
+
+    /// The last router of all that lead to a pod. kube-proxies count wherever they are, for there may be clients that the
+    /// scenario does not name; not so if all known traffic comes by an ingress controller.
+    fn last_route_clean(&self, pod: PodId, services: &[ServiceId]) -> (Option<(Time, NodeId)>, Router) {
+        let streams = || self.streams.iter().filter(|stream| services.contains(&stream.service()));
+        let by_ingress = streams().any(|stream| stream.via() != Via::KubeProxy);
+        let by_proxy = !by_ingress || streams().any(|stream| stream.via() == Via::KubeProxy);
+        let mut last: Option<(Time, NodeId, Router)> = None;
+        if by_ingress {
+            for node in self.ingresses.nodes() {
+                for service in services.iter().filter(|service| self.ingresses.serves(**service, node)) {
+                    let spell = self.ingresses.last_spell(self.proxies.rules(*service), pod, node, Time::MAX);
+                    let Some(spell) = spell else { continue };
+                    let Some(to) = spell.to else { return (None, Router::Ingress) };
+                    if last.is_none_or(|(time, ..)| time < to) {
+                        last = Some((to, node, Router::Ingress));
+                    }
+                }
+            }
         }
+        if by_proxy {
+            match self.proxies.last_route_clean(pod, self.sockets.node_of(pod), services) {
+                None if !by_ingress => return (None, Router::KubeProxy),
+                Some((to, node)) if last.is_none_or(|(time, ..)| time < to) => {
+                    last = Some((to, node, Router::KubeProxy));
+                }
+                _ => {}
+            }
+        }
+        last.map_or((None, Router::KubeProxy), |(time, node, router)| (Some((time, node)), router))
     }
 
     /// Adds to a failure what the whole history tells about it.
     fn explain(&self, failed: &Failed) -> Failure {
         let Failed { request, failed_at, kind, pod, cause, seen } = *failed;
         let service = self.streams[request.traffic as usize].service();
-        let spell = pod.and_then(|pod| {
-            self.proxies.last_spell(service, (pod, self.sockets.node_of(pod)), request.client, request.sent)
+        let via = self.streams[request.traffic as usize].via();
+        let spell = pod.and_then(|pod| match via {
+            Via::KubeProxy => {
+                self.proxies.last_spell(service, (pod, self.sockets.node_of(pod)), request.client, request.sent)
+            }
+            Via::IngressNginx(_) => {
+                self.ingresses.last_spell(self.proxies.rules(service), pod, request.client, request.sent)
+            }
         });
         // On a kept connection a request may be sent long after the rules have changed: then no router is to blame.
         let routed =
@@ -259,7 +304,7 @@ impl<'a> Network<'a> {
         Failure {
             sent_at: request.sent,
             failed_at,
-            kind,
+            kind: as_the_client_sees(kind, via),
             traffic: request.traffic,
             client_node: request.client,
             number: request.number,

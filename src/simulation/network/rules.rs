@@ -27,6 +27,8 @@ pub(super) struct ServiceRules {
     pub luck: u64,
     /// `internalTrafficPolicy: Local`.
     local: bool,
+    /// Somebody asks for the ready endpoints alone.
+    keep_ready: bool,
     /// How often the EndpointSlices were written, whether that changed anything for a proxy or not.
     writes: u32,
     endpoints: Endpoints,
@@ -51,6 +53,8 @@ struct UsableList {
     pods: Vec<PodId>,
     /// By node, if only local endpoints may be used.
     by_node: BTreeMap<NodeId, Vec<PodId>>,
+    /// Those that are ready, if anybody wants to know them apart.
+    ready: Vec<PodId>,
 }
 
 /// When a pod stood in the EndpointSlices of a Service, and how.
@@ -63,10 +67,12 @@ struct Listing {
 }
 
 impl ServiceRules {
-    pub fn new(service: &Service) -> Self {
+    /// `keep_ready`: [`route_ready`](Self::route_ready) will be asked.
+    pub fn new(service: &Service, keep_ready: bool) -> Self {
         Self {
             luck: Key::new("endpoints").text(&service.namespace).text(&service.name).bits(),
             local: service.internal_traffic_local,
+            keep_ready,
             writes: 0,
             endpoints: Endpoints::default(),
             versions: Vec::new(),
@@ -95,7 +101,10 @@ impl ServiceRules {
         }
         debug_assert!(endpoints.list.is_sorted_by(|a, b| a.pod < b.pod), "endpoints are listed in order of creation");
         self.note_readiness(now, endpoints);
-        let list = if self.local { local_list(endpoints, node_of) } else { cluster_list(endpoints) };
+        let mut list = if self.local { local_list(endpoints, node_of) } else { cluster_list(endpoints) };
+        if self.keep_ready {
+            list.ready = endpoints.list.iter().filter(|e| e.ready).map(|e| e.pod).collect();
+        }
         self.note_usable(&list);
         if self.lists.last() != Some(&list) {
             self.lists.push(list);
@@ -126,6 +135,20 @@ impl ServiceRules {
             ([], _) => Route::Reject,
             (pods, false) => Route::Pods(pods),
             (_, true) => list.by_node.get(&node).map_or(Route::Drop, |pods| Route::Pods(pods)),
+        };
+        (route, version.cause)
+    }
+
+    /// Where an ingress controller sends a new connection under this version: it looks at nothing but the condition `ready`.
+    ///
+    /// Source: ingress-nginx, `internal/ingress/controller/endpointslices.go` getEndpointsFromSlices (v1.12).
+    pub fn route_ready(&self, version: Option<u32>) -> (Route<'_>, CauseId) {
+        let Some(version) = version.map(|v| self.versions[v as usize]) else {
+            return (Route::Reject, CauseId::default());
+        };
+        let route = match self.lists[version.list as usize].ready.as_slice() {
+            [] => Route::Reject,
+            pods => Route::Pods(pods),
         };
         (route, version.cause)
     }
@@ -182,7 +205,7 @@ impl ServiceRules {
 }
 
 fn cluster_list(endpoints: &Endpoints) -> UsableList {
-    UsableList { pods: endpoints.usable().collect(), by_node: BTreeMap::new() }
+    UsableList { pods: endpoints.usable().collect(), ..UsableList::default() }
 }
 
 /// Under the policy Local each node falls back to terminating endpoints by itself, whatever is ready elsewhere.
@@ -200,7 +223,7 @@ fn local_list(endpoints: &Endpoints, node_of: impl Fn(PodId) -> Option<NodeId>) 
         .collect();
     let mut pods: Vec<_> = by_node.values().flatten().copied().collect();
     pods.sort_unstable();
-    UsableList { pods, by_node }
+    UsableList { pods, by_node, ..UsableList::default() }
 }
 
 #[cfg(test)]
@@ -225,13 +248,16 @@ mod tests {
     }
 
     fn rules(local: bool, versions: &[Endpoints]) -> ServiceRules {
-        let mut rules = ServiceRules::new(&Service {
-            namespace: "default".into(),
-            name: "web".into(),
-            selector: None,
-            publish_not_ready_addresses: false,
-            internal_traffic_local: local,
-        });
+        let mut rules = ServiceRules::new(
+            &Service {
+                namespace: "default".into(),
+                name: "web".into(),
+                selector: None,
+                publish_not_ready_addresses: false,
+                internal_traffic_local: local,
+            },
+            true,
+        );
         for (i, version) in versions.iter().enumerate() {
             let entry = u32::try_from(i).unwrap();
             // Even pods are on node 0, odd ones on node 1.

@@ -68,6 +68,8 @@ pub(super) struct InFlight {
     pub ends: Time,
     /// The client gives up at that time, before the answer.
     pub times_out: bool,
+    /// Another pod had failed it before.
+    pub retried: bool,
     /// The client has died and the request has been counted; the pod does not know, and works on.
     pub orphan: bool,
 }

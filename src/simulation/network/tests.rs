@@ -1,6 +1,7 @@
 //! The data plane against a model of it that is as plain as can be, over random histories; and what theory and a real
 //! cluster say.
 
+mod by_ingress;
 mod plain;
 
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ use super::*;
 use crate::api::{Endpoint, Service, Version};
 use crate::engine::{Distribution, Duration, Key};
 use crate::simulation::latency::Hop;
-use crate::simulation::setup::{App, Arrivals, Connections, Traffic};
+use crate::simulation::setup::{App, Arrivals, Connections, Traffic, Via};
 
 use plain::Plain;
 
@@ -58,6 +59,7 @@ fn traffic(name: &str, service: u32, connections: Connections) -> Traffic {
         arrivals: Arrivals::Poisson,
         from: (0..NODES).map(|n| format!("n{n}")).collect(),
         connections,
+        via: Via::KubeProxy,
         timeout: ms(700),
         start: Time::ZERO,
         stop: None,

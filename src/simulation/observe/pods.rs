@@ -4,6 +4,7 @@ use crate::api::pod::Signal;
 use crate::api::{NodeId, PodId};
 use crate::engine::Time;
 use crate::simulation::observe::trace::What;
+use crate::simulation::outcome::Router;
 
 /// When what happened to a pod; `None`: not (yet).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -36,6 +37,8 @@ pub struct PodTimes {
     pub endpoint_not_ready_at: Option<Time>,
     /// The last router stopped sending new connections there, and which it was; filled in at the end of a run.
     pub last_route_clean: Option<(Time, NodeId)>,
+    /// What on that node that was.
+    pub last_router: Router,
     /// Requests that failed because of this pod; filled in at the end of a run.
     pub failed_requests: u64,
 }

@@ -2,7 +2,9 @@
 //! connection back to the `kubectl drain` that began it.
 
 use crate::api::pod::Signal;
-use crate::api::{DeploymentId, NodeId, PdbId, PodId, ReplicaSetId, ServiceId};
+use crate::api::{
+    AutoscalerId, DaemonSetId, DeploymentId, JobId, NodeId, PdbId, PodId, ReplicaSetId, ServiceId, StatefulSetId,
+};
 use crate::engine::Time;
 
 /// The identity of a note; 0 is "nothing": the start of the run.
@@ -136,6 +138,24 @@ whats! {
     ReplicaSetScaled(replica_set: ReplicaSetId, replicas: u32);
     /// The preStop hook sent a signal to its container.
     HookSignalled(pod: PodId, container: u32, signal: Signal);
+    /// A pod's labels were changed by a user.
+    PodLabelled(pod: PodId);
+    /// A pod's controller gave it up.
+    PodReleased(pod: PodId);
+    /// A ReplicaSet took a pod that nobody controlled.
+    PodAdopted(pod: PodId, replica_set: ReplicaSetId);
+    /// A StatefulSet was given a number of replicas.
+    StatefulSetScaled(stateful_set: StatefulSetId, replicas: u32);
+    /// The template of a StatefulSet was changed.
+    StatefulSetChanged(stateful_set: StatefulSetId);
+    /// The template of a DaemonSet was changed.
+    DaemonSetChanged(daemon_set: DaemonSetId);
+    /// A Job is complete (1) or has failed (0).
+    JobEnded(job: JobId, complete: u32);
+    /// An autoscaler was given other bounds, with this minimum.
+    AutoscalerChanged(autoscaler: AutoscalerId, min: u32);
+    /// An autoscaler wants this number of replicas.
+    Autoscaled(autoscaler: AutoscalerId, replicas: u32);
 }
 
 /// A field of a note as a number.
@@ -146,7 +166,7 @@ trait Word {
 macro_rules! words {
     ($($id:ty),*) => { $(impl Word for $id { fn word(self) -> u32 { self.0 } })* };
 }
-words!(NodeId, PodId, PdbId, ServiceId, DeploymentId, ReplicaSetId);
+words!(NodeId, PodId, PdbId, ServiceId, DeploymentId, ReplicaSetId, StatefulSetId, DaemonSetId, JobId, AutoscalerId);
 
 impl Word for u32 {
     fn word(self) -> u32 {
@@ -188,6 +208,9 @@ impl What {
             | Self::SignalArrived { pod, .. }
             | Self::HookSignalled { pod, .. }
             | Self::ListenerClosed { pod }
+            | Self::PodLabelled { pod }
+            | Self::PodReleased { pod }
+            | Self::PodAdopted { pod, .. }
             | Self::ContainerExited { pod, .. }
             | Self::NetworkGone { pod } => Some(pod),
             _ => None,

@@ -341,7 +341,7 @@ impl Drain {
         let mut looked_up: Vec<u64> = Vec::new();
         for pod in store.pods_on(node).iter().copied().filter(selected) {
             let Some(head) = store.pods.head(pod.index()) else { continue };
-            let owner: &Owner = &store.pod_meta[pod.index()].owner;
+            let owner: &Owner = &store.owner_of(pod, head);
             let has_empty_dir = store.template_of(pod).has_empty_dir;
             let verdict = filters::judge(owner, has_empty_dir, head, &self.options, now, version);
             if filters::looks_up_owner(owner, head) {

@@ -190,8 +190,8 @@ mod tests {
         let emptydir = DrainOptions { delete_emptydir_data: true, ..none.clone() };
         let all = DrainOptions { force: true, ignore_daemonsets: true, delete_emptydir_data: true, ..none.clone() };
         let replica = || Owner::ReplicaSet(ReplicaSetId(0));
-        let daemon = || Owner::DaemonSet("agent".into());
-        let stateful = || Owner::Other { kind: "StatefulSet".into(), name: "db".into() };
+        let daemon = || Owner::DaemonSet(crate::api::DaemonSetId(0));
+        let stateful = || Owner::StatefulSet(crate::api::StatefulSetId(0));
         let unmanaged = Verdict::Error("Pods that declare no controller (use --force to override)");
         for (owner, empty_dir, phase, options, expected) in [
             (replica(), false, Running, &none, Verdict::Delete),
@@ -257,7 +257,7 @@ mod tests {
             let owned = match kind {
                 "replicaset" => Owner::ReplicaSet(crate::api::ReplicaSetId(0)),
                 "statefulset" => Owner::Other { kind: "StatefulSet".into(), name: "db".into() },
-                "daemonset" => Owner::DaemonSet("agent".into()),
+                "daemonset" => Owner::DaemonSet(crate::api::DaemonSetId(0)),
                 "mirror" => Owner::Mirror,
                 _ => Owner::None,
             };

@@ -177,6 +177,7 @@ mod tests {
             owner: Owner::None,
             created_at: Time::ZERO,
             luck: 0,
+            only_on: None,
         }
     }
 

@@ -101,7 +101,7 @@ impl<'a> Cluster<'a> {
         let labels = self.ctx.store.intern_labels(namespace, &labels);
         let pod = Pod { phase: Phase::Running, ready: true, ..Pod::created(labels, Some(NodeId(node))) };
         let (namespace, name, luck) = (namespace.to_string(), name.to_string(), Key::new(full_name).bits());
-        let meta = PodMeta { namespace, name, template, owner, created_at: Time::ZERO, luck };
+        let meta = PodMeta { namespace, name, template, owner, created_at: Time::ZERO, luck, only_on: None };
         self.ctx.store.create_pod(Time::ZERO, meta, pod)
     }
 
@@ -314,7 +314,7 @@ fn a_pod_in_error_stops_its_node_and_the_next_one_is_drained() {
     let mut cluster = Cluster::new(&setup);
     cluster.cordon(NodeId(1), true).unwrap();
     cluster.pod(0, "default/web-1", web());
-    cluster.pod(0, "kube-system/agent-1", Owner::DaemonSet("agent".into()));
+    cluster.pod(0, "kube-system/agent-1", Owner::DaemonSet(crate::api::DaemonSetId(0)));
     cluster.pod_of(TemplateId(1), Labels::new(), 0, "default/cache-1", web());
     cluster.pod(0, "default/bare", Owner::None);
     cluster.pod(1, "default/bare-2", Owner::None);
@@ -570,6 +570,7 @@ fn commands_that_write_one_object() {
             replicas: 2,
             strategy: Strategy::default(),
             min_ready_seconds: 0,
+            selector: crate::api::Selector::default(),
             template: TemplateId(0),
             placement: Vec::new(),
         });
@@ -580,6 +581,7 @@ fn commands_that_write_one_object() {
             replicas: 2,
             strategy: Strategy::default(),
             min_ready_seconds: 0,
+            selector: crate::api::Selector::default(),
             template: TemplateId(0),
             revision: 1,
         };

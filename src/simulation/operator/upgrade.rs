@@ -413,7 +413,7 @@ impl Upgrade {
             pods.into_iter().for_each(|pod| self.delete(shell, number, pod));
             return None;
         }
-        let Some(node) = self.works[work].id else { return None };
+        let node = self.works[work].id?;
         let entry = &mut self.works[work];
         let limit = self.options.drain_timeout.unwrap_or_default();
         let name = entry.progress.name.clone();

@@ -272,6 +272,7 @@ mod tests {
             replicas,
             strategy: Strategy::RollingUpdate { max_surge, max_unavailable },
             min_ready_seconds: 0,
+            selector: crate::api::Selector::default(),
             template: TemplateId(0),
             revision: 2,
         }

@@ -10,7 +10,9 @@
 use std::collections::BTreeMap;
 
 use crate::api::quantity::Resources;
-use crate::api::{LabelSetId, Labels, Node, NodeId, Owner, PodId, PodTemplate, ReplicaSetId, Store, TemplateId};
+use crate::api::{
+    LabelSetId, Labels, Node, NodeId, Owner, PodId, PodTemplate, ReplicaSetId, StatefulSetId, Store, TemplateId,
+};
 
 use super::filters::Verdict;
 
@@ -62,14 +64,14 @@ pub(super) struct GroupKey {
 pub(super) enum OwnerKey {
     None,
     ReplicaSet(ReplicaSetId),
-    StatefulSet(String),
+    StatefulSet(StatefulSetId),
 }
 
 impl From<&Owner> for OwnerKey {
     fn from(owner: &Owner) -> Self {
         match owner {
             Owner::ReplicaSet(id) => Self::ReplicaSet(*id),
-            Owner::Other { kind, name } if kind == "StatefulSet" => Self::StatefulSet(name.clone()),
+            Owner::StatefulSet(id) => Self::StatefulSet(*id),
             _ => Self::None,
         }
     }

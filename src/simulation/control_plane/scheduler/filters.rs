@@ -22,12 +22,14 @@ pub(super) struct Incoming<'a> {
     pub labels_id: LabelSetId,
     pub labels: &'a Labels,
     pub owner: OwnerKey,
+    /// The pod is for this node only: its node affinity names it.
+    pub only_on: Option<NodeId>,
 }
 
 impl<'a> Incoming<'a> {
     pub fn new(store: &'a Store, template_id: TemplateId, labels_id: LabelSetId, owner: OwnerKey) -> Self {
         let template = &store.templates[template_id.index()];
-        Self { template_id, template, labels_id, labels: &store.label_set(labels_id).labels, owner }
+        Self { template_id, template, labels_id, labels: &store.label_set(labels_id).labels, owner, only_on: None }
     }
 }
 
@@ -35,11 +37,20 @@ impl<'a> Incoming<'a> {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Reason {
     Unschedulable,
-    Taint { key: String, value: String },
+    Taint {
+        key: String,
+        value: String,
+    },
     NodeAffinity,
+    /// PreFilter of NodeAffinity leaves only the node that the pod names.
+    OtherNode,
     TooManyPods,
-    InsufficientCpu { ever: bool },
-    InsufficientMemory { ever: bool },
+    InsufficientCpu {
+        ever: bool,
+    },
+    InsufficientMemory {
+        ever: bool,
+    },
     SpreadLabel,
     Spread,
     Affinity,
@@ -51,7 +62,12 @@ impl Reason {
     /// Whether the removal of pods cannot help (UnschedulableAndUnresolvable).
     fn is_unresolvable(&self) -> bool {
         match self {
-            Self::Unschedulable | Self::Taint { .. } | Self::NodeAffinity | Self::SpreadLabel | Self::Affinity => true,
+            Self::Unschedulable
+            | Self::Taint { .. }
+            | Self::NodeAffinity
+            | Self::OtherNode
+            | Self::SpreadLabel
+            | Self::Affinity => true,
             Self::InsufficientCpu { ever } | Self::InsufficientMemory { ever } => !ever,
             Self::TooManyPods | Self::Spread | Self::AntiAffinity | Self::ExistingAntiAffinity => false,
         }
@@ -60,7 +76,7 @@ impl Reason {
     /// Which kind of event may make it go away.
     pub fn plugin(&self) -> Plugins {
         match self {
-            Self::Unschedulable | Self::Taint { .. } | Self::NodeAffinity => Plugins::NODE,
+            Self::Unschedulable | Self::Taint { .. } | Self::NodeAffinity | Self::OtherNode => Plugins::NODE,
             Self::TooManyPods | Self::InsufficientCpu { .. } | Self::InsufficientMemory { .. } => Plugins::RESOURCES,
             Self::SpreadLabel | Self::Spread => Plugins::SPREAD,
             Self::Affinity | Self::AntiAffinity | Self::ExistingAntiAffinity => Plugins::INTER_POD,
@@ -74,6 +90,7 @@ impl Reason {
             Self::Taint { .. } if version.scheduler_hides_taint() => "node(s) had untolerated taint(s)".into(),
             Self::Taint { key, value } => format!("node(s) had untolerated taint {{{key}: {value}}}"),
             Self::NodeAffinity => "node(s) didn't match Pod's node affinity/selector".into(),
+            Self::OtherNode => "node(s) didn't satisfy plugin(s) [NodeAffinity]".into(),
             Self::TooManyPods => "Too many pods".into(),
             Self::InsufficientCpu { .. } => "Insufficient cpu".into(),
             Self::InsufficientMemory { .. } => "Insufficient memory".into(),
@@ -279,7 +296,8 @@ impl<'a> PreFilter<'a> {
 
     /// Whether the pod may run there.
     pub fn passes(&self, cache: &Cache, node: NodeId) -> bool {
-        cache.verdicts(self.pod.template_id)[node.index()].refusal.is_none()
+        self.pod.only_on.is_none_or(|only| only == node)
+            && cache.verdicts(self.pod.template_id)[node.index()].refusal.is_none()
             && self.fits(cache, node)
             && self.check_spread(cache, node).is_none()
             && self.check_inter_pod(cache, node).is_none()
@@ -301,6 +319,9 @@ impl<'a> PreFilter<'a> {
     }
 
     fn reasons(&self, cache: &Cache, node: NodeId) -> Vec<Reason> {
+        if self.pod.only_on.is_some_and(|only| only != node) {
+            return vec![Reason::OtherNode];
+        }
         if let Some(reason) = &cache.verdicts(self.pod.template_id)[node.index()].refusal {
             return vec![reason.clone()];
         }

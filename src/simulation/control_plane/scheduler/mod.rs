@@ -213,7 +213,8 @@ impl Scheduler {
         };
         let luck = ctx.pod_luck(pod);
         let key = group_key(&ctx.store, pod, &object);
-        let incoming = Incoming::new(&ctx.store, key.template, key.labels, key.owner.clone());
+        let mut incoming = Incoming::new(&ctx.store, key.template, key.labels, key.owner.clone());
+        incoming.only_on = ctx.store.pod_meta[pod.index()].only_on;
         let decision = self.decide(ctx, &incoming, luck, popped.attempt);
         if let Ok(node) = decision {
             self.cache.put(&ctx.store, pod, key, node, true, true);
@@ -296,7 +297,8 @@ impl Scheduler {
             ClusterEvent::PodPlaced => plugins.any_of(Plugins::SPREAD.or(Plugins::INTER_POD)),
             ClusterEvent::Node(node) => {
                 plugins.any_of(Plugins::SPREAD)
-                    || Verdict::of(cache.node(node), &store.template_of(pod).placement).refusal.is_none()
+                    || store.pod_meta[pod.index()].only_on.is_none_or(|only| only == node)
+                        && Verdict::of(cache.node(node), &store.template_of(pod).placement).refusal.is_none()
             }
         };
         if let Some(Cycle { popped, decision: Err(diagnosis), hint, .. }) = cycle {
@@ -316,6 +318,6 @@ fn retry_at(ctx: &mut Context<'_>, pod: PodId, due: Option<Time>) {
 }
 
 fn group_key(store: &Store, pod: PodId, object: &Pod) -> GroupKey {
-    let meta = &store.pod_meta[pod.index()];
-    GroupKey { labels: object.labels, template: meta.template, owner: OwnerKey::from(&meta.owner) }
+    let template = store.pod_meta[pod.index()].template;
+    GroupKey { labels: object.labels, template, owner: OwnerKey::from(&store.owner_of(pod, object)) }
 }

@@ -1,0 +1,196 @@
+//! Ingress controllers: when a replica of ingress-nginx knew which version of which Service's endpoints.
+//!
+//! Two loops in series stand between an EndpointSlice and a request. The controller (Go) watches the slices, syncs at a
+//! limited rate, and posts what it found to its nginx; a worker of nginx (Lua) looks for news once a second. As with
+//! kube-proxy, what a replica knows at a time depends on the seed, its node and the log of writes alone, and is worked out
+//! when somebody asks.
+//!
+//! Only endpoints that are `ready` count. There is no falling back to terminating ones: without a ready endpoint the answer
+//! is 503. When a pod refuses the connection, the next one is asked at once; when it is silent, after
+//! `proxy-connect-timeout`. A request that a pod had accepted is not sent again, as if all were POSTs
+//! (`retry-non-idempotent: false`).
+//!
+//! Simplified: each replica has one worker; a pod is chosen at random and then in turn, not in turn from the start; the
+//! replica itself is no pod, and lives as long as its node; connections to pods are not kept (`upstream-keepalive`).
+
+use crate::api::{NodeId, PodId, ServiceId};
+use crate::engine::{Distribution, Duration, Key, Random, Time};
+use crate::simulation::context::node_luck;
+use crate::simulation::latency::Hop;
+use crate::simulation::network::kube_proxy::{Entry, Spell, Sync};
+use crate::simulation::network::rules::ServiceRules;
+use crate::simulation::setup::{IngressNginx, Setup, Via};
+
+/// All replicas, at most one a node.
+#[derive(Clone, Debug)]
+pub(super) struct Ingresses<'a> {
+    setup: &'a Setup,
+    delays: Delays<'a>,
+    replicas: Vec<Option<Replica>>,
+}
+
+/// A replica of the ingress controller, and its nginx.
+#[derive(Clone, Debug)]
+struct Replica {
+    luck: u64,
+    config: IngressNginx,
+    off: Option<Time>,
+    /// The worker's first look.
+    phase: Duration,
+    /// What the worker knew since when.
+    syncs: Vec<Sync>,
+    /// The first entry of the log that no sync has taken.
+    next: usize,
+    /// The delivery of the last entry before that.
+    last_delivery: Time,
+    /// The start of the last sync; `None`: long ago.
+    last_start: Option<Time>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Delays<'a> {
+    random: Random,
+    watch: &'a Distribution,
+    sync: &'a Distribution,
+}
+
+impl<'a> Ingresses<'a> {
+    pub fn new(setup: &'a Setup, random: Random) -> Self {
+        let (watch, sync) = (setup.latencies.get(Hop::Watch), setup.latencies.get(Hop::IngressSync));
+        Self { setup, delays: Delays { random, watch, sync }, replicas: Vec::new() }
+    }
+
+    /// A replica starts on this node, if the scenario has one there, and knows all that was written up to now.
+    pub fn add_node(&mut self, now: Time, node: NodeId, name: &str, log: &[Entry]) {
+        let here = |t: &&crate::simulation::setup::Traffic| t.from.iter().any(|from| from == name);
+        let config = self.setup.traffic.iter().filter(here).find_map(|t| match t.via {
+            Via::IngressNginx(config) => Some(config),
+            Via::KubeProxy => None,
+        });
+        let Some(config) = config else { return };
+        if self.replicas.len() <= node.index() {
+            self.replicas.resize(node.index() + 1, None);
+        }
+        let luck = node_luck(name);
+        let unit = self.delays.random.unit(Key::new("ingressPoll").number(luck), 0);
+        self.replicas[node.index()] = Some(Replica {
+            luck,
+            config,
+            off: None,
+            phase: Duration::from_secs_f64(config.poll_interval.as_secs_f64() * unit),
+            syncs: vec![Sync { applied: now, entries: entries(log.len()) }],
+            next: log.len(),
+            last_delivery: now,
+            last_start: (now > Time::ZERO).then_some(now),
+        });
+    }
+
+    /// The node of a replica loses power.
+    pub fn node_off(&mut self, now: Time, node: NodeId, log: &[Entry]) {
+        self.fold(node, now, log);
+        if let Some(replica) = self.replicas.get_mut(node.index()).and_then(Option::as_mut) {
+            replica.off.get_or_insert(now);
+            replica.syncs.retain(|s| s.applied < now);
+        }
+    }
+
+    /// Works out what the replica on a node knows at all times before `to`. Everything that was committed before `to` must
+    /// be in the log.
+    pub fn fold(&mut self, node: NodeId, to: Time, log: &[Entry]) {
+        let Some(replica) = self.replicas.get_mut(node.index()).and_then(Option::as_mut) else { return };
+        let to = replica.off.map_or(to, |off| to.min(off));
+        while let Some(first) = log.get(replica.next) {
+            // A watch delivers in order.
+            let asked = replica.last_delivery.max(first.committed + self.delays.watch(replica.luck, first));
+            let start = replica.last_start.map_or(asked, |last| asked.max(last + replica.config.sync_interval));
+            if start >= to {
+                return;
+            }
+            while let Some(entry) = log.get(replica.next) {
+                let delivered = replica.last_delivery.max(entry.committed + self.delays.watch(replica.luck, entry));
+                if delivered > start {
+                    break;
+                }
+                replica.last_delivery = delivered;
+                replica.next += 1;
+            }
+            let posted = start + self.delays.sync(replica.luck, first);
+            let before = replica.syncs.last().map_or(Time::ZERO, |s| s.applied);
+            let applied = replica.next_look(posted).max(before);
+            replica.syncs.push(Sync { applied, entries: entries(replica.next) });
+            replica.last_start = Some(start);
+        }
+    }
+
+    /// Works out what happens up to `end`, both included, and forgets what would come after it.
+    pub fn finish(&mut self, end: Time, log: &[Entry]) {
+        for node in 0..self.replicas.len() {
+            self.fold(NodeId::from(node), end, log);
+        }
+        for replica in self.replicas.iter_mut().flatten() {
+            replica.syncs.retain(|s| s.applied <= end);
+        }
+    }
+
+    /// What the replica on a node knew since when, as far as that was folded.
+    pub fn syncs(&self, node: NodeId) -> &[Sync] {
+        self.replicas.get(node.index()).and_then(Option::as_ref).map_or(&[], |r| &r.syncs)
+    }
+
+    /// The last stretch of time, begun by `begun`, in which the replica on `node` sent new connections to a pod.
+    pub fn last_spell(&self, rules: &ServiceRules, pod: PodId, node: NodeId, begun: Time) -> Option<Spell> {
+        let replica = self.replicas.get(node.index())?.as_ref()?;
+        let mut spell: Option<Spell> = None;
+        for sync in &replica.syncs {
+            let (route, _) = rules.route_ready(rules.version_within(sync.entries));
+            let listed = matches!(route, super::rules::Route::Pods(pods) if pods.binary_search(&pod).is_ok());
+            match &mut spell {
+                Some(Spell { to: to @ None, .. }) if !listed => *to = Some(sync.applied),
+                None | Some(Spell { to: Some(_), .. }) if listed && sync.applied <= begun => {
+                    spell = Some(Spell { from: sync.applied, to: None });
+                }
+                _ => {}
+            }
+        }
+        spell.map(|s| Spell { to: s.to.or(replica.off), ..s })
+    }
+
+    /// Whether some traffic of this Service goes through the replica on `node`.
+    pub fn serves(&self, service: ServiceId, node: NodeId) -> bool {
+        let named = self.setup.traffic.iter().any(|t| t.service == service && t.via != Via::KubeProxy);
+        named && self.replicas.get(node.index()).is_some_and(Option::is_some)
+    }
+
+    /// The nodes that have a replica.
+    pub fn nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
+        (0..self.replicas.len()).filter(|n| self.replicas[*n].is_some()).map(NodeId::from)
+    }
+}
+
+impl Replica {
+    /// When the worker sees what was posted at `posted`.
+    fn next_look(&self, posted: Time) -> Time {
+        let interval = self.config.poll_interval.as_nanos().max(1);
+        let since = posted.as_nanos().saturating_sub(self.phase.as_nanos());
+        Time::ZERO + self.phase + Duration::from_nanos(since.div_ceil(interval) * interval)
+    }
+}
+
+impl Delays<'_> {
+    const WATCH: Key = Key::new("watch").text("ingress");
+    const SYNC: Key = Key::new("ingressSync");
+
+    fn watch(&self, replica: u64, entry: &Entry) -> Duration {
+        let key = Self::WATCH.number(replica).number(entry.service_luck);
+        self.watch.sample(self.random.unit(key, u64::from(entry.ordinal)))
+    }
+
+    fn sync(&self, replica: u64, first: &Entry) -> Duration {
+        let key = Self::SYNC.number(replica).number(first.service_luck);
+        self.sync.sample(self.random.unit(key, u64::from(first.ordinal)))
+    }
+}
+
+fn entries(index: usize) -> u32 {
+    u32::try_from(index).expect("fewer than 2^32 writes of EndpointSlices")
+}
