@@ -131,6 +131,12 @@ impl<T> Table<T> {
         self.objects.get(index).map_or(&[], Vec::as_slice)
     }
 
+    /// The version of an object at `time`, if it existed then.
+    #[must_use]
+    pub fn stored_at_time(&self, index: usize, time: Time) -> Option<&Stored<T>> {
+        self.history(index).iter().rev().find(|v| v.time <= time).filter(|v| v.value.is_some())
+    }
+
     fn push(&mut self, index: usize, stored: Stored<T>) {
         if index == self.objects.len() {
             self.objects.push(Vec::with_capacity(4));

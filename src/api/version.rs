@@ -179,6 +179,31 @@ impl Version {
         self.minor >= 36
     }
 
+    /// The Events Created and Started no longer name the container (PR 134043).
+    ///
+    /// Source: `pkg/kubelet/kuberuntime/kuberuntime_container.go` startContainer (v1.35 against v1.34).
+    #[must_use]
+    pub const fn container_events_without_name(self) -> bool {
+        self.minor >= 35
+    }
+
+    /// The kubelet checks whether a pod may use an image that is on the node (KubeletEnsureSecretPulledImages, beta 1.35),
+    /// and says so in the Event Pulled.
+    ///
+    /// Source: `pkg/features/kube_features.go`, `pkg/kubelet/images/image_manager.go` (v1.35 against v1.34).
+    #[must_use]
+    pub const fn kubelet_checks_pull_credentials(self) -> bool {
+        self.minor >= 35
+    }
+
+    /// The Event ScalingReplicaSet says "from 2 to 3", no longer "to 3 from 2".
+    ///
+    /// Source: `pkg/controller/deployment/sync.go` (v1.32 against v1.31).
+    #[must_use]
+    pub const fn scaling_event_says_from_first(self) -> bool {
+        self.minor >= 32
+    }
+
     /// The seconds after which the node lifecycle controller believes that a silent node is gone
     /// (`--node-monitor-grace-period`): 50 since 1.32 (PR 126287), 40 before.
     ///

@@ -1,5 +1,6 @@
 //! What the command line calls: reading scenarios, and running them.
 
+use crate::scenario::Originals;
 use crate::scenario::expectation::Expectation;
 use crate::simulation::{self, Outcome, Setup};
 
@@ -14,6 +15,7 @@ pub(super) struct Scenario {
     pub expectations: Vec<Expectation>,
     pub warnings: Vec<String>,
     pub assumptions: Vec<String>,
+    pub originals: Originals,
 }
 
 pub(super) fn load(inputs: &[Input], sets: &[String]) -> Result<Scenario, Diagnostics> {
@@ -25,6 +27,7 @@ pub(super) fn load(inputs: &[Input], sets: &[String]) -> Result<Scenario, Diagno
         expectations: scenario.expectations.into_iter().map(|e| e.expectation).collect(),
         warnings: scenario.warnings.iter().map(crate::scenario::Diagnostic::one_line).collect(),
         assumptions: scenario.assumptions,
+        originals: scenario.originals,
     })
 }
 

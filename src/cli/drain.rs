@@ -11,8 +11,8 @@ use crate::analysis::runs;
 use crate::api::Version;
 use crate::engine::Duration;
 use crate::report::cluster::{self, Answer, DrainAnswer};
-use crate::scenario::Disk;
-use crate::scenario::cluster::{Cluster, HOW_TO_EXPORT, Question, Targets, Then, Upgrade, selector};
+use crate::scenario::cluster::{Cluster, HOW_TO_EXPORT, Question, Targets, Then, Upgrade};
+use crate::scenario::{Disk, selector};
 use crate::simulation::setup::DrainOptions;
 
 /// From a drained machine's end to its successor's being Ready, if nobody says.

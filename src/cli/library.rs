@@ -35,6 +35,8 @@ library! {
     "m09-replacement-at-deletion",
     "m10-all-nodes-at-once",
     "m11-two-drains-one-budget",
+    "m14-drain-blocked-until-a-node-is-added",
+    "m14-impatient-drain-takes-the-starting-pod",
     "m21-ingress-without-endpoints",
 }
 

@@ -18,6 +18,8 @@ pub(super) enum Format {
     Json,
     /// One YAML document
     Yaml,
+    /// What the components of the cluster tell, as `kubectl events -A` prints it at the end of the run
+    Events,
 }
 
 /// Why a command ended without a result.
@@ -60,11 +62,18 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(Failure::Write)
 }
 
+/// Says something on stderr.
+pub(super) fn warn(text: &str) {
+    let _ = anstream::stderr().write_all(text.as_bytes());
+}
+
 /// Prints data.
 pub(super) fn print_data(format: Format, data: &impl Serialize) -> Result<(), Failure> {
     let text = match format {
         Format::Yaml => serde_saphyr::to_string(data).map_err(|error| error.to_string()),
-        Format::Json | Format::Text => serde_json::to_string_pretty(data).map_err(|error| error.to_string()),
+        Format::Json | Format::Text | Format::Events => {
+            serde_json::to_string_pretty(data).map_err(|error| error.to_string())
+        }
     };
     let mut text = text.map_err(|error| Failure::usage(format!("the result cannot be written: {error}")))?;
     if !text.ends_with('\n') {

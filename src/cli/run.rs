@@ -9,6 +9,7 @@ use super::output::{Failure, Format, Progress, print, print_data, shell_word};
 use super::{Changes, Files};
 use crate::analysis::runs::{self, Run, Summary};
 use crate::report::json::{Context, ResultSet, RunResult};
+use crate::report::kubectl::{self, Cluster};
 use crate::report::{Report, summary, text};
 
 /// `drainsim run FILE…`
@@ -17,6 +18,7 @@ use crate::report::{Report, summary, text};
   drainsim run drain.yaml
   drainsim run scenario.yaml manifests/ --set spec.duration=5m
   drainsim run drain.yaml --seed 7 -o json
+  drainsim run drain.yaml -o events
   drainsim run drain.yaml --runs 1000 --jobs 4
 
 Exit codes: 0 fine, 1 an expectation failed (with --runs: in any run), 2 wrong usage or bad input.")]
@@ -63,12 +65,16 @@ pub(super) fn run_inputs(inputs: &[Input], options: &RunOptions, words: &[String
     let scenario = options.changes.load(inputs)?;
     match options.runs {
         None => one(&scenario, options),
+        Some(_) if options.output == Format::Events => {
+            Err(Failure::usage("the events are those of one run: leave out --runs, or name a run by its --seed"))
+        }
         Some(runs) => many(&scenario, options, runs, words),
     }
 }
 
 fn one(scenario: &Scenario, options: &RunOptions) -> Result<ExitCode, Failure> {
-    let outcome = backend::simulate(&scenario.setup, options.changes.seed(scenario), false);
+    let keep_trace = options.output == Format::Events;
+    let outcome = backend::simulate(&scenario.setup, options.changes.seed(scenario), keep_trace);
     let expectations: Vec<_> = scenario.expectations.iter().map(|e| e.evaluate(&outcome)).collect();
     let report = Report {
         scenario: &scenario.name,
@@ -80,6 +86,11 @@ fn one(scenario: &Scenario, options: &RunOptions) -> Result<ExitCode, Failure> {
     };
     match options.output {
         Format::Text => print(&text::render(&report))?,
+        Format::Events => {
+            if let Some(cluster) = Cluster::new(&scenario.setup, &scenario.originals, &outcome) {
+                print(&kubectl::events(&cluster, outcome.end))?;
+            }
+        }
         data => print_data(data, &RunResult::new(&report))?,
     }
     Ok(code(expectations.iter().all(|e| e.passed)))

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use super::backend::Input;
 use super::library::{Builtin, LIBRARY, find};
 use super::output::{Failure, print};
-use super::{explain, run};
+use super::{explain, get, run};
 use crate::report::listing;
 
 /// `drainsim scenarios …`
@@ -22,6 +22,8 @@ pub(super) enum ScenariosCommand {
     Run(NamedRun),
     /// Explain a failed request or a pod of a built-in scenario
     Explain(NamedExplain),
+    /// Show pods, nodes or other objects of a built-in scenario at any time of its run
+    Get(NamedGet),
 }
 
 #[derive(Args, Debug)]
@@ -49,6 +51,18 @@ pub(super) struct NamedExplain {
     question: explain::QuestionArgs,
 }
 
+#[derive(Args, Debug)]
+pub(super) struct NamedGet {
+    #[command(flatten)]
+    what: get::What,
+
+    #[command(flatten)]
+    name: Name,
+
+    #[command(flatten)]
+    options: get::GetOptions,
+}
+
 impl Name {
     fn find(&self) -> Result<&'static Builtin, Failure> {
         find(&self.name).ok_or_else(|| Failure::usage(format!("there is no built-in scenario `{}`", self.name)))
@@ -71,6 +85,7 @@ pub(super) fn run(command: &ScenariosCommand) -> Result<ExitCode, Failure> {
             let words = ["drainsim", "scenarios", "run", &args.name.name].map(str::to_string);
             return run::run_inputs(&[args.name.input()?], &args.options, &words);
         }
+        ScenariosCommand::Get(args) => return get::run_inputs(&args.what, &[args.name.input()?], &args.options),
         ScenariosCommand::Explain(args) => return explain::run_inputs(&[args.name.input()?], &args.question),
     }
     Ok(ExitCode::SUCCESS)

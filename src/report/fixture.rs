@@ -140,6 +140,7 @@ pub(crate) fn outcome() -> Outcome {
         replica_set_names: vec!["nginx-66b6c48dd5".to_string()],
         traffic: vec![TrafficOutcome { name: "web".to_string(), requests }],
         trace: observer.trace,
+        history: None,
         warnings: Vec::new(),
         end_state: None,
     }
@@ -171,6 +172,9 @@ fn pod(id: u32, name: &str, node: &str, created: u64, times: PodTimes, slack_nan
         name: name.to_string(),
         node: Some(node.to_string()),
         services: vec![ServiceId(0)],
+        exists: times.removed_at.is_none(),
+        succeeded: false,
+        lost_work: Duration::ZERO,
         containers: vec!["nginx".to_string()],
         created_at: ms(created),
         times,

@@ -4,6 +4,7 @@
 pub mod cluster;
 pub mod explain;
 pub mod json;
+pub mod kubectl;
 pub mod metrics;
 pub mod reference;
 pub mod summary;

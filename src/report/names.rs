@@ -168,6 +168,22 @@ impl<'a> Names<'a> {
             ActionKind::Cordon(node) => format!("kubectl cordon {node}"),
             ActionKind::Uncordon(node) => format!("kubectl uncordon {node}"),
             ActionKind::DeletePod { namespace, name, .. } => format!("kubectl delete pod {name} -n {namespace}"),
+            ActionKind::LabelPod { namespace, name, changes, overwrite } => {
+                let words = changes.iter().map(|(key, value)| match value {
+                    Some(value) => format!(" {key}={value}"),
+                    None => format!(" {key}-"),
+                });
+                let flag = if *overwrite { " --overwrite" } else { "" };
+                format!("kubectl label pod {name}{} -n {namespace}{flag}", words.collect::<String>())
+            }
+            ActionKind::PatchAutoscaler { autoscaler, min_replicas, max_replicas } => {
+                let hpa = self.setup.autoscalers.get(*autoscaler);
+                let name = hpa.map_or_else(|| format!("#{autoscaler}"), |h| format!("{} -n {}", h.name, h.namespace));
+                let bounds = [("minReplicas", min_replicas), ("maxReplicas", max_replicas)];
+                let given = bounds.iter().filter_map(|(key, n)| n.map(|n| format!(r#""{key}":{n}"#)));
+                let spec = given.collect::<Vec<_>>().join(",");
+                format!(r#"kubectl patch hpa {name} --patch '{{"spec":{{{spec}}}}}'"#)
+            }
             ActionKind::Scale { deployment: index, replicas } => {
                 format!("kubectl scale deployment {} --replicas={replicas}", deployment(*index))
             }

@@ -146,6 +146,25 @@ pub fn sentence(names: &Names<'_>, what: What) -> Sentence {
         What::Autoscaled { autoscaler, replicas } => {
             (names.autoscaler(autoscaler), format!("wants {replicas} replicas"))
         }
+        What::ImagePresent { pod, container } => {
+            (kubelet(pod), format!("the image of container {container} is on the node"))
+        }
+        What::ImagePulling { pod, container } => (kubelet(pod), format!("pulls the image of container {container}")),
+        What::ImagePulled { pod, container } => {
+            (kubelet(pod), format!("the image of container {container} has been pulled"))
+        }
+        What::InitContainerStarted { pod, container } => (kubelet(pod), format!("init container {container} starts")),
+        What::InitContainerExited { pod, container, code } => {
+            (kubelet(pod), format!("init container {container} ends with exit code {code}"))
+        }
+        What::ProbeFailed { pod, container, startup } => {
+            let kind = if startup == 1 { "startup" } else { "readiness" };
+            (kubelet(pod), format!("the {kind} probe of {} fails", names.container(pod, container)))
+        }
+        What::SurplusDeleted { pod, replica_set } => (
+            "ReplicaSet controller".to_string(),
+            format!("{} deletes {}", names.replica_set(replica_set), names.the_pod(pod)),
+        ),
     };
     Sentence { who, what }
 }

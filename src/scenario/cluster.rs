@@ -20,7 +20,7 @@ use crate::scenario::tree::{self, Node};
 use crate::scenario::{Ignored, compile, suggest};
 use crate::simulation::Setup;
 
-pub use question::{AppOf, Question, RateOf, Targets, Then, Upgrade, selector};
+pub use question::{AppOf, Question, RateOf, Targets, Then, Upgrade};
 
 /// A cluster and what is done to it, ready to run.
 #[derive(Clone, PartialEq, Debug)]

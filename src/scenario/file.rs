@@ -220,6 +220,10 @@ record! {
         pub uncordon: Option<NodeRef>,
         /// `kubectl delete pod`.
         pub delete_pod: Option<DeletePodAction>,
+        /// `kubectl label pod`.
+        pub label_pod: Option<LabelPodAction>,
+        /// `kubectl patch hpa`: other bounds.
+        pub patch_hpa: Option<PatchHpaAction>,
         /// `kubectl scale deployment`.
         pub scale: Option<ScaleAction>,
         /// `kubectl rollout restart deployment`.
@@ -234,8 +238,19 @@ record! {
 }
 
 /// The keys of an action that say what is done.
-pub const ACTIONS: [&str; 9] =
-    ["drain", "cordon", "uncordon", "deletePod", "scale", "rolloutRestart", "addNode", "shutOff", "deleteNode"];
+pub const ACTIONS: [&str; 11] = [
+    "drain",
+    "cordon",
+    "uncordon",
+    "deletePod",
+    "labelPod",
+    "patchHpa",
+    "scale",
+    "rolloutRestart",
+    "addNode",
+    "shutOff",
+    "deleteNode",
+];
 
 /// One time and one thing.
 fn check_action(node: &Node, problems: &mut Diagnostics) -> bool {
@@ -359,6 +374,36 @@ record! {
         pub namespace: Option<Spanned<String>>,
         /// `--grace-period`, in seconds; the pod's own if left out.
         pub grace_period: Option<Seconds>,
+    }
+}
+
+record! {
+    /// `kubectl label pod`.
+    pub struct LabelPodAction is "`labelPod`" {
+        /// The name, or its beginning: the oldest living pod that has it.
+        pub name: Spanned<String>,
+        /// The namespace; `default` if left out.
+        pub namespace: Option<Spanned<String>>,
+        /// Labels to set.
+        #[schemars(default)]
+        pub labels: MapOf<String>,
+        /// Keys of labels to take away: `KEY-` on kubectl's command line.
+        #[schemars(default)]
+        pub remove: Vec<Spanned<String>>,
+        /// `--overwrite`; without it a label that has another value is an error of kubectl.
+        pub overwrite: Option<bool>,
+    }
+}
+
+record! {
+    /// `kubectl patch hpa`: other bounds.
+    pub struct PatchHpaAction is "`patchHpa`" {
+        /// The HorizontalPodAutoscaler: its name, or namespace/name.
+        pub name: Spanned<String>,
+        /// `spec.minReplicas`.
+        pub min_replicas: Option<u32>,
+        /// `spec.maxReplicas`.
+        pub max_replicas: Option<u32>,
     }
 }
 

@@ -18,6 +18,7 @@ pub mod hook_command;
 mod latency;
 pub mod load;
 mod manifests;
+mod originals;
 pub mod profiles;
 mod read;
 mod schema;
@@ -34,8 +35,10 @@ use crate::simulation::setup::Setup;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use load::{Disk, Files, Input, Memory};
 pub use manifests::Ignored;
+pub use originals::Originals;
 pub use schema::schema;
 pub use source::Span;
+pub use values::selector;
 
 /// A validated scenario.
 #[derive(Clone, PartialEq, Debug)]
@@ -59,6 +62,8 @@ pub struct Scenario {
     pub assumptions: Vec<String>,
     /// Objects of the files that are not modelled, by kind.
     pub ignored: Vec<Ignored>,
+    /// The Kubernetes objects as they were written.
+    pub originals: Originals,
 }
 
 /// An expectation, and where it is written.

@@ -603,6 +603,12 @@ impl Read for SelectorText {
     }
 }
 
+/// Reads a label selector as kubectl's flags have it: `app=web,tier!=db`; `None` if it is none.
+#[must_use]
+pub fn selector(text: &str) -> Option<crate::api::Selector> {
+    parse_selector(text).map(|requirements| crate::api::Selector { requirements })
+}
+
 /// Source: `k8s.io/apimachinery/pkg/labels/selector.go` Parse (v1.36), without `<` and `>`.
 fn parse_selector(text: &str) -> Option<Vec<Requirement>> {
     let mut requirements = Vec::new();

@@ -1,7 +1,7 @@
 //! What the apiserver does when a write commits: checks it against the newest version, stores it, and lets the watchers
 //! know.
 
-mod workloads;
+pub(super) mod workloads;
 
 use crate::api::deletion::{self, Outcome};
 use crate::api::node::TAINT_UNREACHABLE;

@@ -97,6 +97,11 @@ impl<'a> Context<'a> {
         self.cause
     }
 
+    /// Writes down what happens now for whoever reads the trace; it causes nothing.
+    pub fn remark(&mut self, what: What) {
+        self.observer.remark(self.now(), self.cause, what);
+    }
+
     /// How long a hop takes this time. `who` is the luck of the object that it is for, `index` tells its occasions apart:
     /// the answer depends on nothing else, so that other objects' luck does not shift.
     #[must_use]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::api::{NodeId, PodId, ServiceId};
+use crate::api::{NodeId, PodId, ServiceId, Store};
 use crate::engine::{Duration, Time};
 use crate::simulation::end_state::EndState;
 use crate::simulation::observe::{CauseId, PodTimes, Trace};
@@ -38,6 +38,8 @@ pub struct Outcome {
     pub traffic: Vec<TrafficOutcome>,
     /// The causal trace; empty if it was off.
     pub trace: Trace,
+    /// Every version of every object; `None` if the trace was off.
+    pub history: Option<Store>,
     /// What the run itself found worth a warning.
     pub warnings: Vec<String>,
     /// Where everything stood at the end, if a drain was still going on.
@@ -209,6 +211,12 @@ pub struct PodOutcome {
     pub node: Option<String>,
     /// Its Services.
     pub services: Vec<ServiceId>,
+    /// Its object is there at the end of the run.
+    pub exists: bool,
+    /// All its containers have ended well.
+    pub succeeded: bool,
+    /// How long a Job's pod had run when it was deleted or failed: work that its successor does again.
+    pub lost_work: Duration,
     /// The names of its containers, in the order of the notes' numbers.
     pub containers: Vec<String>,
     /// When it was created; pods of the steady state at 0.

@@ -396,6 +396,26 @@ pub enum ActionKind {
         /// `--grace-period`.
         grace_seconds: Option<i64>,
     },
+    /// `kubectl label pod`.
+    LabelPod {
+        /// The namespace.
+        namespace: String,
+        /// The name, or the name's beginning: the first living pod in order of creation that has it.
+        name: String,
+        /// Labels to set, and to take away (`None`).
+        changes: Vec<(String, Option<String>)>,
+        /// `--overwrite`.
+        overwrite: bool,
+    },
+    /// `kubectl patch hpa`: other bounds for an autoscaler.
+    PatchAutoscaler {
+        /// Index into [`Setup::autoscalers`].
+        autoscaler: usize,
+        /// `spec.minReplicas`.
+        min_replicas: Option<u32>,
+        /// `spec.maxReplicas`.
+        max_replicas: Option<u32>,
+    },
     /// `kubectl scale deployment`.
     Scale {
         /// Index into [`Setup::deployments`].

@@ -1,6 +1,6 @@
 //! The outcome of a finished run.
 
-use crate::api::{PdbId, PodId, ServiceId, Store};
+use crate::api::{Owner, PdbId, Phase, PodId, ServiceId, Store};
 use crate::engine::{Duration, Time};
 use crate::simulation::end_state;
 use crate::simulation::eviction::Evictions;
@@ -41,6 +41,9 @@ pub(super) fn outcome(world: World<'_>, seed: u64, end: Time, events: u64) -> Ou
             name: meta.name.clone(),
             node,
             services,
+            exists: store.pods.head(number).is_some(),
+            succeeded: last.is_some_and(|p| p.phase == Phase::Succeeded),
+            lost_work: lost_work(store, id),
             containers: store.templates[meta.template.index()].containers.iter().map(|c| c.name.clone()).collect(),
             created_at: meta.created_at,
             times,
@@ -95,6 +98,7 @@ pub(super) fn outcome(world: World<'_>, seed: u64, end: Time, events: u64) -> Ou
         traffic: (ctx.setup.traffic.iter().zip(network.traffic))
             .map(|(t, requests)| TrafficOutcome { name: t.name.clone(), requests })
             .collect(),
+        history: ctx.observer.trace.is_kept().then_some(ctx.store),
         trace: ctx.observer.trace,
         warnings,
         end_state,
@@ -144,5 +148,25 @@ fn pdb(store: &Store, evictions: &Evictions, id: PdbId) -> PdbOutcome {
         desired_healthy: history.first().map_or(0, |h| h.3),
         min_current_healthy: history.iter().map(|h| h.2).min().unwrap_or(0),
         history,
+    }
+}
+
+/// How long the pod of a Job had run when it was told to end, or failed. Zero of one that has succeeded, still runs, or is no
+/// Job's.
+fn lost_work(store: &Store, pod: PodId) -> Duration {
+    if !matches!(store.pod_meta[pod.index()].owner, Owner::Job(_)) {
+        return Duration::ZERO;
+    }
+    let history = store.pods.history(pod.index());
+    let versions = || history.iter().filter_map(|v| Some((v.time, v.value.as_ref()?)));
+    if versions().any(|(_, p)| p.phase == Phase::Succeeded) {
+        return Duration::ZERO;
+    }
+    let started = versions().find(|(_, p)| p.phase == Phase::Running).map(|(time, _)| time);
+    let ended = versions().find(|(_, p)| p.deletion.is_some() || p.phase == Phase::Failed).map(|(time, _)| time);
+    let ended = ended.or_else(|| history.last().filter(|v| v.value.is_none()).map(|v| v.time));
+    match (started, ended) {
+        (Some(started), Some(ended)) => ended.since(started),
+        _ => Duration::ZERO,
     }
 }

@@ -133,7 +133,16 @@ impl<'a> World<'a> {
                     Write::RemovePod { pod } | Write::DeletePod { pod, .. } => Some(pod),
                     _ => None,
                 };
+                let surplus = match (&write, caller) {
+                    (Write::DeletePod { pod, .. }, Caller::Controller(Controller::ReplicaSet, key)) => {
+                        Some(What::SurplusDeleted { pod: *pod, replica_set: ReplicaSetId(key) })
+                    }
+                    _ => None,
+                };
                 let result = apiserver::commit(ctx, &mut self.network, write);
+                if let Some(what) = surplus.filter(|_| result.is_ok()) {
+                    ctx.remark(what);
+                }
                 if let Some(pod) = removed.filter(|pod| ctx.store.pods.head(pod.index()).is_none()) {
                     self.kubectl.pod_removed(ctx, pod);
                 }

@@ -8,7 +8,7 @@ use crate::scenario::read::Read;
 use crate::scenario::source::SourceFile;
 use crate::scenario::suggest;
 use crate::scenario::tree;
-use crate::scenario::values::{Rate, SelectorText};
+use crate::scenario::values::Rate;
 use crate::simulation::setup::DrainOptions;
 
 /// A question about a cluster.
@@ -147,12 +147,6 @@ impl Question {
 
 /// What a Service gets of which nothing is said, in requests per second.
 pub(super) const RATE_DEFAULT: f64 = 10.0;
-
-/// A label selector, as kubectl takes it.
-#[must_use]
-pub fn selector(text: &str) -> Option<Selector> {
-    value::<SelectorText>("--selector", text).map(|selector| selector.0)
-}
 
 /// A value of the scenario format; `None` if it is not one.
 fn value<T: Read>(name: &str, text: &str) -> Option<T> {

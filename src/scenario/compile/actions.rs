@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use crate::api::{Labels, Selector};
 use crate::engine::Duration;
 use crate::scenario::compile::nodes::node_of;
-use crate::scenario::compile::{Compiler, instant};
+use crate::scenario::compile::{Compiler, instant, is_named, short_name};
 use crate::scenario::diagnostic::Diagnostic;
-use crate::scenario::file::{ActionEntry, DeletePodAction, DrainAction, NodeEntry};
+use crate::scenario::file::{ActionEntry, DeletePodAction, DrainAction, LabelPodAction, NodeEntry, PatchHpaAction};
 use crate::scenario::source::Spanned;
 use crate::scenario::suggest;
 use crate::scenario::values::{NodeRef, SelectorText};
@@ -111,6 +111,12 @@ impl Compiler<'_> {
         if let Some(pod) = &entry.delete_pod {
             return self.delete_pod(pod);
         }
+        if let Some(label) = &entry.label_pod {
+            return self.label_pod(label);
+        }
+        if let Some(patch) = &entry.patch_hpa {
+            return self.patch_hpa(patch);
+        }
         if let Some(scale) = &entry.scale {
             let replicas = scale.replicas;
             return self.deployment(&scale.deployment).map(|deployment| ActionKind::Scale { deployment, replicas });
@@ -198,24 +204,55 @@ impl Compiler<'_> {
 
     /// Pods of workloads get their names during the run; only the beginning can be checked.
     fn delete_pod(&mut self, entry: &DeletePodAction) -> Option<ActionKind> {
-        let namespace = entry.namespace.as_ref().map_or("default", |n| n.value.as_str());
-        let name = &entry.name.value;
+        let (namespace, name) = self.possible_pod(entry.namespace.as_ref(), &entry.name)?;
+        Some(ActionKind::DeletePod { namespace, name, grace_seconds: entry.grace_period.map(|s| s.0) })
+    }
+
+    fn label_pod(&mut self, entry: &LabelPodAction) -> Option<ActionKind> {
+        let set = entry.labels.0.iter().map(|(key, value)| (key.value.clone(), Some(value.clone())));
+        let remove = entry.remove.iter().map(|key| (key.value.clone(), None));
+        let changes: Vec<_> = set.chain(remove).collect();
+        if changes.is_empty() {
+            let problem = Diagnostic::error("`labelPod` changes no label");
+            self.push(
+                problem.at(&entry.name.span, "of this pod").help("add `labels: {KEY: VALUE}`, or `remove: [KEY]`"),
+            );
+            return None;
+        }
+        let (namespace, name) = self.possible_pod(entry.namespace.as_ref(), &entry.name)?;
+        Some(ActionKind::LabelPod { namespace, name, changes, overwrite: entry.overwrite.unwrap_or(false) })
+    }
+
+    fn patch_hpa(&mut self, entry: &PatchHpaAction) -> Option<ActionKind> {
+        let hpas = &self.setup.autoscalers;
+        let found: Vec<usize> =
+            (0..hpas.len()).filter(|&i| is_named(&entry.name.value, &hpas[i].namespace, &hpas[i].name)).collect();
+        let names: Vec<String> = hpas.iter().map(|h| short_name(&h.namespace, &h.name)).collect();
+        let autoscaler = self.one_of("HorizontalPodAutoscaler", &entry.name, &found, &names)?;
+        let (min_replicas, max_replicas) = (entry.min_replicas, entry.max_replicas);
+        Some(ActionKind::PatchAutoscaler { autoscaler, min_replicas, max_replicas })
+    }
+
+    /// The namespace and the beginning of the name of a pod, if there can be one.
+    fn possible_pod(
+        &mut self,
+        namespace: Option<&Spanned<String>>,
+        name: &Spanned<String>,
+    ) -> Option<(String, String)> {
+        let namespace = namespace.map_or("default", |n| n.value.as_str());
+        let Spanned { value: name, span } = name;
         let known = self.pod_name_prefixes();
         let here: Vec<&str> = known.iter().filter(|(ns, _)| ns == namespace).map(|(_, name)| name.as_str()).collect();
         let possible = |own: &&str| own.starts_with(name.as_str()) || name.starts_with(&format!("{own}-"));
         if name.is_empty() || !here.iter().any(possible) {
             self.push(
                 Diagnostic::error(format!("no pod in the namespace `{namespace}` can be named `{name}`"))
-                    .at(&entry.name.span, "unknown pod")
+                    .at(span, "unknown pod")
                     .help(suggest::help(name, "beginnings of pods' names", here)),
             );
             return None;
         }
-        Some(ActionKind::DeletePod {
-            namespace: namespace.to_string(),
-            name: name.clone(),
-            grace_seconds: entry.grace_period.map(|s| s.0),
-        })
+        Some((namespace.to_string(), name.clone()))
     }
 
     /// Actions that wait for each other never happen.

@@ -19,6 +19,7 @@ use crate::scenario::diagnostic::{Diagnostic, Diagnostics};
 use crate::scenario::document::Document;
 use crate::scenario::file::{API_VERSION, KIND, ScenarioFile, Spec};
 use crate::scenario::manifests::{self, ContainerManifest, Manifests};
+use crate::scenario::originals::Originals;
 use crate::scenario::read::Read;
 use crate::scenario::source::{Span, Spanned};
 use crate::scenario::suggest;
@@ -60,6 +61,10 @@ pub(super) fn compile(documents: &[Document], export: bool, problems: &mut Diagn
     };
     compiler.run();
     let ignored = std::mem::take(&mut compiler.manifests.ignored);
+    let mut originals = Originals::new(documents);
+    for template in &compiler.templates {
+        originals.add_template(template.kind, &template.namespace, &template.name);
+    }
     let Compiler { setup, assumptions, problems, .. } = compiler;
     let expectations = expectations::read(&file.spec.value.expect, &setup, problems);
     Some(Scenario {
@@ -72,6 +77,7 @@ pub(super) fn compile(documents: &[Document], export: bool, problems: &mut Diagn
         warnings: Vec::new(),
         assumptions,
         ignored,
+        originals,
     })
 }
 

@@ -210,6 +210,10 @@ table! {
         "the fewest healthy pods that its status ever named";
 
     Pods "count" Count Sum Read::Pod(|_| Some(1)), "how many such pods there ever were";
+    Pods "alive" Count Sum Read::Pod(|p| Some(i64::from(p.exists))), "how many of them exist when the run ends";
+    Pods "succeeded" Count Sum Read::Pod(|p| Some(i64::from(p.succeeded))), "how many of them have ended well";
+    Pods "lostWork" Span Sum Read::Pod(|p| Some(nanos(p.lost_work))),
+        "how long pods of Jobs had run when they were deleted or failed: work to be done again";
     Pods "unscheduled" Count Sum Read::Pod(|p| Some(i64::from(p.node.is_none()))), "pods that never got a node";
     Pods "sigkills" Count Sum Read::Pod(|p| Some(i64::from(p.times.killed_containers > 0))),
         "pods of which a container was killed with SIGKILL";

@@ -11,7 +11,7 @@ use crate::simulation::write::{NewPod, WorkloadWrite, WriteError};
 ///
 /// # Errors
 /// `Conflict` if a pod of the new one's name exists, `NotFound` if the object is gone; nothing is written then.
-pub(super) fn commit(ctx: &mut Context<'_>, write: WorkloadWrite) -> Result<(), WriteError> {
+pub(in crate::simulation) fn commit(ctx: &mut Context<'_>, write: WorkloadWrite) -> Result<(), WriteError> {
     match write {
         WorkloadWrite::CreatePod(new) => {
             let pod = create(ctx, *new)?;

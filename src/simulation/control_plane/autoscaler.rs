@@ -168,7 +168,7 @@ fn replicas_by_metric(load: f64, per_pod: f64, current: u32, ready: u32, unready
     }
     let ratio = load / (f64::from(ready) * per_pod);
     let within = |ratio: f64| (1.0 - ratio).abs() <= TOLERANCE;
-    if unready == 0 || ratio < 1.0 {
+    if unready == 0 || ratio <= 1.0 {
         return if within(ratio) { current } else { ceil(ratio * f64::from(ready)) };
     }
     let with_idle = load / (f64::from(ready + unready) * per_pod);

@@ -4,14 +4,18 @@
 use crate::api::deletion::{Outcome, delete};
 use crate::api::quantity::Resources;
 use crate::api::{
-    Deployment, DeploymentId, Kind, Labels, Node, NodeId, Owner, Phase, Pod, PodId, PodMeta, PodTemplate, ReplicaSet,
-    ReplicaSetId, Revision, Selector, TemplateId,
+    DaemonSetId, Deployment, DeploymentId, JobId, Kind, Labels, Node, NodeId, Owner, Phase, Pod, PodId, PodMeta,
+    PodTemplate, ReplicaSet, ReplicaSetId, Revision, Selector, StatefulSetId, TemplateId,
 };
 use crate::engine::{Distribution, Duration, Key, Time};
+use crate::simulation::apiserver;
 use crate::simulation::context::{Context, Watches};
-use crate::simulation::control_plane::deployment::{DeploymentController, replica_set_name};
+use crate::simulation::control_plane::daemon_set::DaemonSetController;
+use crate::simulation::control_plane::deployment::{DeploymentController, replica_set_name, replica_set_selector};
+use crate::simulation::control_plane::job::JobController;
 use crate::simulation::control_plane::replica_set::ReplicaSetController;
 use crate::simulation::control_plane::scheduler::Scheduler;
+use crate::simulation::control_plane::stateful_set::StatefulSetController;
 use crate::simulation::event::{Controller, Event, KubeletStep};
 use crate::simulation::latency::Hop;
 use crate::simulation::observe::What;
@@ -60,6 +64,9 @@ pub struct Cluster<'a> {
     pub ctx: Context<'a>,
     pub replica_sets: ReplicaSetController,
     pub deployments: DeploymentController,
+    pub stateful_sets: StatefulSetController,
+    pub daemon_sets: DaemonSetController,
+    pub jobs: JobController,
     pub scheduler: Scheduler,
     /// Called after each commit.
     pub after_commit: Option<fn(&Context<'a>)>,
@@ -78,6 +85,9 @@ impl<'a> Cluster<'a> {
             ctx,
             replica_sets: ReplicaSetController::new(),
             deployments: DeploymentController::new(),
+            stateful_sets: StatefulSetController::new(),
+            daemon_sets: DaemonSetController::new(),
+            jobs: JobController::new(),
             scheduler: Scheduler::new(),
             after_commit: None,
             commits: Vec::new(),
@@ -96,12 +106,14 @@ impl<'a> Cluster<'a> {
             Some(d) => replica_set_name("default", &self.ctx.store.deployments.head(d.index()).unwrap().name, 1),
             None => format!("rs-{}", id.0),
         };
+        let selector = Selector::labels(self.ctx.store.templates[template.index()].labels.clone());
+        let selector = replica_set_selector(&selector, &name);
         let rs = ReplicaSet {
             namespace: "default".into(),
             name,
             deployment: owner,
             revision: 1,
-            selector: Selector::labels(self.ctx.store.templates[template.index()].labels.clone()),
+            selector,
             template,
             replicas,
             min_ready_seconds: 0,
@@ -148,7 +160,11 @@ impl<'a> Cluster<'a> {
     }
 
     fn create_pod(&mut self, template: TemplateId, owner: Owner, ordinal: u32) -> PodId {
-        let PodTemplate { namespace, labels, .. } = self.ctx.store.templates[template.index()].clone();
+        let PodTemplate { namespace, mut labels, .. } = self.ctx.store.templates[template.index()].clone();
+        if let Owner::ReplicaSet(id) = owner {
+            let name = &self.ctx.store.replica_sets.head(id.index()).expect("the ReplicaSet exists").name;
+            labels.insert("pod-template-hash".into(), name.rsplit('-').next().unwrap_or_default().into());
+        }
         let set = self.ctx.store.intern_labels(&namespace, &labels);
         let name = format!("{}-{ordinal}", labels["app"]);
         let luck = Key::new("pod").number(u64::from(template.0)).text(&name).bits();
@@ -219,7 +235,20 @@ impl<'a> Cluster<'a> {
                     (Watches::CONTROLLER_MANAGER, Kind::Pod) => {
                         self.replica_sets.on_pod(ctx, PodId(index), old, new);
                         self.deployments.on_pod(ctx, PodId(index), old, new);
+                        self.stateful_sets.on_pod(ctx, PodId(index), old, new);
+                        self.daemon_sets.on_pod(ctx, PodId(index), old, new);
+                        self.jobs.on_pod(ctx, PodId(index), old, new);
                     }
+                    (Watches::CONTROLLER_MANAGER, Kind::Node) => {
+                        self.daemon_sets.on_node(ctx, NodeId(index), revision);
+                    }
+                    (Watches::CONTROLLER_MANAGER, Kind::StatefulSet) => {
+                        self.stateful_sets.on_stateful_set(ctx, StatefulSetId(index));
+                    }
+                    (Watches::CONTROLLER_MANAGER, Kind::DaemonSet) => {
+                        self.daemon_sets.on_daemon_set(ctx, DaemonSetId(index));
+                    }
+                    (Watches::CONTROLLER_MANAGER, Kind::Job) => self.jobs.on_job(ctx, JobId(index)),
                     (Watches::CONTROLLER_MANAGER, Kind::ReplicaSet) => {
                         self.replica_sets.on_replica_set(ctx, ReplicaSetId(index));
                         self.deployments.on_replica_set(ctx, ReplicaSetId(index));
@@ -241,6 +270,12 @@ impl<'a> Cluster<'a> {
             }
             Event::Commit(write) => self.commit(write),
             Event::Sync(Controller::ReplicaSet, key) => self.replica_sets.sync(ctx, key),
+            Event::Sync(Controller::StatefulSet, key) => self.stateful_sets.sync(ctx, key),
+            Event::Sync(Controller::DaemonSet, key) => self.daemon_sets.sync(ctx, key),
+            Event::Sync(Controller::Job, key) => self.jobs.sync(ctx, key),
+            Event::Requeue(Controller::StatefulSet, key) => self.stateful_sets.requeue(ctx, key),
+            Event::Requeue(Controller::DaemonSet, key) => self.daemon_sets.requeue(ctx, key),
+            Event::Requeue(Controller::Job, key) => self.jobs.requeue(ctx, key),
             Event::Sync(Controller::Deployment, key) => self.deployments.sync(ctx, key),
             Event::Requeue(Controller::ReplicaSet, key) => self.replica_sets.requeue(ctx, key),
             Event::Requeue(Controller::Deployment, key) => self.deployments.requeue(ctx, key),
@@ -280,6 +315,9 @@ impl<'a> Cluster<'a> {
         match caller {
             Caller::Controller(Controller::ReplicaSet, key) => self.replica_sets.written(ctx, key, result),
             Caller::Controller(Controller::Deployment, key) => self.deployments.written(ctx, key, result),
+            Caller::Controller(Controller::StatefulSet, key) => self.stateful_sets.written(ctx, key, result),
+            Caller::Controller(Controller::DaemonSet, key) => self.daemon_sets.written(ctx, key, result),
+            Caller::Controller(Controller::Job, key) => self.jobs.written(ctx, key, result),
             Caller::Scheduler(pod) => self.scheduler.written(ctx, pod, result),
             _ => {}
         }
@@ -328,6 +366,7 @@ impl<'a> Cluster<'a> {
                 self.ctx.store.put_replica_set(now, index, *rs);
                 self.ctx.publish(Kind::ReplicaSet, u32::try_from(index).unwrap());
             }
+            Write::Workload(write) => return apiserver::workloads::commit(&mut self.ctx, write),
             other => panic!("{other:?} is no business of this harness"),
         }
         Ok(())

@@ -214,7 +214,7 @@ impl Kubelets {
             KubeletStep::Update => self.update(ctx, pod),
             KubeletStep::Sync => self.run_sync(ctx, network, pod),
             KubeletStep::SandboxReady => self.sandbox_ready(ctx, network, pod),
-            KubeletStep::ImageReady(c) => self.image_ready(ctx, pod, c),
+            KubeletStep::ImageReady(c) => self.image_pulled(ctx, pod, c),
             KubeletStep::ContainerStarted(c) => self.container_started(ctx, pod, c),
             KubeletStep::InitContainerDone(c) => self.init_container_done(ctx, pod, c),
             KubeletStep::ProbeResult(c) => self.probe_result(ctx, pod, c),

@@ -13,6 +13,7 @@ use crate::simulation::latency::Hop;
 use crate::simulation::node::app::Process;
 use crate::simulation::node::kubelet::{Kubelets, template};
 use crate::simulation::node::worker::Work;
+use crate::simulation::observe::What;
 
 /// How often the attempt that a sync provokes finds the container in the status manager's cache, which that same sync is
 /// about to fill: a race of two goroutines, 77 of 111 recorded pod starts on a v1.36 cluster (see `docs/model.md`). If it
@@ -135,6 +136,8 @@ impl Kubelets {
         let Some(probe) = (if is_startup { startup } else { readiness }) else { return };
         if container.probe.ready {
             if !listens {
+                ctx.remark(What::ProbeFailed { pod, container: u32::from(c), startup: 0 });
+                let container = self.container(pod, c);
                 container.probe.ready = false;
                 container.probe.successes = 0;
                 self.result_changed(ctx, pod);
@@ -164,6 +167,9 @@ impl Kubelets {
             }
         } else {
             container.probe.successes = 0;
+            if old_enough {
+                ctx.remark(What::ProbeFailed { pod, container: u32::from(c), startup: u32::from(is_startup) });
+            }
         }
         if !told {
             self.update(ctx, pod);

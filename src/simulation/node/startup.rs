@@ -67,9 +67,12 @@ impl Kubelets {
         let (c, container) = self.current(ctx, pod);
         let image = container.image.clone();
         let node = self.pod(pod).node.index();
+        let container = self.number_in_pod(ctx, pod, c);
         if self.nodes[node].images.contains(&image) {
+            ctx.remark(What::ImagePresent { pod, container });
             return self.image_ready(ctx, pod, c);
         }
+        ctx.remark(What::ImagePulling { pod, container });
         let luck = crate::engine::Key::new("pull").number(self.nodes[node].luck).text(&image).bits();
         let pull = ctx.latency(Hop::ImagePull, luck, 0);
         let now = ctx.now();
@@ -79,8 +82,24 @@ impl Kubelets {
         Self::after(ctx, done.since(now), pod, KubeletStep::ImageReady(c));
     }
 
+    /// The number of the container that is to be started, init containers counted first.
+    fn number_in_pod(&mut self, ctx: &Context<'_>, pod: PodId, c: u8) -> u32 {
+        let before = match self.pod(pod).setup {
+            Setup::Init(_) => 0,
+            _ => template(ctx, pod).init_containers.len(),
+        };
+        u32::try_from(before).unwrap_or(u32::MAX).saturating_add(u32::from(c))
+    }
+
+    /// The image has been pulled.
+    pub(super) fn image_pulled(&mut self, ctx: &mut Context<'_>, pod: PodId, c: u8) {
+        let container = self.number_in_pod(ctx, pod, c);
+        ctx.remark(What::ImagePulled { pod, container });
+        self.image_ready(ctx, pod, c);
+    }
+
     /// The image is there: the container is created and started.
-    pub(super) fn image_ready(&mut self, ctx: &mut Context<'_>, pod: PodId, c: u8) {
+    fn image_ready(&mut self, ctx: &mut Context<'_>, pod: PodId, c: u8) {
         let image = self.current(ctx, pod).1.image.clone();
         let node = self.pod(pod).node.index();
         self.nodes[node].images.insert(image);
@@ -92,6 +111,7 @@ impl Kubelets {
     pub(super) fn container_started(&mut self, ctx: &mut Context<'_>, pod: PodId, c: u8) {
         if let Setup::Init(init) = self.pod(pod).setup {
             // its end is seen by the relist after it; until then the worker is free
+            ctx.remark(What::InitContainerStarted { pod, container: u32::from(init) });
             let run = self.latency(ctx, Hop::InitContainerRun, pod);
             Self::after(ctx, run, pod, KubeletStep::InitContainerDone(init));
             return self.sync_ended(ctx, pod, true);
@@ -118,6 +138,7 @@ impl Kubelets {
 
     /// An init container has ended; the PLEG sees it with its next relist.
     pub(super) fn init_container_done(&mut self, ctx: &mut Context<'_>, pod: PodId, c: u8) {
+        ctx.remark(What::InitContainerExited { pod, container: u32::from(c), code: 0 });
         self.pod(pod).status.init_done = c + 1;
         self.update_after_relist(ctx, pod);
     }

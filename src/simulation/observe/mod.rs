@@ -39,6 +39,12 @@ impl Observer {
         id
     }
 
+    /// Writes down what only a reader wants to know: it is the cause of nothing, and the digest does not contain it.
+    pub fn remark(&mut self, time: Time, cause: CauseId, what: What) {
+        self.notes += 1;
+        self.trace.push(TraceEntry { id: CauseId(self.notes), cause, time, what });
+    }
+
     /// The instants of a pod's life.
     pub fn pod_mut(&mut self, pod: PodId) -> &mut PodTimes {
         pods::at(&mut self.pods, pod)

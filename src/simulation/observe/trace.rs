@@ -1,6 +1,8 @@
 //! The causal trace: everything that happened, and what made it happen. A chain of causes leads from a refused
 //! connection back to the `kubectl drain` that began it.
 
+use std::collections::BTreeMap;
+
 use crate::api::pod::Signal;
 use crate::api::{
     AutoscalerId, DaemonSetId, DeploymentId, JobId, NodeId, PdbId, PodId, ReplicaSetId, ServiceId, StatefulSetId,
@@ -156,6 +158,20 @@ whats! {
     AutoscalerChanged(autoscaler: AutoscalerId, min: u32);
     /// An autoscaler wants this number of replicas.
     Autoscaled(autoscaler: AutoscalerId, replicas: u32);
+    /// The kubelet found a container's image on the node. Init containers are counted first.
+    ImagePresent(pod: PodId, container: u32);
+    /// The kubelet began to pull a container's image. Init containers are counted first.
+    ImagePulling(pod: PodId, container: u32);
+    /// A container's image has been pulled. Init containers are counted first.
+    ImagePulled(pod: PodId, container: u32);
+    /// An init container's process was started.
+    InitContainerStarted(pod: PodId, container: u32);
+    /// An init container's process ended, with this exit code.
+    InitContainerExited(pod: PodId, container: u32, code: u32);
+    /// An attempt of a startup (1) or readiness (0) probe failed.
+    ProbeFailed(pod: PodId, container: u32, startup: u32);
+    /// A ReplicaSet deleted a pod that was too many.
+    SurplusDeleted(pod: PodId, replica_set: ReplicaSetId);
 }
 
 /// A field of a note as a number.
@@ -181,7 +197,7 @@ impl Word for Signal {
 }
 
 impl What {
-    /// The pod that it is about, if it is about one.
+    /// The pod that it is about, if it is about one. Remarks are left out: they are no part of the chains of causes.
     #[must_use]
     pub const fn pod(self) -> Option<PodId> {
         match self {
@@ -216,6 +232,21 @@ impl What {
             _ => None,
         }
     }
+
+    /// The pod that a remark is about (see [`Observer::remark`](super::Observer::remark)).
+    #[must_use]
+    pub const fn remarked_pod(self) -> Option<PodId> {
+        match self {
+            Self::ImagePresent { pod, .. }
+            | Self::ImagePulling { pod, .. }
+            | Self::ImagePulled { pod, .. }
+            | Self::InitContainerStarted { pod, .. }
+            | Self::InitContainerExited { pod, .. }
+            | Self::ProbeFailed { pod, .. }
+            | Self::SurplusDeleted { pod, .. } => Some(pod),
+            _ => None,
+        }
+    }
 }
 
 /// The notes of a run in the order in which they were made.
@@ -223,13 +254,34 @@ impl What {
 pub struct Trace {
     keep: bool,
     entries: Vec<TraceEntry>,
+    texts: BTreeMap<CauseId, String>,
 }
 
 impl Trace {
     /// A trace that keeps its notes, or throws them away.
     #[must_use]
     pub const fn new(keep: bool) -> Self {
-        Self { keep, entries: Vec::new() }
+        Self { keep, entries: Vec::new(), texts: BTreeMap::new() }
+    }
+
+    /// Whether notes are kept.
+    #[must_use]
+    pub const fn is_kept(&self) -> bool {
+        self.keep
+    }
+
+    /// Keeps the words of a component with its note, such as the reasons of FailedScheduling; not worked out if nobody
+    /// will read them.
+    pub fn put_text(&mut self, id: CauseId, text: impl FnOnce() -> String) {
+        if self.keep {
+            self.texts.insert(id, text());
+        }
+    }
+
+    /// The words that belong to a note.
+    #[must_use]
+    pub fn text(&self, id: CauseId) -> Option<&str> {
+        self.texts.get(&id).map(String::as_str)
     }
 
     /// Adds a note.

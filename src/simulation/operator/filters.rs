@@ -256,7 +256,7 @@ mod tests {
             let kind = owner.trim_end_matches('+');
             let owned = match kind {
                 "replicaset" => Owner::ReplicaSet(crate::api::ReplicaSetId(0)),
-                "statefulset" => Owner::Other { kind: "StatefulSet".into(), name: "db".into() },
+                "statefulset" => Owner::StatefulSet(crate::api::StatefulSetId(0)),
                 "daemonset" => Owner::DaemonSet(crate::api::DaemonSetId(0)),
                 "mirror" => Owner::Mirror,
                 _ => Owner::None,

@@ -1,16 +1,16 @@
-//! The commands of kubectl that write one object: cordon, uncordon, scale, rollout restart, delete.
+//! The commands of kubectl that write one object: cordon, uncordon, label, patch, scale, rollout restart, delete.
 //!
 //! Source: `k8s.io/kubectl/pkg/cmd/drain/drain.go` RunCordonOrUncordon, `pkg/cmd/scale/scale.go` RunScale,
 //! `pkg/cmd/rollout/rollout_restart.go` RunRestart, `pkg/cmd/delete/delete.go` DeleteResult, `pkg/cmd/wait/delete.go`
 //! IsDeleted (v1.36).
 
-use crate::api::{Kind, NodeId, PodId, Store};
+use crate::api::{AutoscalerId, Kind, NodeId, PodId, Store};
 use crate::simulation::context::{Context, node_luck};
 use crate::simulation::event::KubectlStep;
-use crate::simulation::operator::messages;
 use crate::simulation::operator::shell::Shell;
+use crate::simulation::operator::{label, messages};
 use crate::simulation::setup::ActionKind;
-use crate::simulation::write::{Write, WriteError};
+use crate::simulation::write::{WorkloadWrite, Write, WriteError};
 
 /// A process that runs one of these commands.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub struct Single {
     what: ActionKind,
     pod: Option<PodId>,
     watching: bool,
+    /// What `kubectl label` will say.
+    labelled: &'static str,
 }
 
 /// The node of this name that exists now.
@@ -31,7 +33,7 @@ impl Single {
     /// A process that has not begun.
     #[must_use]
     pub const fn new(what: ActionKind) -> Self {
-        Self { what, pod: None, watching: false }
+        Self { what, pod: None, watching: false, labelled: "" }
     }
 
     /// The pod for whose end a watch waits.
@@ -71,6 +73,15 @@ impl Single {
                 shell.read(node_luck(node), KubectlStep::Looked(0));
                 return None;
             }
+            ActionKind::LabelPod { .. } => {
+                let name = self.pod.map_or("", |pod| shell.ctx.store.pod_meta[pod.index()].name.as_str());
+                let text = format!("pod/{name} {}", self.labelled);
+                shell.print(0, text);
+            }
+            ActionKind::PatchAutoscaler { autoscaler, .. } => {
+                let name = autoscaler_name(shell.ctx, *autoscaler);
+                shell.print(0, format!("horizontalpodautoscaler.autoscaling/{name} patched"));
+            }
             ActionKind::DeletePod { .. } => {
                 let pod = self.pod?;
                 let text = messages::pod_deleted(&shell.ctx.store.pod_meta[pod.index()], shell.ctx.version);
@@ -101,8 +112,18 @@ impl Single {
                 shell.write(Write::DeleteNode { node }, node_luck(name), KubectlStep::Answer(0));
                 None
             }
+            ActionKind::LabelPod { namespace, name, .. } => {
+                self.pod = first_pod_named(&shell.ctx.store, namespace, name);
+                let luck = self.pod.map_or(0, |pod| shell.ctx.pod_luck(pod));
+                shell.read(luck, KubectlStep::Found(0));
+                None
+            }
+            ActionKind::PatchAutoscaler { autoscaler, .. } => {
+                shell.read(autoscaler_luck(shell.ctx, *autoscaler), KubectlStep::Found(0));
+                None
+            }
             ActionKind::DeletePod { namespace, name, grace_seconds } => {
-                self.pod = pod_to_delete(&shell.ctx.store, namespace, name);
+                self.pod = first_pod_named(&shell.ctx.store, namespace, name);
                 let Some(pod) = self.pod else { return Some(self.refused(shell, WriteError::NotFound)) };
                 let grace_seconds = grace_of_delete(*grace_seconds);
                 let write = Write::DeletePod { pod, grace_seconds, unless_changed_since: None };
@@ -142,6 +163,34 @@ impl Single {
                 let luck = deployment_luck(shell.ctx, *deployment);
                 shell.write(Write::ChangeTemplate { deployment: index, template }, luck, KubectlStep::Answer(0));
             }
+            ActionKind::LabelPod { changes, overwrite, .. } => {
+                let Some((pod, head)) = self.pod.and_then(|pod| Some((pod, store.pods.head(pod.index())?))) else {
+                    return Some(self.refused(shell, WriteError::NotFound));
+                };
+                let labels = &store.label_set(head.labels).labels;
+                if let Some((key, value)) = label::overwritten(labels, changes).filter(|_| !overwrite) {
+                    let text = format!("error: '{key}' already has a value ({value}), and --overwrite is false");
+                    shell.print(0, text);
+                    return Some(1);
+                }
+                self.labelled = label::outcome(labels, changes);
+                if self.labelled == label::NOT_LABELED {
+                    let text = format!("pod/{} {}", store.pod_meta[pod.index()].name, self.labelled);
+                    shell.print(0, text);
+                    return Some(0);
+                }
+                let write = WorkloadWrite::LabelPod { pod, changes: changes.clone() };
+                shell.write(Write::Workload(write), shell.ctx.pod_luck(pod), KubectlStep::Answer(0));
+            }
+            ActionKind::PatchAutoscaler { autoscaler, min_replicas, max_replicas } => {
+                let luck = autoscaler_luck(shell.ctx, *autoscaler);
+                let write = WorkloadWrite::BoundAutoscaler {
+                    autoscaler: AutoscalerId::from(*autoscaler),
+                    min_replicas: *min_replicas,
+                    max_replicas: *max_replicas,
+                };
+                shell.write(Write::Workload(write), luck, KubectlStep::Answer(0));
+            }
             _ => {}
         }
         None
@@ -174,7 +223,11 @@ impl Single {
                 (format!("error: failed to patch: {error}"), 1)
             }
             ActionKind::DeleteNode(name) => (messages::from_server(error, "nodes", name), 1),
-            ActionKind::DeletePod { name, .. } => {
+            ActionKind::PatchAutoscaler { autoscaler, .. } => {
+                let name = autoscaler_name(shell.ctx, *autoscaler);
+                (messages::from_server(error, "horizontalpodautoscalers.autoscaling", name), 1)
+            }
+            ActionKind::DeletePod { name, .. } | ActionKind::LabelPod { name, .. } => {
                 let found = self.pod.map(|pod| shell.ctx.store.pod_meta[pod.index()].name.as_str());
                 (messages::from_server(error, "pods", found.unwrap_or(name)), 1)
             }
@@ -185,8 +238,16 @@ impl Single {
     }
 }
 
+fn autoscaler_name<'a>(ctx: &Context<'a>, autoscaler: usize) -> &'a str {
+    ctx.setup.autoscalers.get(autoscaler).map_or("", |h| h.name.as_str())
+}
+
+fn autoscaler_luck(ctx: &Context<'_>, autoscaler: usize) -> u64 {
+    ctx.luck_of(Kind::Autoscaler, u32::try_from(autoscaler).unwrap_or(u32::MAX))
+}
+
 /// The pod of this name; else the first one created, of those that are not being deleted, whose name begins so.
-fn pod_to_delete(store: &Store, namespace: &str, name: &str) -> Option<PodId> {
+fn first_pod_named(store: &Store, namespace: &str, name: &str) -> Option<PodId> {
     let living = || {
         let pods =
             (0..store.pod_meta.len()).map(PodId::from).filter(|p| store.pod_meta[p.index()].namespace == namespace);

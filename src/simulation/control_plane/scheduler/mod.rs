@@ -165,6 +165,8 @@ impl Scheduler {
             }
             Err(diagnosis) => {
                 let cause = ctx.note(What::PodUnschedulable { pod });
+                let version = ctx.version;
+                ctx.observer.trace.put_text(cause, || diagnosis.text(version));
                 let due = self.queue.failed(pod, &diagnosis, hint, ctx.now(), cause, ctx.version);
                 self.failures.insert(pod, diagnosis);
                 retry_at(ctx, pod, due);
