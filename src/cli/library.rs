@@ -38,6 +38,7 @@ library! {
     "m14-drain-blocked-until-a-node-is-added",
     "m14-impatient-drain-takes-the-starting-pod",
     "m21-ingress-without-endpoints",
+    "m27-a-cluster-as-json",
 }
 
 /// The part of a scenario that says what it is.
