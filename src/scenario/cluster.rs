@@ -45,7 +45,8 @@ impl Cluster {
     pub fn load(files: &dyn Files, inputs: &[Input], question: &Question) -> Result<Self, Diagnostics> {
         let mut problems = Diagnostics::default();
         let documents = read_documents(files, inputs, &mut problems);
-        match read(documents, question, &mut problems) {
+        let read = if problems.has_errors() { None } else { read(documents, question, &mut problems) };
+        match read {
             Some(cluster) if !problems.has_errors() => Ok(cluster),
             _ => {
                 problems.list.retain(|d| d.severity == Severity::Error);

@@ -21,8 +21,10 @@ impl Possible<'_> {
     /// Pods beyond its size go, and those of another revision than it wants.
     pub(super) fn stateful_set_may_delete(&self, id: StatefulSetId, pod: &EndPod) -> bool {
         let Some(set) = self.stateful_set(id) else { return true };
-        let beyond = ordinal_of(&pod.name).is_none_or(|n| n >= set.first_ordinal + self.stateful_replicas(id).0);
-        beyond || set.revision != set.current_revision || pod.template != set.template
+        let size = set.first_ordinal + self.stateful_replicas(id).0;
+        // one after the other: only when all that are to stay are Ready
+        let beyond = || ordinal_of(&pod.name).is_none_or(|n| n >= size) && self.may_come_to(id, set, size);
+        beyond() || set.revision != set.current_revision || pod.template != set.template
     }
 
     /// The next pod of the same name may be Ready; one after the other, if that is how it is managed.
