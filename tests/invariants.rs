@@ -8,13 +8,13 @@ use drainsim::api::pod::{Container, Hook, HookStep, Placement, Probe, Signal};
 use drainsim::api::quantity::Resources;
 use drainsim::api::workload::Strategy as RolloutStrategy;
 use drainsim::api::{
-    IntOrPercent, Labels, PdbSpec, PodId, PodTemplate, Selector, Service, ServiceId, TemplateId, Version,
+    IntOrPercent, Labels, PdbSpec, PodId, PodTemplate, RestartPolicy, Selector, Service, ServiceId, TemplateId, Version,
 };
 use drainsim::engine::{Distribution, Duration, Time};
 use drainsim::simulation::observe::What;
 use drainsim::simulation::setup::{
-    Action, ActionKind, App, Arrivals, Connections, DeploymentSetup, DrainOptions, NodeSetup, Reaction, Traffic, Via,
-    When, plain_node,
+    Action, ActionKind, App, Arrivals, Connections, DeploymentSetup, DrainOptions, Life, NodeSetup, Reaction, Traffic,
+    Via, When, plain_node,
 };
 use drainsim::simulation::{Outcome, Setup, run};
 use proptest::prelude::*;
@@ -66,6 +66,7 @@ fn independent_inputs_can_change_places() {
             stop_signal: Signal::Term,
             reactions: BTreeMap::from([(Signal::Term, Reaction::ExitNow)]),
             keep_alive_timeout: None,
+            life: Life::default(),
         },
         budget: None,
         keep_alive: rate > 100.0,
@@ -278,6 +279,7 @@ fn any_workload() -> impl Strategy<Value = Workload> {
                     ),
                 ]),
                 keep_alive_timeout: None,
+                life: Life::default(),
             },
             budget,
             keep_alive,
@@ -336,6 +338,8 @@ fn build(nodes: usize, workloads: &[Workload], actions: &[(u64, Deed)], minor: u
             pre_stop: w.hook.clone().filter(|_| n == 0),
             readiness: (w.probe && n == 0).then_some(probe),
             startup: None,
+            liveness: None,
+            sidecar: false,
             app: u32::try_from(number).unwrap(),
         };
         setup.apps.push(w.app.clone());
@@ -346,6 +350,8 @@ fn build(nodes: usize, workloads: &[Workload], actions: &[(u64, Deed)], minor: u
             init_containers: Vec::new(),
             containers: (0..w.containers).map(container).collect(),
             serving: 0,
+            restart_policy: RestartPolicy::Always,
+            priority: 0,
             requests: Resources::default(),
             placement: Placement::default(),
             has_empty_dir: false,

@@ -30,7 +30,7 @@ pub use meta::{
 };
 pub use node::{Node, Taint, TaintEffect, Toleration};
 pub use pdb::{Pdb, PdbSpec, PdbStatus};
-pub use pod::{Container, Owner, Phase, Pod, PodMeta, PodTemplate};
+pub use pod::{Container, ContainerStatus, Owner, Phase, Pod, PodMeta, PodTemplate, RestartPolicy};
 pub use service::{Endpoint, Endpoints, Service};
 pub use stateful_set::StatefulSet;
 pub use store::{Kind, Revision, Store, Table};

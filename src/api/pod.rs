@@ -16,12 +16,16 @@ pub struct PodTemplate {
     pub labels: Labels,
     /// `spec.terminationGracePeriodSeconds`; 30 unless given (`pkg/apis/core/v1/defaults.go`).
     pub termination_grace_period_seconds: u64,
-    /// `spec.initContainers` that run to completion, in order.
+    /// `spec.initContainers` in order: those that run to completion, and sidecars.
     pub init_containers: Vec<Container>,
     /// `spec.containers`; never empty.
     pub containers: Vec<Container>,
-    /// Which of the containers clients speak to: an index into them.
+    /// The number of the container that clients speak to; see [`container`](Self::container).
     pub serving: u8,
+    /// `spec.restartPolicy`.
+    pub restart_policy: RestartPolicy,
+    /// `spec.priority`, or what `spec.priorityClassName` stands for; 0 unless given.
+    pub priority: i32,
     /// What the scheduler sets aside: the sum over containers, or the largest init container if that is more.
     pub requests: Resources,
     /// Where the pods may and should run.
@@ -48,11 +52,84 @@ impl PodTemplate {
     ///
     /// # Panics
     ///
-    /// If `serving` is no index of a container.
+    /// If `serving` is no number of a container.
     #[must_use]
     pub fn serving(&self) -> &Container {
-        &self.containers[usize::from(self.serving)]
+        self.container(self.serving)
     }
+
+    /// A container by its number: `containers` first, in their order, then `init_containers` in theirs.
+    ///
+    /// # Panics
+    ///
+    /// If it is no number of a container.
+    #[must_use]
+    pub fn container(&self, number: u8) -> &Container {
+        let number = usize::from(number);
+        self.containers.get(number).unwrap_or_else(|| &self.init_containers[number - self.containers.len()])
+    }
+
+    /// All containers, in the order of their numbers.
+    pub fn all_containers(&self) -> impl Iterator<Item = &Container> {
+        self.containers.iter().chain(&self.init_containers)
+    }
+
+    /// As [`container`](Self::container), to be changed.
+    ///
+    /// # Panics
+    ///
+    /// If it is no number of a container.
+    pub fn container_mut(&mut self, number: u8) -> &mut Container {
+        let (number, containers) = (usize::from(number), self.containers.len());
+        if number < containers { &mut self.containers[number] } else { &mut self.init_containers[number - containers] }
+    }
+
+    /// How many containers there are, init containers included.
+    #[must_use]
+    pub fn container_count(&self) -> usize {
+        self.containers.len() + self.init_containers.len()
+    }
+
+    /// The number of the init container at this index.
+    #[must_use]
+    pub fn init_number(&self, index: usize) -> u8 {
+        u8::try_from(self.containers.len() + index).unwrap_or(u8::MAX)
+    }
+
+    /// Whether the container of this number is an init container that runs to completion.
+    #[must_use]
+    pub fn runs_to_completion(&self, number: u8) -> bool {
+        usize::from(number) >= self.containers.len() && !self.container(number).sidecar
+    }
+
+    /// Whether the container of this number is started again after it has ended with this exit code, as long as the pod is
+    /// not to go.
+    ///
+    /// Source: `pkg/api/v1/pod/util.go` ContainerShouldRestart (v1.36). An init container that has ended well is done; one
+    /// that has failed is tried again unless the policy is Never.
+    #[must_use]
+    pub fn restarts(&self, number: u8, exit_code: u32) -> bool {
+        if self.container(number).sidecar {
+            return true;
+        }
+        match self.restart_policy {
+            RestartPolicy::Always => exit_code != 0 || !self.runs_to_completion(number),
+            RestartPolicy::OnFailure => exit_code != 0,
+            RestartPolicy::Never => false,
+        }
+    }
+}
+
+/// `spec.restartPolicy`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum RestartPolicy {
+    /// Whatever a container ends with.
+    #[default]
+    Always,
+    /// Only what has ended with another exit code than 0.
+    OnFailure,
+    /// Nothing.
+    Never,
 }
 
 /// One container of a pod template.
@@ -68,6 +145,11 @@ pub struct Container {
     pub readiness: Option<Probe>,
     /// `startupProbe`.
     pub startup: Option<Probe>,
+    /// `livenessProbe`.
+    pub liveness: Option<Probe>,
+    /// Whether it is an init container with `restartPolicy: Always`: started in its turn among the init containers, and
+    /// stopped after all `containers`.
+    pub sidecar: bool,
     /// Index into the applications of the [`Setup`](crate::simulation::Setup): how the process in the container behaves.
     pub app: u32,
 }
@@ -131,8 +213,8 @@ impl Signal {
     }
 }
 
-/// A readiness or startup probe. Whether an attempt succeeds is decided by the application model: it does while the
-/// application listens.
+/// A readiness, startup or liveness probe. Whether an attempt succeeds is decided by the application model: it does while
+/// the application listens and does not hang.
 ///
 /// Defaults: period 10 s, timeout 1 s, success threshold 1, failure threshold 3, no initial delay
 /// (`pkg/apis/core/v1/defaults.go` SetDefaults_Probe, v1.36).
@@ -142,10 +224,15 @@ pub struct Probe {
     pub initial_delay: Duration,
     /// `periodSeconds`.
     pub period: Duration,
+    /// `timeoutSeconds`: how long an attempt waits for an answer. Matters where the process hangs.
+    pub timeout: Duration,
     /// `successThreshold`.
     pub success_threshold: u32,
     /// `failureThreshold`.
     pub failure_threshold: u32,
+    /// `terminationGracePeriodSeconds` of the probe: what a container has when this probe's failure ends it; the pod's
+    /// unless given.
+    pub termination_grace_seconds: Option<u64>,
 }
 
 impl Default for Probe {
@@ -153,8 +240,10 @@ impl Default for Probe {
         Self {
             initial_delay: Duration::ZERO,
             period: Duration::from_secs(10),
+            timeout: Duration::from_secs(1),
             success_threshold: 1,
             failure_threshold: 3,
+            termination_grace_seconds: None,
         }
     }
 }
@@ -276,6 +365,104 @@ impl Phase {
     }
 }
 
+/// `status.reason` of a pod, where a kubelet gives one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum StatusReason {
+    /// `Terminated`: stopped because its node was shut down (`pkg/kubelet/nodeshutdown/nodeshutdown_manager.go`, v1.36).
+    Terminated,
+    /// `NodeShutdown`: rejected by a kubelet whose node is being shut down.
+    NodeShutdown,
+}
+
+impl StatusReason {
+    /// As the API has it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Terminated => "Terminated",
+            Self::NodeShutdown => "NodeShutdown",
+        }
+    }
+}
+
+/// The statuses of a pod's containers, as the store keeps them: equal ones once.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct StatusesId(pub u32);
+
+/// One entry of `status.containerStatuses` or `status.initContainerStatuses`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct ContainerStatus {
+    /// `state`.
+    pub state: ContainerState,
+    /// `lastState.terminated`.
+    pub last: Option<Terminated>,
+    /// `ready`.
+    pub ready: bool,
+    /// `started`: it runs, and its startup probe has succeeded.
+    pub started: bool,
+    /// `restartCount`.
+    pub restart_count: u32,
+}
+
+impl ContainerStatus {
+    /// A container that has never run.
+    #[must_use]
+    pub const fn waiting(reason: WaitingReason) -> Self {
+        Self { state: ContainerState::Waiting(reason), last: None, ready: false, started: false, restart_count: 0 }
+    }
+}
+
+/// `state` of a container.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum ContainerState {
+    /// There is no process.
+    Waiting(WaitingReason),
+    /// There is one.
+    Running,
+    /// It has ended, and its restart (if there is to be one) has not been put off yet.
+    Terminated(Terminated),
+}
+
+/// Why a container waits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum WaitingReason {
+    /// Images are pulled, containers made.
+    ContainerCreating,
+    /// Init containers come first.
+    PodInitializing,
+    /// It ended, and its next start is put off.
+    CrashLoopBackOff,
+}
+
+impl WaitingReason {
+    /// As the API has it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ContainerCreating => "ContainerCreating",
+            Self::PodInitializing => "PodInitializing",
+            Self::CrashLoopBackOff => "CrashLoopBackOff",
+        }
+    }
+}
+
+/// How a container ended.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Terminated {
+    /// `exitCode`: 137 after SIGKILL.
+    pub exit_code: u32,
+    /// `finishedAt`, cut to whole seconds as the API stores it.
+    pub finished_at: Time,
+}
+
+impl Terminated {
+    /// `reason`, as the container runtime gives it.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        if self.exit_code == 0 { "Completed" } else { "Error" }
+    }
+}
+
 /// One version of a pod, as stored: the part that changes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Pod {
@@ -295,6 +482,11 @@ pub struct Pod {
     pub deletion: Option<Deletion>,
     /// The condition DisruptionTarget.
     pub disruption_target: bool,
+    /// `status.containerStatuses` and `status.initContainerStatuses`: see
+    /// [`Store::container_statuses`](crate::api::Store::container_statuses).
+    pub containers: StatusesId,
+    /// `status.reason`.
+    pub reason: Option<StatusReason>,
     /// It has the finalizer `batch.kubernetes.io/job-tracking`: its object stays until the Job controller has counted it.
     pub finalizer: bool,
     /// Whether its controller has changed since it was created.
@@ -314,6 +506,8 @@ impl Pod {
             has_ip: false,
             deletion: None,
             disruption_target: false,
+            containers: StatusesId(0),
+            reason: None,
             finalizer: false,
             handover: Handover::None,
         }

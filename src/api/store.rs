@@ -12,7 +12,7 @@ use crate::api::labels::{LabelSetId, Labels, Selector};
 use crate::api::meta::{NodeId, PdbId, PodId, ServiceId, TemplateId};
 use crate::api::node::Node;
 use crate::api::pdb::{Pdb, PdbSpec};
-use crate::api::pod::{Handover, Owner, Pod, PodMeta, PodTemplate};
+use crate::api::pod::{ContainerStatus, Handover, Owner, Pod, PodMeta, PodTemplate, StatusesId};
 use crate::api::service::{Endpoints, Service};
 use crate::api::stateful_set::StatefulSet;
 use crate::api::workload::{Deployment, ReplicaSet};
@@ -197,6 +197,8 @@ pub struct Store {
     service_label_sets: Vec<Vec<LabelSetId>>,
     pdb_label_sets: Vec<Vec<LabelSetId>>,
     node_pods: Vec<Vec<PodId>>,
+    container_statuses: Vec<Vec<ContainerStatus>>,
+    container_statuses_ids: BTreeMap<Vec<ContainerStatus>, StatusesId>,
 }
 
 impl Store {
@@ -244,6 +246,21 @@ impl Store {
             self.label_sets[old_labels.0 as usize].pods.retain(|p| *p != id);
             let pods = &mut self.label_sets[pod.labels.0 as usize].pods;
             let at = pods.partition_point(|p| *p < id);
+            pods.insert(at, id);
+        }
+        let stored = self.next(now, Some(pod));
+        self.pods.push(id.index(), stored);
+        self.revision
+    }
+
+    /// Writes a pod that was removed before: the mirror of a static pod comes again.
+    pub fn restore_pod(&mut self, now: Time, id: PodId, pod: Pod) -> Revision {
+        debug_assert!(self.pods.head(id.index()).is_none(), "a pod that is there need not be restored");
+        if let Some(node) = pod.node {
+            self.node_pods[node.index()].push(id);
+        }
+        let pods = &mut self.label_sets[pod.labels.0 as usize].pods;
+        if let Err(at) = pods.binary_search(&id) {
             pods.insert(at, id);
         }
         let stored = self.next(now, Some(pod));
@@ -401,6 +418,26 @@ impl Store {
     #[must_use]
     pub fn label_sets(&self) -> &[LabelSet] {
         &self.label_sets
+    }
+
+    /// The identity of the statuses of a pod's containers, in the order of their numbers.
+    pub fn intern_statuses(&mut self, statuses: Vec<ContainerStatus>) -> StatusesId {
+        if statuses.is_empty() {
+            return StatusesId::default();
+        }
+        if let Some(id) = self.container_statuses_ids.get(&statuses) {
+            return *id;
+        }
+        self.container_statuses.push(statuses.clone());
+        let id = StatusesId(u32::try_from(self.container_statuses.len()).expect("fewer than 2^32 statuses"));
+        self.container_statuses_ids.insert(statuses, id);
+        id
+    }
+
+    /// The statuses of a pod's containers, in the order of their numbers; empty as long as its kubelet has told nothing.
+    #[must_use]
+    pub fn container_statuses(&self, id: StatusesId) -> &[ContainerStatus] {
+        id.0.checked_sub(1).map_or(&[], |index| &self.container_statuses[index as usize])
     }
 
     /// Pods that have ever carried labels which this Service selects (the caller looks at its own version of each), in

@@ -137,6 +137,15 @@ impl Version {
         self.minor >= 36
     }
 
+    /// The sync of a pod whose container waits in CrashLoopBackOff comes when that is over, not after 10 s (PR 133066, merged
+    /// in October 2025; that this was 1.35 is inferred).
+    ///
+    /// Source: `pkg/kubelet/pod_workers.go` completeWork (v1.36).
+    #[must_use]
+    pub const fn restarts_when_back_off_ends(self) -> bool {
+        self.minor >= 35
+    }
+
     /// A scheduler that has nothing else to do takes pods out of their back-off early (SchedulerPopFromBackoffQ, beta and on
     /// since it came with 1.33).
     ///

@@ -172,6 +172,7 @@ fn pod(id: u32, name: &str, node: &str, created: u64, times: PodTimes, slack_nan
         name: name.to_string(),
         node: Some(node.to_string()),
         services: vec![ServiceId(0)],
+        restarts: 0,
         exists: times.removed_at.is_none(),
         succeeded: false,
         lost_work: Duration::ZERO,

@@ -193,6 +193,7 @@ impl<'a> Names<'a> {
             ActionKind::AddNode { node, .. } => format!("machine {} joins", node.name),
             ActionKind::ShutOff(node) => format!("{node} loses power"),
             ActionKind::DeleteNode(node) => format!("kubectl delete node {node}"),
+            ActionKind::Shutdown(node) => format!("{node} is shut down"),
             ActionKind::Upgrade(options) => {
                 let who = match options.profile {
                     UpgradeProfile::Plain => "",

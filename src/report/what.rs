@@ -93,6 +93,25 @@ pub fn sentence(names: &Names<'_>, what: What) -> Sentence {
             names.the_pod(pod),
             format!("the preStop hook sends {} to {}", signal.name(), names.container(pod, container)),
         ),
+        What::ContainerBacksOff { pod, container } => {
+            (kubelet(pod), format!("puts the next start of {} off: CrashLoopBackOff", names.container(pod, container)))
+        }
+        What::ContainerHangs { pod, container } => {
+            (names.the_pod(pod), format!("{} answers nothing any more", names.container(pod, container)))
+        }
+        What::ProbeGaveUp { pod, container, startup } => {
+            let probe = if startup == 0 { "liveness" } else { "startup" };
+            (
+                kubelet(pod),
+                format!("the {probe} probe of {} has failed: it is stopped", names.container(pod, container)),
+            )
+        }
+        What::NodeShuttingDown { node } => {
+            (format!("kubelet {}", names.node(node)), "the node is shutting down: Ready becomes False".to_string())
+        }
+        What::PodRejected { pod } => {
+            (kubelet(pod), format!("rejects {}: the node is shutting down", names.the_pod(pod)))
+        }
         What::ListenerClosed { pod } => (names.the_pod(pod), "closes its listener".to_string()),
         What::ContainerExited { pod, container, code } => {
             (names.the_pod(pod), format!("{} ends with exit code {code}", names.container(pod, container)))
@@ -147,18 +166,20 @@ pub fn sentence(names: &Names<'_>, what: What) -> Sentence {
             (names.autoscaler(autoscaler), format!("wants {replicas} replicas"))
         }
         What::ImagePresent { pod, container } => {
-            (kubelet(pod), format!("the image of container {container} is on the node"))
+            (kubelet(pod), format!("the image of {} is on the node", names.container(pod, container)))
         }
-        What::ImagePulling { pod, container } => (kubelet(pod), format!("pulls the image of container {container}")),
+        What::ImagePulling { pod, container } => {
+            (kubelet(pod), format!("pulls the image of {}", names.container(pod, container)))
+        }
         What::ImagePulled { pod, container } => {
-            (kubelet(pod), format!("the image of container {container} has been pulled"))
-        }
-        What::InitContainerStarted { pod, container } => (kubelet(pod), format!("init container {container} starts")),
-        What::InitContainerExited { pod, container, code } => {
-            (kubelet(pod), format!("init container {container} ends with exit code {code}"))
+            (kubelet(pod), format!("the image of {} has been pulled", names.container(pod, container)))
         }
         What::ProbeFailed { pod, container, startup } => {
-            let kind = if startup == 1 { "startup" } else { "readiness" };
+            let kind = match startup {
+                0 => "readiness",
+                1 => "startup",
+                _ => "liveness",
+            };
             (kubelet(pod), format!("the {kind} probe of {} fails", names.container(pod, container)))
         }
         What::SurplusDeleted { pod, replica_set } => (

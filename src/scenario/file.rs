@@ -69,7 +69,7 @@ record! {
         /// How the applications in the pods behave. For each container the first entry that fits counts.
         #[schemars(default)]
         pub apps: Vec<AppEntry>,
-        /// Where the pods of a Deployment or ReplicaSet are at the start: its name, and nodes for its first pods in
+        /// Where the pods of a Deployment, ReplicaSet, StatefulSet or Job are at the start: its name, and nodes for its first pods in
         /// order. The others are placed as the scheduler would.
         #[schemars(default)]
         pub placement: MapOf<Vec<Spanned<String>>>,
@@ -86,6 +86,8 @@ record! {
         pub latencies: MapOf<Distribution>,
         /// Settings of kube-proxy.
         pub kube_proxy: Option<KubeProxyEntry>,
+        /// Settings of the kubelet.
+        pub kubelet: Option<KubeletEntry>,
         /// What must be true of the outcome.
         #[schemars(default)]
         pub expect: Vec<Spanned<String>>,
@@ -126,9 +128,16 @@ record! {
     }
 }
 
-/// The keys of `signals` are signals.
+/// The keys of `signals` are signals; an exit code belongs to an exit.
 fn check_app(node: &Node, problems: &mut Diagnostics) -> bool {
     let before = problems.list.len();
+    if let (Some(code), None, None) = (node.entry("exitCode"), node.entry("exitsAfter"), node.entry("crashesAt")) {
+        problems.push(
+            Diagnostic::error("`exitCode` goes with `exitsAfter` or `crashesAt`")
+                .at(&code.key_span, "this process does not exit by itself")
+                .help("add `exitsAfter: 5s`, or leave `exitCode` out"),
+        );
+    }
     for entry in node.get("signals").map(Node::entries).unwrap_or_default() {
         let name = Node { value: Value::String(entry.key.clone()), span: entry.key_span.clone() };
         Signal::read(&name, problems);
@@ -163,6 +172,29 @@ record! {
         pub keep_alive_timeout: Option<KeepAliveTimeout>,
         /// What the container's preStop hook does, where its httpGet or its command does not tell.
         pub pre_stop: Option<Spanned<HookSteps>>,
+        /// The process exits by itself so long after each start. A server that does is in a crash loop, and has long been at
+        /// the start of the run; for a Job's container, or an init container, this is how long its work takes.
+        pub exits_after: Option<Spanned<Duration>>,
+        /// With `exitsAfter` or `crashesAt`: the exit code. If left out, it is 0 for `exitsAfter` where an end is meant (init
+        /// containers, and pods whose restartPolicy is not Always), else 1.
+        pub exit_code: Option<Spanned<u8>>,
+        /// All processes of this kind that run then crash at this time.
+        pub crashes_at: Option<Spanned<Duration>>,
+        /// All processes of this kind that run then hang from this time on: they accept connections and answer nothing,
+        /// neither clients nor probes, and only SIGKILL ends them.
+        pub hangs_at: Option<Spanned<Duration>>,
+        /// The process first waits for a Service to accept connections.
+        pub waits_for: Option<WaitsForEntry>,
+    }
+}
+
+record! {
+    /// What a process waits for before it does anything else.
+    pub struct WaitsForEntry is "`waitsFor`" {
+        /// The Service: its name, or namespace/name.
+        pub service: Spanned<String>,
+        /// The pause between attempts; 2s if left out.
+        pub every: Option<Spanned<Duration>>,
     }
 }
 
@@ -200,6 +232,53 @@ record! {
     }
 }
 
+/// `shutdownGracePeriodCriticalPods` is a part of `shutdownGracePeriod`, and the list by priority stands alone.
+///
+/// Source: `pkg/kubelet/apis/config/validation/validation.go` (v1.36).
+fn check_kubelet(node: &Node, problems: &mut Diagnostics) -> bool {
+    let before = problems.list.len();
+    let total = node.entry("shutdownGracePeriod");
+    let critical = node.entry("shutdownGracePeriodCriticalPods");
+    if let (Some(critical), None) = (critical, total) {
+        problems.push(
+            Diagnostic::error("`shutdownGracePeriodCriticalPods` is a part of `shutdownGracePeriod`")
+                .at(&critical.key_span, "the whole is missing")
+                .help("add `shutdownGracePeriod`: what all pods get together"),
+        );
+    }
+    if let (Some(list), Some(total)) = (node.entry("shutdownGracePeriodByPodPriority"), total) {
+        problems.push(
+            Diagnostic::error("a kubelet has `shutdownGracePeriod` or `shutdownGracePeriodByPodPriority`, not both")
+                .at(&list.key_span, "the second one")
+                .and_at(&total.key_span, "the first one"),
+        );
+    }
+    problems.list.len() == before
+}
+
+record! {
+    /// Settings of the kubelet, the same on every node; the names are those of its configuration file.
+    pub struct KubeletEntry is "`kubelet`", checked by check_kubelet {
+        /// How long a shutdown of the node is delayed for its pods, all together; 0s (no graceful shutdown) if left out.
+        pub shutdown_grace_period: Option<Spanned<Duration>>,
+        /// The last part of it, which is for critical pods (priority 2000000000 and more).
+        pub shutdown_grace_period_critical_pods: Option<Spanned<Duration>>,
+        /// In place of both: a time for each range of priorities.
+        #[schemars(default)]
+        pub shutdown_grace_period_by_pod_priority: Vec<ShutdownGraceEntry>,
+    }
+}
+
+record! {
+    /// How long the pods of a range of priorities have.
+    pub struct ShutdownGraceEntry is "an entry of `shutdownGracePeriodByPodPriority`" {
+        /// The lowest priority of the range; it ends where the next one begins.
+        pub priority: i32,
+        /// Seconds.
+        pub shutdown_grace_period_seconds: u32,
+    }
+}
+
 record! {
     /// Something that is done to the cluster: when (`at` or `after`), and one thing.
     #[schemars(transform = exactly_one_thing)]
@@ -234,11 +313,16 @@ record! {
         pub shut_off: Option<NodeRef>,
         /// `kubectl delete node`.
         pub delete_node: Option<NodeRef>,
+        /// A machine is shut down in an orderly way: its kubelet stops the pods first, if `kubelet.shutdownGracePeriod` says
+        /// so.
+        pub shutdown: Option<NodeRef>,
+        /// The cloud announces that it will take a machine away; a node termination handler drains it until then.
+        pub spot_notice: Option<SpotNoticeAction>,
     }
 }
 
 /// The keys of an action that say what is done.
-pub const ACTIONS: [&str; 11] = [
+pub const ACTIONS: [&str; 13] = [
     "drain",
     "cordon",
     "uncordon",
@@ -250,6 +334,8 @@ pub const ACTIONS: [&str; 11] = [
     "addNode",
     "shutOff",
     "deleteNode",
+    "shutdown",
+    "spotNotice",
 ];
 
 /// One time and one thing.
@@ -362,6 +448,18 @@ record! {
         pub skip_wait_for_delete_timeout: Option<Spanned<Seconds>>,
         /// `--dry-run`; `none` if left out.
         pub dry_run: Option<DryRun>,
+    }
+}
+
+record! {
+    /// An interruption notice of a cloud, and the node termination handler that acts on it: cordon and drain (with
+    /// `--ignore-daemonsets --delete-emptydir-data --force`, evictions, the pods' own grace periods), and no power from the
+    /// deadline on, whatever has come of that.
+    pub struct SpotNoticeAction is "`spotNotice`" {
+        /// The node.
+        pub node: Spanned<String>,
+        /// From the notice to the end; 2m if left out.
+        pub deadline: Option<Spanned<Duration>>,
     }
 }
 

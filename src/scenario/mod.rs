@@ -27,6 +27,7 @@ pub mod source;
 mod suggest;
 mod tree;
 mod values;
+mod wait_command;
 
 use crate::api::Labels;
 use crate::scenario::expectation::Expectation;

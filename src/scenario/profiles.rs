@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::api::pod::Signal;
 use crate::engine::{Distribution, Duration};
-use crate::simulation::setup::{App, Reaction};
+use crate::simulation::setup::{App, Life, Reaction};
 
 /// A named way to behave.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -200,6 +200,7 @@ impl Profile {
             stop_signal: self.stop_signal,
             reactions: self.reactions.iter().copied().collect::<BTreeMap<_, _>>(),
             keep_alive_timeout: self.keep_alive_seconds.map(Duration::from_secs),
+            life: Life::default(),
         }
     }
 }

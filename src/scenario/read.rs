@@ -147,6 +147,8 @@ macro_rules! read_number {
 }
 
 read_number! {
+    u8, "a whole number from 0 to 255";
+    i32, "a whole number";
     u16, "a whole number from 0 to 65535";
     u32, "a whole number of zero or more";
     u64, "a whole number of zero or more";

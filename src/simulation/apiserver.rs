@@ -39,9 +39,11 @@ pub fn commit(ctx: &mut Context<'_>, network: &mut Network<'_>, write: Write) ->
         Write::PodStatus { pod, status } => pod_status(ctx, pod, status),
         Write::MarkPodNotReady { pod } => {
             let old = *ctx.store.pods.head(pod.index()).ok_or(WriteError::NotFound)?;
-            let PodStatusPatch { phase, has_ip, .. } = PodStatusPatch::of(&old);
+            if !old.ready {
+                return Ok(());
+            }
             let ready_since = ctx.now().truncate_to_second();
-            pod_status(ctx, pod, PodStatusPatch { phase, ready: false, ready_since, has_ip })
+            pod_status(ctx, pod, PodStatusPatch { ready: false, ready_since, ..PodStatusPatch::of(&old) })
         }
         Write::MarkNodeUnreachable { node } => {
             update_node(ctx, node.0, |n| {
@@ -50,6 +52,15 @@ pub fn commit(ctx: &mut Context<'_>, network: &mut Network<'_>, write: Write) ->
                 n.taints = taints_of(n);
             })?;
             ctx.note(What::NodeUnreachable { node });
+            ctx.publish(Kind::Node, node.0);
+            Ok(())
+        }
+        Write::NodeShuttingDown { node } => {
+            update_node(ctx, node.0, |n| {
+                n.ready = false;
+                n.taints = taints_of(n);
+            })?;
+            ctx.note(What::NodeShuttingDown { node });
             ctx.publish(Kind::Node, node.0);
             Ok(())
         }
@@ -256,8 +267,9 @@ fn create_pod(ctx: &mut Context<'_>, id: ReplicaSetId, ordinal: u32) -> Result<(
 
 fn pod_status(ctx: &mut Context<'_>, pod: PodId, status: PodStatusPatch) -> Result<(), WriteError> {
     let old = *ctx.store.pods.head(pod.index()).ok_or(WriteError::NotFound)?;
-    let PodStatusPatch { phase, ready, ready_since, has_ip } = status;
-    let new = Pod { phase, ready, ready_since, has_ip, ..old };
+    let PodStatusPatch { phase, ready, ready_since, has_ip, containers, reason, disruption_target } = status;
+    let disruption_target = old.disruption_target || disruption_target;
+    let new = Pod { phase, ready, ready_since, has_ip, containers, reason, disruption_target, ..old };
     if new == old {
         return Ok(());
     }

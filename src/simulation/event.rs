@@ -28,6 +28,8 @@ pub enum Event {
     NodeLoss(NodeLossStep),
     /// A kubelet does the next thing for a pod.
     Kubelet(PodId, KubeletStep),
+    /// A kubelet does the next thing about the shutdown of its node.
+    NodeShutdown(NodeId, ShutdownStep),
     /// The process in a container does something.
     App(PodId, u8, AppStep),
     /// A running `kubectl` does its next thing: index of the process, and what.
@@ -66,6 +68,8 @@ pub enum Controller {
 pub enum NodeLossStep {
     /// The monitor pass at which a silent node's grace period is over.
     Silent(NodeId),
+    /// The monitor pass at which a kubelet's word is noticed that its node is not ready.
+    NotReady(NodeId),
     /// The toleration of a pod for its node's NoExecute taint has run out.
     TaintEviction(PodId),
     /// The pass of the pod garbage collector at which the quarantine of a deleted node is over.
@@ -85,10 +89,10 @@ pub enum KubeletStep {
     ImageReady(u8),
     /// A container has been started.
     ContainerStarted(u8),
-    /// An init container has ended, and the PLEG has seen it.
-    InitContainerDone(u8),
-    /// A probe of a container has an answer that changes something.
+    /// A readiness or startup probe of a container has an answer that changes something.
     ProbeResult(u8),
+    /// The liveness probe of a container has failed often enough.
+    LivenessFailed(u8),
     /// The preStop hook of a container takes its next step.
     Hook(u8),
     /// The grace period has run out while a container's preStop hook was running.
@@ -97,6 +101,8 @@ pub enum KubeletStep {
     StopSignal(u8),
     /// A container's time after the stop signal is over.
     Kill(u8),
+    /// The grace period of a sidecar is over before its turn to be stopped has come.
+    Turn(u8),
     /// CRI StopContainer has returned for a container whose process has ended.
     ContainerStopped(u8),
     /// The pod's network is taken down.
@@ -105,6 +111,8 @@ pub enum KubeletStep {
     TerminalStatus,
     /// The status writer takes up this pod.
     PatchStatus,
+    /// The status writer compares what the API has with what it knows.
+    Reconcile,
     /// Volumes and cgroups are gone: the object may be deleted.
     CleanedUp,
 }
@@ -120,6 +128,25 @@ pub enum AppStep {
     CloseListener,
     /// It exits.
     Exit,
+    /// It tries again whether what it waits for is there.
+    Attempt,
+    /// It ends by itself.
+    End,
+    /// It crashes.
+    Crash,
+    /// It hangs from now on.
+    Hang,
+}
+
+/// What a kubelet does while its node is being shut down.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum ShutdownStep {
+    /// The time of a group of pods (by its place in the order of stopping) is over.
+    GroupOver(u8),
+    /// The volumes of a pod are looked at again.
+    Look,
+    /// It delays the shutdown no longer.
+    PowerOff,
 }
 
 /// What a running `kubectl` does next.

@@ -211,13 +211,15 @@ pub struct PodOutcome {
     pub node: Option<String>,
     /// Its Services.
     pub services: Vec<ServiceId>,
+    /// How often its containers have been restarted during the run, as its last status has it.
+    pub restarts: u32,
     /// Its object is there at the end of the run.
     pub exists: bool,
     /// All its containers have ended well.
     pub succeeded: bool,
     /// How long a Job's pod had run when it was deleted or failed: work that its successor does again.
     pub lost_work: Duration,
-    /// The names of its containers, in the order of the notes' numbers.
+    /// The names of its containers, in the order of the notes' numbers: init containers last.
     pub containers: Vec<String>,
     /// When it was created; pods of the steady state at 0.
     pub created_at: Time,
@@ -296,4 +298,6 @@ pub enum PodActivity {
     NetworkGone,
     /// Its node was off.
     NodeOff,
+    /// Its process accepted connections and answered nothing.
+    Hanging,
 }

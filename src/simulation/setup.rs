@@ -56,6 +56,8 @@ pub struct Setup {
     pub latencies: Latencies,
     /// kube-proxy's settings, the same on every node.
     pub kube_proxy: KubeProxySetup,
+    /// The kubelet's settings, the same on every node.
+    pub kubelet: KubeletSetup,
 }
 
 /// A node, and when it is there.
@@ -225,6 +227,33 @@ pub struct App {
     pub reactions: BTreeMap<Signal, Reaction>,
     /// How long the server keeps an idle connection open; `None`: for ever.
     pub keep_alive_timeout: Option<Duration>,
+    /// What the process does without being asked.
+    pub life: Life,
+}
+
+/// What a process does without being asked: wait for others, end, crash, hang. By default, nothing of all that.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Life {
+    /// It asks for this before it does anything else.
+    pub waits_for: Option<WaitsFor>,
+    /// It exits by itself so long after its start (or after what it waits for has come).
+    pub exits_after: Option<Duration>,
+    /// With this exit code; also when it crashes.
+    pub exit_code: u32,
+    /// It crashes at this time, if it runs then.
+    pub crashes_at: Option<Time>,
+    /// If it runs at this time, it hangs from then on: connections are accepted and nothing is answered, neither to
+    /// clients nor to probes; no signal but SIGKILL has an effect.
+    pub hangs_at: Option<Time>,
+}
+
+/// `until nc -z SERVICE PORT; do sleep 2; done`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WaitsFor {
+    /// The Service that must accept a connection.
+    pub service: ServiceId,
+    /// The pause between attempts.
+    pub every: Duration,
 }
 
 /// What a process does on a signal.
@@ -258,6 +287,15 @@ impl Default for KubeProxySetup {
     fn default() -> Self {
         Self { min_sync_period: Duration::from_secs(1) }
     }
+}
+
+/// The kubelet on every node.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct KubeletSetup {
+    /// `shutdownGracePeriodByPodPriority`, from the lowest priority to the highest, in whole seconds; what
+    /// `shutdownGracePeriod` and `shutdownGracePeriodCriticalPods` come to, where those are given. Empty: there is no graceful
+    /// node shutdown (the default).
+    pub shutdown_grace: Vec<(i32, u64)>,
 }
 
 /// A stream of requests to one Service.
@@ -439,6 +477,8 @@ pub enum ActionKind {
     ShutOff(String),
     /// The Node object is deleted (`kubectl delete node`).
     DeleteNode(String),
+    /// The machine is shut down in an orderly way (`systemctl poweroff`): its kubelet may delay that.
+    Shutdown(String),
     /// A managed service upgrades a pool of nodes: each is emptied and replaced.
     Upgrade(UpgradeOptions),
     /// cluster-autoscaler scales these nodes down.

@@ -4,8 +4,9 @@
 mod controllers;
 
 use crate::api::pdb::Pdb;
+use crate::api::pod::ContainerState;
 use crate::api::{
-    Deployment, DeploymentId, NodeId, Owner, PdbId, Phase, Pod, PodMeta, ReplicaSet, ReplicaSetId, Selector, ServiceId,
+    Deployment, DeploymentId, NodeId, PdbId, Phase, Pod, PodMeta, ReplicaSet, ReplicaSetId, Selector, ServiceId,
     TemplateId,
 };
 use crate::engine::{Key, Time};
@@ -15,6 +16,7 @@ use crate::simulation::control_plane::node_lifecycle::taints_of;
 use crate::simulation::control_plane::{disruption, endpoint_slice};
 use crate::simulation::event::Event;
 use crate::simulation::found::{Found, FoundOwner, FoundReplicaSet, FoundState};
+use crate::simulation::node::long_running;
 use crate::simulation::setup::When;
 use crate::simulation::world::World;
 
@@ -151,9 +153,11 @@ fn replica_set(
         let node = placement.get(ordinal as usize).map(String::as_str);
         placed += u32::from(add_pod(world, meta, pod, node));
     }
-    if placed < replicas {
-        rs.ready_replicas = placed;
-        rs.available_replicas = placed;
+    let setup = world.ctx.setup;
+    let ready = if long_running(setup, &setup.templates[template.index()]).1 { placed } else { 0 };
+    if ready < replicas {
+        rs.ready_replicas = ready;
+        rs.available_replicas = ready;
         world.ctx.store.put_replica_set(Time::ZERO, id.index(), rs);
     }
 }
@@ -197,13 +201,20 @@ fn found_replica_set(world: &mut World<'_>, found: &FoundReplicaSet, namespace: 
 /// Adds a pod as it was found. One that is Ready has been so for long; one that is on its way is taken up by the scheduler
 /// or its kubelet when the run begins.
 fn found_pod(world: &mut World<'_>, meta: PodMeta, pod: Pod, node: Option<&str>, state: FoundState) {
-    let is_mirror = meta.owner == Owner::Mirror;
     let node = node.and_then(|name| world.ctx.store.node_by_name(name));
     let version = match (node, state) {
         (None, _) => pod,
         (Some(_), FoundState::Starting | FoundState::Stuck) => Pod { node, ..pod },
-        (Some(_), FoundState::Ready) => Pod { node, phase: Phase::Running, ready: true, has_ip: true, ..pod },
-        (Some(_), FoundState::NotReady) => Pod { node, phase: Phase::Running, has_ip: true, ..pod },
+        (Some(_), FoundState::Ready | FoundState::NotReady) => {
+            let (mut statuses, all_ready) =
+                long_running(world.ctx.setup, &world.ctx.store.templates[meta.template.index()]);
+            let ready = all_ready && state == FoundState::Ready;
+            if state == FoundState::NotReady {
+                statuses.iter_mut().filter(|s| s.state == ContainerState::Running).for_each(|s| s.ready = false);
+            }
+            let containers = world.ctx.store.intern_statuses(statuses);
+            Pod { node, phase: Phase::Running, ready, has_ip: true, containers, ..pod }
+        }
     };
     let id = world.ctx.store.create_pod(Time::ZERO, meta, version);
     world.ctx.watches.start_at(world.ctx.store.revision());
@@ -216,7 +227,7 @@ fn found_pod(world: &mut World<'_>, meta: PodMeta, pod: Pod, node: Option<&str>,
     world.stateful_set.start_with(&world.ctx, id);
     world.daemon_set.start_with(&world.ctx, id);
     world.job.start_with(&world.ctx, id);
-    let Some(node) = node.filter(|_| !is_mirror) else { return };
+    let Some(node) = node else { return };
     match state {
         FoundState::Ready => {
             world.ctx.observer.pod_mut(id).ready_at = Some(Time::ZERO);
@@ -264,12 +275,15 @@ fn add_pod(world: &mut World<'_>, meta: PodMeta, pod: Pod, node: Option<&str>) -
             return false;
         }
     }
-    let is_mirror = meta.owner == Owner::Mirror;
     let by_name = node.and_then(|name| world.ctx.store.node_by_name(name));
     let node =
         by_name.or_else(|| world.scheduler.place_now(&world.ctx, meta.template, pod.labels, &meta.owner, meta.luck));
     let version = match node {
-        Some(_) => Pod { node, phase: Phase::Running, ready: true, has_ip: true, ..pod },
+        Some(_) => {
+            let (statuses, ready) = long_running(world.ctx.setup, &world.ctx.store.templates[meta.template.index()]);
+            let containers = world.ctx.store.intern_statuses(statuses);
+            Pod { node, phase: Phase::Running, ready, has_ip: true, containers, ..pod }
+        }
         None => pod,
     };
     let name = format!("{}/{}", meta.namespace, meta.name);
@@ -285,9 +299,8 @@ fn add_pod(world: &mut World<'_>, meta: PodMeta, pod: Pod, node: Option<&str>) -
     world.stateful_set.start_with(&world.ctx, id);
     world.daemon_set.start_with(&world.ctx, id);
     world.job.start_with(&world.ctx, id);
-    world.ctx.observer.pod_mut(id).ready_at = node.map(|_| Time::ZERO);
+    world.ctx.observer.pod_mut(id).ready_at = node.filter(|_| version.ready).map(|_| Time::ZERO);
     match node {
-        Some(_) if is_mirror => {}
         Some(node) => world.kubelets.adopt(&mut world.ctx, &mut world.network, id, node),
         None => world.warnings.push(format!("no node has room for {name}: it starts Pending")),
     }

@@ -35,7 +35,9 @@ pub(super) fn outcome(world: World<'_>, seed: u64, end: Time, events: u64) -> Ou
             (Some(closed), Some((clean, _))) if times.deleted_at.is_some() => Some(difference(closed, clean)),
             _ => None,
         };
+        let statuses = last.map_or(&[][..], |p| store.container_statuses(p.containers));
         pods.push(PodOutcome {
+            restarts: statuses.iter().map(|s| s.restart_count).sum(),
             id,
             namespace: meta.namespace.clone(),
             name: meta.name.clone(),
@@ -44,7 +46,7 @@ pub(super) fn outcome(world: World<'_>, seed: u64, end: Time, events: u64) -> Ou
             exists: store.pods.head(number).is_some(),
             succeeded: last.is_some_and(|p| p.phase == Phase::Succeeded),
             lost_work: lost_work(store, id),
-            containers: store.templates[meta.template.index()].containers.iter().map(|c| c.name.clone()).collect(),
+            containers: store.templates[meta.template.index()].all_containers().map(|c| c.name.clone()).collect(),
             created_at: meta.created_at,
             times,
             slack_nanos,

@@ -15,7 +15,7 @@ use crate::simulation::control_plane::replica_set::ReplicaSetController;
 use crate::simulation::control_plane::scheduler::Scheduler;
 use crate::simulation::control_plane::stateful_set::StatefulSetController;
 use crate::simulation::end_state::Progress;
-use crate::simulation::event::{Controller, Event, WatchId};
+use crate::simulation::event::{Controller, Event, ShutdownStep, WatchId};
 use crate::simulation::eviction::{Answer, Evictions};
 use crate::simulation::network::Network;
 use crate::simulation::node::Kubelets;
@@ -82,6 +82,8 @@ pub(super) struct World<'a> {
     pub(super) progress: Vec<Progress>,
     /// Who waits for a node to become Ready.
     joining: Vec<(NodeId, Joiner)>,
+    /// Actions that wait for a machine to be down.
+    shutting_down: Vec<(NodeId, u32)>,
 }
 
 /// Who has let a machine join.
@@ -117,6 +119,7 @@ impl<'a> World<'a> {
             warnings: Vec::new(),
             progress: vec![Progress::Waiting; setup.actions.len()],
             joining: Vec::new(),
+            shutting_down: Vec::new(),
         }
     }
 
@@ -175,6 +178,8 @@ impl<'a> World<'a> {
             Event::ScheduleRetry(pod) => self.scheduler.retry(ctx, pod),
             Event::NodeLoss(step) => self.node_loss.step(ctx, step),
             Event::Kubelet(pod, step) => self.kubelets.step(ctx, &mut self.network, pod, step),
+            Event::NodeShutdown(node, ShutdownStep::PowerOff) => self.shutdown_is_over(node),
+            Event::NodeShutdown(node, step) => self.kubelets.shutdown_step(ctx, node, step),
             Event::App(pod, container, step) => self.kubelets.app_step(ctx, &mut self.network, pod, container, step),
             Event::Kubectl(process, step) => {
                 self.kubectl.step(ctx, process, step);
@@ -358,6 +363,17 @@ impl<'a> World<'a> {
                 self.ctx.note(What::ActionDone { action });
                 self.action_done(action);
             }
+            ActionKind::Shutdown(name) => {
+                if let Some(node) = ctx.store.node_by_name(name) {
+                    self.shutting_down.push((node, action));
+                    self.kubelets.shut_down(ctx, node);
+                } else {
+                    self.warnings
+                        .push(format!("{name} could not be shut down: there is no such node at {}", ctx.now()));
+                    ctx.note(What::ActionDone { action });
+                    self.action_done(action);
+                }
+            }
             _ => {
                 self.kubectl.start(ctx, action);
                 self.after_kubectl();
@@ -385,6 +401,17 @@ impl<'a> World<'a> {
         self.network.node_off(ctx.now(), node);
         self.kubelets.node_off(ctx, &mut self.network, node);
         self.node_loss.node_silent(ctx, node);
+    }
+
+    /// Nothing delays the shutdown of a machine any more.
+    fn shutdown_is_over(&mut self, node: NodeId) {
+        self.machine_off(node);
+        let done: Vec<_> = self.shutting_down.iter().filter(|(n, _)| *n == node).map(|(_, action)| *action).collect();
+        self.shutting_down.retain(|(n, _)| *n != node);
+        for action in done {
+            self.ctx.note(What::ActionDone { action });
+            self.action_done(action);
+        }
     }
 
     /// A node that has joined is Ready: its kube-proxy runs, and pods may come.

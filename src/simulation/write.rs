@@ -79,6 +79,11 @@ pub enum Write {
         /// Which.
         node: NodeId,
     },
+    /// A kubelet says that its node is not ready, for it is being shut down.
+    NodeShuttingDown {
+        /// Which.
+        node: NodeId,
+    },
     /// The taint that drives the pods of a silent node away.
     TaintUnreachable {
         /// Which.
@@ -204,12 +209,19 @@ pub struct PodStatusPatch {
     pub ready_since: Time,
     /// Whether the pod has an address.
     pub has_ip: bool,
+    /// The statuses of its containers.
+    pub containers: crate::api::pod::StatusesId,
+    /// `status.reason`.
+    pub reason: Option<crate::api::pod::StatusReason>,
+    /// Whether the kubelet adds the condition DisruptionTarget.
+    pub disruption_target: bool,
 }
 
 impl PodStatusPatch {
     /// What the stored pod says.
     #[must_use]
     pub const fn of(pod: &crate::api::Pod) -> Self {
-        Self { phase: pod.phase, ready: pod.ready, ready_since: pod.ready_since, has_ip: pod.has_ip }
+        let crate::api::Pod { phase, ready, ready_since, has_ip, containers, reason, disruption_target, .. } = *pod;
+        Self { phase, ready, ready_since, has_ip, containers, reason, disruption_target }
     }
 }

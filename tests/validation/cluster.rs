@@ -6,12 +6,14 @@ use drainsim::api::pdb::{Budget, UnhealthyPodEvictionPolicy};
 use drainsim::api::pod::{Container, Hook, Placement, Probe, Signal};
 use drainsim::api::quantity::Resources;
 use drainsim::api::workload::Strategy;
-use drainsim::api::{IntOrPercent, Labels, PdbSpec, PodTemplate, Selector, Service, ServiceId, TemplateId, Version};
+use drainsim::api::{
+    IntOrPercent, Labels, PdbSpec, PodTemplate, RestartPolicy, Selector, Service, ServiceId, TemplateId, Version,
+};
 use drainsim::engine::{Distribution, Duration, Time};
 use drainsim::simulation::Setup;
 use drainsim::simulation::latency::{Hop, Latencies};
 use drainsim::simulation::setup::{
-    Action, ActionKind, App, DeploymentSetup, DrainOptions, NodeSetup, Reaction, When, plain_node,
+    Action, ActionKind, App, DeploymentSetup, DrainOptions, Life, NodeSetup, Reaction, When, plain_node,
 };
 
 /// The name of the workload, and of its Service and its budget.
@@ -63,11 +65,15 @@ pub fn cluster(nodes: &[&str], replicas: u32, reaction: Reaction, hook: Option<H
                 pre_stop: hook,
                 readiness: Some(Probe { period: Duration::from_secs(1), ..Probe::default() }),
                 startup: None,
+                liveness: None,
+                sidecar: false,
                 app: 0,
             }],
             requests: Resources::default(),
             placement: Placement::default(),
             serving: 0,
+            restart_policy: RestartPolicy::Always,
+            priority: 0,
             has_empty_dir: false,
             hints: drainsim::api::pod::DisruptionHints::default(),
         }],
@@ -89,6 +95,7 @@ pub fn cluster(nodes: &[&str], replicas: u32, reaction: Reaction, hook: Option<H
             stop_signal: Signal::Term,
             reactions: BTreeMap::from([(Signal::Term, reaction)]),
             keep_alive_timeout: None,
+            life: Life::default(),
         }],
         latencies: lab(),
         ..Setup::default()

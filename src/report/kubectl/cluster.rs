@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::api::{DeploymentId, NodeId, PdbId, Phase, PodId, ReplicaSetId, ServiceId, Store};
+use crate::api::{DeploymentId, NodeId, PdbId, PodId, ReplicaSetId, ServiceId, Store};
 use crate::engine::{Key, Time};
 use crate::report::kubectl::resource::Resource;
 use crate::scenario::Originals;
@@ -138,24 +138,6 @@ impl<'a> Cluster<'a> {
     pub(super) fn first_written<T>(history: &[crate::api::store::Stored<T>]) -> Time {
         history.first().map_or(Time::ZERO, |v| v.time)
     }
-
-    /// Up to when the apiserver knows what happened in a pod's containers: the kubelet's last patch of the status. Before
-    /// the first one that the model writes (all containers run) the kubelet patches after every step.
-    pub(super) fn reported_until(&self, pod: PodId, at: Time) -> Time {
-        let history = self.store.pods.history(pod.index());
-        let until = history.partition_point(|v| v.time <= at);
-        let status = |v: &crate::api::store::Stored<crate::api::Pod>| v.value.map(|p| (p.phase, p.ready, p.has_ip));
-        let mut reported = at;
-        for (older, newer) in history[..until].iter().zip(&history[1.min(until)..until]) {
-            if status(newer).is_some() && status(newer) != status(older) {
-                reported = newer.time;
-            }
-        }
-        match history[..until].last().and_then(|v| v.value) {
-            Some(pod) if pod.phase != Phase::Pending => reported,
-            _ => at,
-        }
-    }
 }
 
 /// What `kubectl` can see of what happens in containers.
@@ -164,8 +146,6 @@ const fn is_of_containers(what: What) -> bool {
         what,
         What::PodStarting { .. }
             | What::PodUnschedulable { .. }
-            | What::InitContainerStarted { .. }
-            | What::InitContainerExited { .. }
             | What::ContainerStarted { .. }
             | What::ContainerExited { .. }
             | What::SignalArrived { .. }

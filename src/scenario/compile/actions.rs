@@ -7,7 +7,9 @@ use crate::engine::Duration;
 use crate::scenario::compile::nodes::node_of;
 use crate::scenario::compile::{Compiler, instant, is_named, short_name};
 use crate::scenario::diagnostic::Diagnostic;
-use crate::scenario::file::{ActionEntry, DeletePodAction, DrainAction, LabelPodAction, NodeEntry, PatchHpaAction};
+use crate::scenario::file::{
+    ActionEntry, DeletePodAction, DrainAction, LabelPodAction, NodeEntry, PatchHpaAction, SpotNoticeAction,
+};
 use crate::scenario::source::Spanned;
 use crate::scenario::suggest;
 use crate::scenario::values::{NodeRef, SelectorText};
@@ -16,22 +18,50 @@ use crate::simulation::setup::{Action, ActionKind, DrainOptions, When};
 /// From a machine's start to Ready, if nobody says.
 const NODE_READY_DEFAULT: Duration = Duration::from_secs(30);
 
+/// Amazon EC2 Spot gives two minutes; other clouds 30 s.
+const SPOT_DEADLINE_DEFAULT: Duration = Duration::from_secs(120);
+
+/// What the AWS Node Termination Handler asks of kubectl's drain library.
+///
+/// Source: aws/aws-node-termination-handler `pkg/node/node.go` getDrainHelper: Force, IgnoreAllDaemonSets,
+/// DeleteEmptyDirData, GracePeriodSeconds -1 and a timeout of 120 s (`node-termination-grace-period`) by default.
+fn termination_handler_drain(node: String) -> DrainOptions {
+    DrainOptions {
+        nodes: vec![node],
+        force: true,
+        ignore_daemonsets: true,
+        delete_emptydir_data: true,
+        timeout: Duration::from_secs(120),
+        ..DrainOptions::default()
+    }
+}
+
 impl Compiler<'_> {
     pub(super) fn actions(&mut self) {
         let spec = self.spec;
         let names = self.action_names();
         let joining = self.joining_nodes();
+        // what follows from an entry besides its own action comes after all of them: entries are named by their place
+        let mut more = Vec::new();
         for entry in &spec.actions {
             let when = self.when(entry, &names);
             let what = self.what(entry, &joining);
             if let (Some(when), Some(what)) = (when, what) {
                 let name = entry.name.as_ref().map(|n| n.value.clone()).unwrap_or_default();
+                let (what, when) = match &entry.spot_notice {
+                    Some(notice) => {
+                        more.push(Action { name: String::new(), when, what });
+                        self.end_of_spot(notice, when)
+                    }
+                    None => (what, when),
+                };
                 self.setup.actions.push(Action { name, when, what });
             }
         }
         if self.setup.actions.len() == spec.actions.len() {
             self.check_cycles();
         }
+        self.setup.actions.append(&mut more);
     }
 
     /// Named actions, by name.
@@ -107,6 +137,13 @@ impl Compiler<'_> {
         }
         if let Some(NodeRef(node)) = &entry.delete_node {
             return self.node(node, joining).map(ActionKind::DeleteNode);
+        }
+        if let Some(NodeRef(node)) = &entry.shutdown {
+            return self.node(node, joining).map(ActionKind::Shutdown);
+        }
+        if let Some(notice) = &entry.spot_notice {
+            let node = self.node(&notice.node, joining)?;
+            return Some(ActionKind::Drain(termination_handler_drain(node)));
         }
         if let Some(pod) = &entry.delete_pod {
             return self.delete_pod(pod);
@@ -186,6 +223,24 @@ impl Compiler<'_> {
             skip_wait_for_delete_timeout: skip,
             dry_run: entry.dry_run.unwrap_or_default(),
         })
+    }
+
+    /// The machine is gone at the deadline.
+    fn end_of_spot(&mut self, notice: &SpotNoticeAction, when: When) -> (ActionKind, When) {
+        let deadline = notice.deadline.as_ref().map_or(SPOT_DEADLINE_DEFAULT, |d| d.value);
+        let end = match when {
+            When::At(at) => When::At(at + deadline),
+            When::After(first, wait) => When::After(first, wait + deadline),
+            When::OnSuccess(first, wait) => When::OnSuccess(first, wait + deadline),
+            window @ When::Window { .. } => window,
+        };
+        if let (When::At(end), Some(span)) = (end, notice.deadline.as_ref().map(|d| &d.span))
+            && end > instant(self.setup.duration)
+        {
+            let problem = Diagnostic::warning("the machine is still there at the end of the run");
+            self.push(problem.at(span, format!("the run lasts {}", self.setup.duration)));
+        }
+        (ActionKind::ShutOff(notice.node.value.clone()), end)
     }
 
     /// A selector that takes none of the nodes that the scenario has or adds is told of; kubectl would say nothing.

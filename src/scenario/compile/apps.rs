@@ -2,25 +2,30 @@
 
 use crate::api::pod::{Hook, Signal};
 use crate::api::{Selector, TemplateId};
-use crate::scenario::compile::{Compiler, is_named, show_labels};
+use crate::engine::{Distribution, Duration};
+use crate::scenario::compile::{Compiler, instant, is_named, show_labels};
 use crate::scenario::diagnostic::Diagnostic;
 use crate::scenario::file::AppEntry;
 use crate::scenario::manifests::HookManifest;
 use crate::scenario::profiles::{self, Profile};
 use crate::scenario::source::Spanned;
 use crate::scenario::suggest;
-use crate::simulation::setup::App;
+use crate::simulation::setup::{App, Life};
 
 /// What is assumed of an image that nobody knows and nobody has said anything about.
 const PROFILE_UNKNOWN: &str = "exits-at-once";
+
+/// A container that has run for longer begins anew with its restarts (`pkg/kubelet/kubelet.go`, the HasExpiredFunc of
+/// crashLoopBackOff, v1.36).
+const CRASH_LOOP_FORGOTTEN: Duration = Duration::from_secs(600);
 
 impl Compiler<'_> {
     pub(super) fn apps(&mut self) {
         let spec = self.spec;
         let mut uses = vec![Use::default(); spec.apps.len()];
         for id in self.template_ids() {
-            for container in 0..self.templates[id.index()].containers.len() {
-                self.container(id, container, &mut uses);
+            for container in 0..self.setup.templates[id.index()].container_count() {
+                self.container(id, u8::try_from(container).unwrap_or(u8::MAX), &mut uses);
             }
         }
         for (entry, usage) in spec.apps.iter().zip(&uses) {
@@ -29,14 +34,16 @@ impl Compiler<'_> {
     }
 
     /// Works out the application of one container.
-    fn container(&mut self, id: TemplateId, c: usize, uses: &mut [Use]) {
+    fn container(&mut self, id: TemplateId, c: u8, uses: &mut [Use]) {
         let spec = self.spec;
+        let completes = self.setup.templates[id.index()].runs_to_completion(c);
         let mut entry = None;
         for (candidate, usage) in spec.apps.iter().zip(uses.iter_mut()) {
             if self.selects(candidate, id) {
                 usage.selected = true;
-                let container = &self.setup.templates[id.index()].containers[c].name;
-                if candidate.container.as_ref().is_none_or(|wanted| wanted.value == *container) {
+                let container = &self.setup.templates[id.index()].container(c).name;
+                // an init container is meant only where it is named
+                if candidate.container.as_ref().map_or(!completes, |wanted| wanted.value == *container) {
                     usage.fits = true;
                     if entry.is_none() {
                         usage.counts = true;
@@ -45,15 +52,16 @@ impl Compiler<'_> {
                 }
             }
         }
-        let image = self.setup.templates[id.index()].containers[c].image.clone();
+        let image = self.setup.templates[id.index()].container(c).image.clone();
         let (entry, usage) = entry.unzip();
-        let app = self.app(id, c, &image, entry);
+        let mut app = if completes { self.init_app(id, c, entry) } else { self.app(id, c, &image, entry) };
+        app.life = self.life(id, c, entry);
         self.hook(id, c, entry, usage);
         let index = self.setup.apps.iter().position(|a| *a == app).unwrap_or_else(|| {
             self.setup.apps.push(app);
             self.setup.apps.len() - 1
         });
-        self.setup.templates[id.index()].containers[c].app = u32::try_from(index).unwrap_or(u32::MAX);
+        self.setup.templates[id.index()].container_mut(c).app = u32::try_from(index).unwrap_or(u32::MAX);
     }
 
     /// Whether an entry is for pods of this template, whatever the container.
@@ -71,7 +79,7 @@ impl Compiler<'_> {
     }
 
     /// The application, from the entry, the image and the profile, in this order.
-    fn app(&mut self, id: TemplateId, c: usize, image: &str, entry: Option<&AppEntry>) -> App {
+    fn app(&mut self, id: TemplateId, c: u8, image: &str, entry: Option<&AppEntry>) -> App {
         let from_image = profiles::of_image(image);
         let named = entry.and_then(|e| e.profile.as_ref()).and_then(|name| Profile::by_name(&name.0));
         let says_signals = entry.is_some_and(|e| !e.signals.0.is_empty());
@@ -82,7 +90,7 @@ impl Compiler<'_> {
         };
         // The stop signal is the image's, whatever runs in it.
         let stop_signal = entry.and_then(|e| e.stop_signal);
-        let stop_signal = stop_signal.or(self.templates[id.index()].containers[c].stop_signal);
+        let stop_signal = stop_signal.or(self.templates[id.index()].containers[usize::from(c)].stop_signal);
         if let Some(signal) = stop_signal.or(from_image.as_ref().map(|a| a.stop_signal)) {
             app.stop_signal = signal;
         }
@@ -98,8 +106,62 @@ impl Compiler<'_> {
         app
     }
 
+    /// An init container that runs to completion. Nobody speaks to it; what it does on a signal matters when its pod is
+    /// deleted meanwhile. A shell as PID 1 has no handler for SIGTERM, and so does not get it (pid_namespaces(7)).
+    fn init_app(&mut self, id: TemplateId, c: u8, entry: Option<&AppEntry>) -> App {
+        let command = &self.templates[id.index()].containers[usize::from(c)].command;
+        let in_shell = matches!(command.as_slice(), [_, flag, script, ..]
+            if flag.starts_with('-') && flag.ends_with('c') && !script.trim_start().starts_with("exec "));
+        let named = entry.and_then(|e| e.profile.as_ref()).and_then(|name| Profile::by_name(&name.0));
+        let mut app = named.unwrap_or_else(|| Profile::by_name(PROFILE_UNKNOWN).expect("it is in the table")).app();
+        app.startup = Distribution::constant(Duration::ZERO);
+        if named.is_none() && in_shell {
+            app.profile = "shell".into();
+            app.reactions.clear();
+        }
+        if let Some(entry) = entry {
+            override_by(&mut app, entry);
+        }
+        app
+    }
+
+    /// What the process does without being asked.
+    fn life(&mut self, id: TemplateId, c: u8, entry: Option<&AppEntry>) -> Life {
+        let template = &self.setup.templates[id.index()];
+        let (completes, restarts) = (template.runs_to_completion(c), template.restarts(c, 0));
+        let Some(entry) = entry else {
+            let waits_for = if completes { self.waits_by_command(id, c) } else { None };
+            return Life { waits_for, ..Life::default() };
+        };
+        let exits_after = entry.exits_after.as_ref().map(|e| e.value);
+        let well = exits_after.is_some() && !restarts;
+        let life = Life {
+            waits_for: match &entry.waits_for {
+                Some(named) => self.waits_for(named),
+                None if completes => self.waits_by_command(id, c),
+                None => None,
+            },
+            exits_after,
+            exit_code: entry.exit_code.as_ref().map_or(u32::from(!well), |code| u32::from(code.value)),
+            crashes_at: entry.crashes_at.as_ref().map(|at| instant(at.value)),
+            hangs_at: entry.hangs_at.as_ref().map(|at| instant(at.value)),
+        };
+        if let Some(after) = exits_after
+            && self.setup.templates[id.index()].restarts(c, life.exit_code)
+            && !completes
+            && after <= CRASH_LOOP_FORGOTTEN
+        {
+            let who = self.who(id, c);
+            self.assume(format!(
+                "{who}: it exits {after} after each start, so at the start of the run it has long been waiting in \
+                 CrashLoopBackOff, and is tried again within 5 minutes (`apps[].exitsAfter`)"
+            ));
+        }
+        life
+    }
+
     /// States which profile was taken without being named.
-    fn state_profile(&mut self, id: TemplateId, c: usize, image: &str, app: &App, known: bool) {
+    fn state_profile(&mut self, id: TemplateId, c: u8, image: &str, app: &App, known: bool) {
         let who = self.who(id, c);
         let stop = app.stop_signal.name();
         if known {
@@ -123,12 +185,12 @@ impl Compiler<'_> {
     }
 
     /// States the times that were taken from the profile. Requests go to one container only.
-    fn state_times(&mut self, id: TemplateId, c: usize, app: &App, said: Said) {
+    fn state_times(&mut self, id: TemplateId, c: u8, app: &App, said: Said) {
         let mut taken = Vec::new();
         if !said.startup {
             taken.push(format!("startup {}", app.startup));
         }
-        if !said.service_time && c == usize::from(self.setup.templates[id.index()].serving) {
+        if !said.service_time && c == self.setup.templates[id.index()].serving {
             taken.push(format!("serviceTime {}", app.service_time));
         }
         if !taken.is_empty() {
@@ -139,8 +201,8 @@ impl Compiler<'_> {
     }
 
     /// Fills in what a hook does whose manifest does not tell.
-    fn hook(&mut self, id: TemplateId, c: usize, entry: Option<&AppEntry>, usage: Option<&mut Use>) {
-        let hook = self.templates[id.index()].containers[c].hook.clone();
+    fn hook(&mut self, id: TemplateId, c: u8, entry: Option<&AppEntry>, usage: Option<&mut Use>) {
+        let hook = self.templates[id.index()].containers[usize::from(c)].hook.clone();
         let grace = self.setup.templates[id.index()].termination_grace_period_seconds;
         if let Some(steps) = entry.and_then(|e| e.pre_stop.as_ref()) {
             if let Some(usage) = usage {
@@ -151,7 +213,7 @@ impl Compiler<'_> {
             {
                 self.push(warning);
             }
-            let pre_stop = &mut self.setup.templates[id.index()].containers[c].pre_stop;
+            let pre_stop = &mut self.setup.templates[id.index()].container_mut(c).pre_stop;
             match pre_stop {
                 Some(Hook::Exec(old) | Hook::HttpGet(old)) => old.clone_from(&steps.value.0),
                 Some(Hook::Sleep(_)) | None => {}
@@ -185,11 +247,11 @@ impl Compiler<'_> {
     }
 
     /// `Deployment default/web, container app`.
-    fn who(&self, id: TemplateId, c: usize) -> String {
+    fn who(&self, id: TemplateId, c: u8) -> String {
         format!(
             "{}, container {}",
             self.templates[id.index()].title(),
-            self.setup.templates[id.index()].containers[c].name
+            self.setup.templates[id.index()].container(c).name
         )
     }
 
@@ -215,7 +277,7 @@ impl Compiler<'_> {
             );
         } else if let (Some(name), false) = (&entry.container, usage.fits) {
             let ids: Vec<_> = self.template_ids().filter(|&id| self.selects(entry, id)).collect();
-            let containers = ids.iter().flat_map(|id| &self.setup.templates[id.index()].containers);
+            let containers = ids.iter().flat_map(|id| self.setup.templates[id.index()].all_containers());
             let help = suggest::help(&name.value, "containers", containers.map(|c| c.name.as_str()));
             let problem = Diagnostic::error(format!("there is no container `{}` in these pods", name.value));
             self.push(problem.at(&name.span, "unknown container").help(help));

@@ -5,10 +5,12 @@ mod actions;
 mod apps;
 mod controllers;
 mod found;
+mod kubelet;
 mod nodes;
 mod services;
 mod serving;
 mod traffic;
+mod waiting;
 mod workloads;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -170,6 +172,7 @@ impl Compiler<'_> {
         if let Some(period) = self.spec.kube_proxy.as_ref().and_then(|p| p.min_sync_period) {
             self.setup.kube_proxy = KubeProxySetup { min_sync_period: period };
         }
+        self.kubelet();
     }
 
     fn check_duration(&mut self) {

@@ -3,7 +3,7 @@
 use crate::api::TemplateId;
 use crate::scenario::compile::{Compiler, is_named};
 use crate::scenario::diagnostic::Diagnostic;
-use crate::scenario::manifests::{ServiceManifest, TargetPort};
+use crate::scenario::manifests::{ContainerManifest, ServiceManifest, TargetPort};
 use crate::scenario::source::Spanned;
 
 impl Compiler<'_> {
@@ -63,8 +63,12 @@ impl Compiler<'_> {
             TargetPort::Name(wanted) => name.as_ref() == Some(wanted),
         };
         let containers = &self.templates[id.index()].containers;
-        let index = containers.iter().position(|c| c.ports.iter().any(declares))?;
-        u8::try_from(index).ok()
+        let template = &self.setup.templates[id.index()];
+        let mut numbers = (0..u8::MAX).zip(containers);
+        let serves = |(number, c): &(u8, &ContainerManifest)| {
+            !template.runs_to_completion(*number) && c.ports.iter().any(declares)
+        };
+        numbers.find(serves).map(|(number, _)| number)
     }
 
     fn two_serve(&self, id: TemplateId, first: &ServiceManifest, second: &ServiceManifest) -> Diagnostic {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::api::{Owner, Selector, TemplateId};
+use crate::api::{Owner, RestartPolicy, Selector, TemplateId};
 use crate::scenario::compile::found::FoundPods;
 use crate::scenario::compile::{Compiler, TemplateOrigin, is_named};
 use crate::scenario::diagnostic::Diagnostic;
@@ -339,7 +339,18 @@ impl Compiler<'_> {
         name: &Spanned<String>,
         manifest: TemplateManifest,
     ) -> TemplateId {
-        let TemplateManifest { template, containers, .. } = manifest;
+        let TemplateManifest { template, containers, restart_policy, .. } = manifest;
+        if let (Some(span), "Deployment" | "ReplicaSet" | "DaemonSet", policy) =
+            (&restart_policy, kind, template.restart_policy)
+            && policy != RestartPolicy::Always
+        {
+            // pkg/apis/apps/validation/validation.go ValidatePodTemplateSpecForReplicaSet (v1.36)
+            self.push(
+                Diagnostic::error(format!("the pods of a {kind} have the restartPolicy Always, not {policy:?}"))
+                    .at(span, "the apiserver refuses this")
+                    .help("leave it out"),
+            );
+        }
         if kind == "Pod" {
             let same = |i: &usize| self.templates[*i].kind == "Pod" && self.setup.templates[*i] == template;
             if let Some(index) = (0..self.templates.len()).find(same) {

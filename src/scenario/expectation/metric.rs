@@ -217,6 +217,8 @@ table! {
     Pods "unscheduled" Count Sum Read::Pod(|p| Some(i64::from(p.node.is_none()))), "pods that never got a node";
     Pods "sigkills" Count Sum Read::Pod(|p| Some(i64::from(p.times.killed_containers > 0))),
         "pods of which a container was killed with SIGKILL";
+    Pods "restarts" Count Sum Read::Pod(|p| Some(i64::from(p.restarts))),
+        "how often its containers were restarted during the run";
     Pods "failedRequests" Count Sum Read::Pod(|p| Some(count(p.times.failed_requests))),
         "requests that failed because of the pod";
     Pods "slack" Span Least Read::Pod(|p| p.slack_nanos), "listener closed minus last route clean; negative: too late";
@@ -226,6 +228,8 @@ table! {
         "it got its deletionTimestamp; counted from the start of the run";
     Pods "exited" Event All Read::Pod(|p| since_deletion(p, p.times.exited_at)),
         "its process ended; counted from the deletion";
+    Pods "ended" Event All Read::Pod(|p| p.times.ended_at.map(|at| nanos(at.since(Time::ZERO)))),
+        "its phase became Succeeded or Failed; counted from the start of the run";
     Pods "removed" Event All Read::Pod(|p| since_deletion(p, p.times.removed_at)),
         "its object was gone; counted from the deletion";
 }

@@ -67,6 +67,9 @@ fn read_update(node: &Node, cx: &mut Cx<'_>) -> DaemonSetUpdate {
     }
     let Some(rolling) = node.get("rollingUpdate") else { return DaemonSetUpdate::default() };
     let max_surge = cx.field(rolling, "maxSurge").unwrap_or(IntOrPercent::Int(0));
+    if let Some(field) = rolling.get("maxSurge").filter(|_| max_surge.scaled_up(100) > 0) {
+        cx.unmodelled.field("maxSurge of a DaemonSet", &field.span, "the old pod goes first, one node at a time");
+    }
     DaemonSetUpdate::RollingUpdate {
         max_unavailable: cx.field(rolling, "maxUnavailable").unwrap_or(IntOrPercent::Int(1)),
         max_surge,

@@ -8,6 +8,7 @@ mod job;
 mod node;
 mod pdb;
 mod pod;
+mod priority;
 mod selector;
 mod service;
 mod stateful_set;
@@ -33,6 +34,8 @@ pub use stateful_set::StatefulSetManifest;
 pub use workload::{DeploymentManifest, PodManifest, PodState, ReplicaSetManifest};
 
 pub use unmodelled::Ignored;
+
+use priority::Priorities;
 use unmodelled::Unmodelled;
 
 /// All objects of an input that are modelled, each kind in the order of the files.
@@ -67,6 +70,7 @@ pub(crate) struct Cx<'a> {
     version: Version,
     problems: &'a mut Diagnostics,
     unmodelled: Unmodelled,
+    priorities: Priorities,
 }
 
 impl Cx<'_> {
@@ -84,7 +88,7 @@ impl Cx<'_> {
 /// it, so what cannot be read here is left out with a warning instead of refused.
 pub fn read(documents: &[Document], version: Version, export: bool, problems: &mut Diagnostics) -> Manifests {
     let mut manifests = Manifests::default();
-    let mut cx = Cx { version, problems, unmodelled: Unmodelled::default() };
+    let mut cx = Cx { version, problems, unmodelled: Unmodelled::default(), priorities: Priorities::read(documents) };
     for document in documents.iter().filter(|d| !d.is_scenario()) {
         let before = cx.problems.list.len();
         match (document.group.as_str(), document.kind.as_str()) {

@@ -2,12 +2,13 @@
 
 use crate::api::pod::{DisruptionHints, Hook, HookStep, Probe, Signal};
 use crate::api::quantity::Resources;
-use crate::api::{Container, Labels, PodTemplate};
+use crate::api::{Container, Labels, PodTemplate, RestartPolicy};
 use crate::engine::Duration;
 use crate::scenario::diagnostic::Diagnostic;
 use crate::scenario::hook_command::{self, signal_by_name};
 use crate::scenario::manifests::{Cx, affinity};
 use crate::scenario::source::Span;
+use crate::scenario::suggest;
 use crate::scenario::tree::{Node, Value};
 use crate::scenario::values::Quantity;
 
@@ -16,8 +17,10 @@ use crate::scenario::values::Quantity;
 pub struct TemplateManifest {
     /// The template. `serving`, and `app` of its containers, are not set yet.
     pub template: PodTemplate,
-    /// The containers in the same order.
+    /// The containers in the order of their numbers: init containers last.
     pub containers: Vec<ContainerManifest>,
+    /// `restartPolicy`, where it stands.
+    pub restart_policy: Option<Span>,
     /// Where the pod spec stands.
     pub span: Span,
 }
@@ -33,6 +36,8 @@ pub struct ContainerManifest {
     pub stop_signal: Option<Signal>,
     /// What its preStop hook is.
     pub hook: HookManifest,
+    /// `command` and `args`.
+    pub command: Vec<String>,
 }
 
 /// A preStop hook, as to what is known of it.
@@ -60,22 +65,24 @@ const CONTAINERS_MAX: usize = u8::MAX as usize;
 pub(super) fn read(spec: &Node, namespace: &str, labels: Labels, cx: &mut Cx<'_>) -> Option<TemplateManifest> {
     tell_unmodelled(spec, cx);
     let grace = read_grace(spec, cx);
-    let mut init_containers = Vec::new();
+    let (mut init_containers, mut init_manifests) = (Vec::new(), Vec::new());
     let mut largest_init = Resources::default();
+    // the sidecars so far
     let mut requests = Resources::default();
     for node in spec.get("initContainers").map(Node::items).unwrap_or_default() {
-        let Some((container, resources, _)) = read_container(node, grace, cx) else { continue };
-        if let Some(policy) = node.get("restartPolicy").filter(|p| p.as_str() == Some("Always")) {
-            cx.unmodelled.field(
-                "initContainers[].restartPolicy: Always (sidecar)",
-                &policy.span,
-                "the sidecar is left out; only its resource requests count",
-            );
-            requests += resources;
-            continue;
+        let Some((mut container, resources, manifest)) = read_container(node, grace, cx) else { continue };
+        container.sidecar = is_sidecar(node, cx);
+        let mut while_it_runs = requests;
+        while_it_runs += resources;
+        largest_init = largest_init.at_least(while_it_runs);
+        if container.sidecar {
+            requests = while_it_runs;
+        } else {
+            // the apiserver refuses hooks and probes here (pkg/apis/core/validation/validation.go validateInitContainers)
+            container = Container { pre_stop: None, readiness: None, startup: None, liveness: None, ..container };
         }
-        largest_init = largest_init.at_least(resources);
         init_containers.push(container);
+        init_manifests.push(manifest);
     }
     let (mut containers, mut manifests) = (Vec::new(), Vec::new());
     for node in spec.get("containers").map(Node::items).unwrap_or_default() {
@@ -98,6 +105,15 @@ pub(super) fn read(spec: &Node, namespace: &str, labels: Labels, cx: &mut Cx<'_>
         );
         return None;
     }
+    if containers.len() + init_containers.len() > CONTAINERS_MAX {
+        let count = containers.len() + init_containers.len();
+        cx.push(
+            Diagnostic::error(format!("this pod has {count} containers, init containers included"))
+                .at(&spec.span, format!("at most {CONTAINERS_MAX} can be simulated")),
+        );
+        return None;
+    }
+    manifests.extend(init_manifests);
     let mut requests = requests.at_least(largest_init);
     if let Some(overhead) = spec.get("overhead") {
         requests += read_resources(overhead, cx);
@@ -110,12 +126,15 @@ pub(super) fn read(spec: &Node, namespace: &str, labels: Labels, cx: &mut Cx<'_>
         init_containers,
         containers,
         serving: 0,
+        restart_policy: read_restart_policy(spec, cx),
+        priority: cx.priorities.of(spec),
         requests,
         placement: affinity::read(spec, cx),
         has_empty_dir: volumes.iter().any(|v| v.entry("emptyDir").is_some()),
         hints: DisruptionHints { critical: is_critical(spec), ..DisruptionHints::default() },
     };
-    Some(TemplateManifest { template, containers: manifests, span: spec.span.clone() })
+    let restart_policy = spec.get("restartPolicy").map(|n| n.span.clone());
+    Some(TemplateManifest { template, containers: manifests, restart_policy, span: spec.span.clone() })
 }
 
 /// Whether the pods have one of the two priority classes that every cluster has.
@@ -142,9 +161,47 @@ fn read_grace(spec: &Node, cx: &mut Cx<'_>) -> u64 {
     }
 }
 
+/// Source: `pkg/apis/core/validation/validation.go` validateRestartPolicy (v1.36).
+fn read_restart_policy(spec: &Node, cx: &mut Cx<'_>) -> RestartPolicy {
+    let Some(node) = spec.get("restartPolicy") else { return RestartPolicy::default() };
+    const POLICIES: [(&str, RestartPolicy); 3] =
+        [("Always", RestartPolicy::Always), ("OnFailure", RestartPolicy::OnFailure), ("Never", RestartPolicy::Never)];
+    let name: String = cx.field(spec, "restartPolicy").unwrap_or_default();
+    POLICIES.iter().find(|(known, _)| *known == name).map_or_else(
+        || {
+            cx.push(
+                Diagnostic::error(format!("there is no restartPolicy `{name}`"))
+                    .at(&node.span, "expected Always, OnFailure or Never")
+                    .help(suggest::help(&name, "policies", POLICIES.iter().map(|(known, _)| *known))),
+            );
+            RestartPolicy::default()
+        },
+        |(_, policy)| *policy,
+    )
+}
+
+/// Whether an init container is a sidecar (gate SidecarContainers: on by default since 1.29, GA 1.33). Another policy than
+/// Always for a single container needs ContainerRestartRules (on by default since 1.35), which is not modelled.
+fn is_sidecar(node: &Node, cx: &mut Cx<'_>) -> bool {
+    let Some(policy) = node.get("restartPolicy") else { return false };
+    let always = policy.as_str() == Some("Always");
+    if !always {
+        cx.unmodelled.field(
+            "initContainers[].restartPolicy",
+            &policy.span,
+            "the pod's restartPolicy counts for it (only Always, a sidecar, is modelled)",
+        );
+    }
+    always
+}
+
 fn tell_unmodelled(spec: &Node, cx: &mut Cx<'_>) {
     for (key, field, instead) in [
-        ("priorityClassName", "priorityClassName", "no pod preempts another"),
+        (
+            "priorityClassName",
+            "priorityClassName",
+            "no pod preempts another; it counts in a graceful node shutdown only",
+        ),
         ("schedulingGates", "schedulingGates", "the pods are scheduled at once"),
         ("readinessGates", "readinessGates", "the pods are Ready when their containers are"),
         ("activeDeadlineSeconds", "activeDeadlineSeconds", "the pods run for ever"),
@@ -189,8 +246,8 @@ fn read_container(node: &Node, grace: u64, cx: &mut Cx<'_>) -> Option<(Container
             cx.unmodelled.field("hostPort", &host_port.span, "any number of these pods fits on a node");
         }
     }
-    if let Some(probe) = node.get("livenessProbe") {
-        cx.unmodelled.field("livenessProbe", &probe.span, "it never fails");
+    if let Some(rules) = node.get("restartPolicyRules") {
+        cx.unmodelled.field("restartPolicyRules", &rules.span, "the restartPolicy counts");
     }
     if let Some(hook) = node.at(&["lifecycle", "postStart"]) {
         cx.unmodelled.field("lifecycle.postStart", &hook.span, "it takes no time");
@@ -205,11 +262,15 @@ fn read_container(node: &Node, grace: u64, cx: &mut Cx<'_>) -> Option<(Container
         pre_stop,
         readiness: node.get("readinessProbe").map(|probe| read_probe(probe, cx)),
         startup: node.get("startupProbe").map(|probe| read_probe(probe, cx)),
+        liveness: node.get("livenessProbe").map(|probe| read_probe(probe, cx)),
+        sidecar: false,
         app: 0,
     };
+    let mut command: Vec<String> = cx.field(node, "command").unwrap_or_default();
+    command.extend(cx.field::<Vec<String>>(node, "args").unwrap_or_default());
     let requests = read_requests(node, cx);
     let span = name_node.span.clone();
-    let manifest = ContainerManifest { span, ports, stop_signal: read_stop_signal(node, cx), hook };
+    let manifest = ContainerManifest { span, ports, stop_signal: read_stop_signal(node, cx), hook, command };
     Some((container, requests, manifest))
 }
 
@@ -239,13 +300,17 @@ fn read_probe(node: &Node, cx: &mut Cx<'_>) -> Probe {
     let default = Probe::default();
     let mut seconds = |key: &str| cx.field::<u64>(node, key).filter(|&s| s > 0).map(Duration::from_secs);
     let (initial_delay, period) = (seconds("initialDelaySeconds"), seconds("periodSeconds"));
+    let timeout = seconds("timeoutSeconds");
     let mut count = |key: &str| cx.field::<u32>(node, key).filter(|&n| n > 0);
     let (success, failure) = (count("successThreshold"), count("failureThreshold"));
+    let grace = cx.field::<u64>(node, "terminationGracePeriodSeconds").filter(|&n| n > 0);
     Probe {
         initial_delay: initial_delay.unwrap_or(default.initial_delay),
         period: period.unwrap_or(default.period),
+        timeout: timeout.unwrap_or(default.timeout),
         success_threshold: success.unwrap_or(default.success_threshold),
         failure_threshold: failure.unwrap_or(default.failure_threshold),
+        termination_grace_seconds: grace,
     }
 }
 

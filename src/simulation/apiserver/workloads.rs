@@ -37,6 +37,18 @@ pub(in crate::simulation) fn commit(ctx: &mut Context<'_>, write: WorkloadWrite)
             Ok(())
         }
         WorkloadWrite::LabelPod { pod, changes } => label_pod(ctx, pod, changes),
+        WorkloadWrite::RestoreMirror { pod } => {
+            if ctx.store.pods.head(pod.index()).is_some() {
+                return Err(WriteError::Conflict);
+            }
+            let last = ctx.store.pods.history(pod.index()).iter().rev().find_map(|v| v.value);
+            let last = last.ok_or(WriteError::NotFound)?;
+            let now = ctx.now();
+            ctx.store.restore_pod(now, pod, Pod { deletion: None, disruption_target: false, ..last });
+            ctx.note(What::PodCreated { pod });
+            ctx.publish(Kind::Pod, pod.0);
+            Ok(())
+        }
         WorkloadWrite::RemoveFinalizer { pod } => {
             update_pod(ctx, pod, None, |p| p.finalizer = false)?;
             let removable = ctx.store.pods.head(pod.index()).is_some_and(is_only_held_by_a_finalizer);
@@ -130,10 +142,12 @@ pub(in crate::simulation) fn admit(ctx: &mut Context<'_>, new: NewPod) -> (PodMe
 
 fn create(ctx: &mut Context<'_>, new: NewPod) -> Result<PodId, WriteError> {
     let (meta, pod) = admit(ctx, new);
-    let exists = ctx.store.label_set(pod.labels).pods.iter().any(|other| {
-        ctx.store.pod_meta[other.index()].name == meta.name && ctx.store.pods.head(other.index()).is_some()
-    });
-    if exists {
+    // names with a random suffix do not meet; those of StatefulSets and static pods come again and again
+    let comes_again = matches!(meta.owner, Owner::StatefulSet(_) | Owner::Mirror);
+    let is_same = |(number, other): (usize, &PodMeta)| {
+        other.name == meta.name && other.namespace == meta.namespace && ctx.store.pods.head(number).is_some()
+    };
+    if comes_again && ctx.store.pod_meta.iter().enumerate().any(is_same) {
         return Err(WriteError::Conflict);
     }
     let now = ctx.now();

@@ -239,3 +239,72 @@ fn load(ctx: &Context<'_>, template: Option<TemplateId>, now: Time) -> f64 {
     };
     ctx.setup.traffic.iter().filter(flows).map(|traffic| traffic.rate).sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::DeploymentId;
+
+    /// `pkg/controller/podautoscaler/replica_calculator.go` calcPlainMetricReplicas (v1.36).
+    #[test]
+    fn replicas_follow_the_metric() {
+        // load, target of a pod, spec.replicas, ready, unready; replicas
+        for (load, per_pod, current, ready, unready, expected) in [
+            (300.0, 100.0, 3, 3, 0, 3),
+            (325.0, 100.0, 3, 3, 0, 3),
+            (335.0, 100.0, 3, 3, 0, 4),
+            (600.0, 100.0, 3, 3, 0, 6),
+            (275.0, 100.0, 3, 3, 0, 3),
+            (265.0, 100.0, 3, 3, 0, 3),
+            (150.0, 100.0, 3, 3, 0, 2),
+            (0.0, 100.0, 3, 3, 0, 0),
+            // nobody ready, no metrics
+            (300.0, 100.0, 3, 0, 3, 3),
+            // one that starts counts as idle where the others have too much, and not at all where they have too little
+            (200.0, 100.0, 2, 1, 1, 2),
+            (400.0, 100.0, 2, 1, 1, 4),
+            (100.0, 100.0, 2, 1, 1, 2),
+            (50.0, 100.0, 2, 1, 1, 1),
+        ] {
+            let replicas = replicas_by_metric(load, per_pod, current, ready, unready);
+            assert_eq!(replicas, expected, "{load} {per_pod} {current} {ready} {unready}");
+        }
+    }
+
+    /// `horizontal.go` convertDesiredReplicasWithBehaviorRate with the default behavior (v1.36).
+    #[test]
+    fn bounds_and_the_fastest_growth() {
+        let hpa = HorizontalPodAutoscaler {
+            namespace: String::new(),
+            name: String::new(),
+            target: ScaleTarget::Deployment(DeploymentId(0)),
+            min_replicas: 2,
+            max_replicas: 30,
+        };
+        for (wanted, current, expected) in [(0, 5, 2), (1, 2, 2), (9, 2, 6), (9, 5, 9), (40, 12, 24), (40, 20, 30)] {
+            assert_eq!(bounded(wanted, current, &hpa), expected, "{wanted} of {current}");
+        }
+    }
+
+    /// `horizontal.go` stabilizeRecommendationWithBehaviors (v1.36).
+    #[test]
+    fn it_grows_at_once_and_shrinks_after_the_window() {
+        let mut tracked = Tracked { recommendations: vec![], per_pod: 1.0, load_at_start: 1.0, replicas_at_start: 4 };
+        let window = Duration::from_secs(300);
+        let mut current = 4;
+        let mut sizes = Vec::new();
+        for (second, wanted) in [(0, 4), (15, 8), (30, 2), (300, 2), (315, 2), (330, 2), (345, 2)] {
+            current = tracked.stabilize(Time::from_secs(second), wanted, current, window);
+            sizes.push(current);
+        }
+        assert_eq!(sizes, [4, 8, 8, 8, 8, 2, 2]);
+    }
+
+    #[test]
+    fn what_is_scaled_by_hand_is_taken_back_if_nothing_else_was_wanted_of_late() {
+        let mut tracked = Tracked { recommendations: vec![], per_pod: 1.0, load_at_start: 1.0, replicas_at_start: 1 };
+        let window = Duration::from_secs(300);
+        assert_eq!(tracked.stabilize(Time::from_secs(0), 1, 1, window), 1);
+        assert_eq!(tracked.stabilize(Time::from_secs(15), 1, 2, window), 1, "2 was never its own wish");
+    }
+}

@@ -226,3 +226,164 @@ fn scale_of_controllers(ctx: &Context<'_>, pods: &[(PodId, Pod)]) -> Result<u32,
     }
     Ok(sum)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::job::{JobStatus, PodReplacementPolicy};
+    use crate::api::pod::Handover;
+    use crate::api::stateful_set::{PodManagement, StatefulSetStatus, StatefulSetUpdate};
+    use crate::api::workload::Strategy;
+    use crate::api::{
+        Deployment, DeploymentId, Job, JobId, LabelSetId, Labels, PodMeta, ReplicaSet, ReplicaSetId, Selector,
+        StatefulSet, StatefulSetId, TemplateId,
+    };
+    use crate::simulation::Setup;
+
+    const OF_DEPLOYMENT: Owner = Owner::ReplicaSet(ReplicaSetId(0));
+    const ALONE: Owner = Owner::ReplicaSet(ReplicaSetId(1));
+    const STATEFUL: Owner = Owner::StatefulSet(StatefulSetId(0));
+
+    /// A Deployment of 4, a ReplicaSet of 6 and a StatefulSet of 5.
+    fn context(setup: &Setup) -> Context<'_> {
+        let mut ctx = Context::new(setup, 1, false);
+        let (namespace, name) = ("default".to_string(), "a".to_string());
+        let replica_set = |deployment, replicas| ReplicaSet {
+            namespace: namespace.clone(),
+            name: name.clone(),
+            deployment,
+            revision: 1,
+            selector: Selector::default(),
+            template: TemplateId(0),
+            replicas,
+            min_ready_seconds: 0,
+            status_replicas: 0,
+            ready_replicas: 0,
+            available_replicas: 0,
+        };
+        // the ReplicaSet of a Deployment in a rolling update has another number than it
+        ctx.store.put_replica_set(Time::ZERO, 0, replica_set(Some(DeploymentId(0)), 3));
+        ctx.store.put_replica_set(Time::ZERO, 1, replica_set(None, 6));
+        let deployment = Deployment {
+            namespace: namespace.clone(),
+            name: name.clone(),
+            replicas: 4,
+            strategy: Strategy::default(),
+            min_ready_seconds: 0,
+            selector: Selector::default(),
+            template: TemplateId(0),
+            revision: 1,
+        };
+        ctx.store.put_deployment(Time::ZERO, 0, deployment);
+        let stateful_set = StatefulSet {
+            namespace: namespace.clone(),
+            name: name.clone(),
+            replicas: 5,
+            first_ordinal: 0,
+            management: PodManagement::default(),
+            update: StatefulSetUpdate::default(),
+            min_ready_seconds: 0,
+            selector: Selector::default(),
+            template: TemplateId(0),
+            revision: 1,
+            current_template: TemplateId(0),
+            current_revision: 1,
+            status: StatefulSetStatus::default(),
+        };
+        ctx.store.put_stateful_set(Time::ZERO, 0, stateful_set);
+        let job = Job {
+            namespace,
+            name,
+            parallelism: 2,
+            completions: None,
+            backoff_limit: 6,
+            replacement: PodReplacementPolicy::default(),
+            failure_policy: None,
+            selector: Selector::default(),
+            template: TemplateId(0),
+            status: JobStatus::default(),
+        };
+        ctx.store.put_job(Time::ZERO, 0, job);
+        ctx.watches.start_at(ctx.store.revision());
+        ctx
+    }
+
+    fn add(ctx: &mut Context<'_>, owner: &Owner, handover: Handover) -> (PodId, Pod) {
+        let labels = ctx.store.intern_labels("default", &Labels::new());
+        let pod = Pod { handover, ready: true, ..Pod::created(labels, None) };
+        let meta = PodMeta {
+            namespace: "default".into(),
+            name: "p".into(),
+            template: TemplateId(0),
+            owner: owner.clone(),
+            created_at: Time::ZERO,
+            luck: 0,
+            only_on: None,
+        };
+        assert_eq!(labels, LabelSetId(0));
+        (ctx.store.create_pod(Time::ZERO, meta, pod), pod)
+    }
+
+    /// `pkg/controller/disruption/disruption.go` getExpectedPodCount, getExpectedScale and its finders (v1.36).
+    #[test]
+    fn expected_pods_by_the_kind_of_their_controllers() {
+        use Budget::{MaxUnavailable, MinAvailable, Nothing};
+        use IntOrPercent::{Int, Percent};
+        let daemon = Owner::DaemonSet(crate::api::DaemonSetId(0));
+        let job = Owner::Job(JobId(0));
+        let custom = Owner::Other { kind: "Rollout".into(), name: "r".into() };
+        let setup = Setup::default();
+        // the pods' controllers; the budget; expectedPods and desiredHealthy, or SyncFailed
+        let cases: [(&[&Owner], Budget, Option<(u32, u32)>); 30] = [
+            (&[&OF_DEPLOYMENT; 4], MaxUnavailable(Int(1)), Some((4, 3))),
+            (&[&OF_DEPLOYMENT; 2], MaxUnavailable(Int(1)), Some((4, 3))),
+            (&[&OF_DEPLOYMENT; 5], MaxUnavailable(Percent(50)), Some((4, 2))),
+            (&[&OF_DEPLOYMENT; 4], MaxUnavailable(Percent(10)), Some((4, 3))),
+            (&[&OF_DEPLOYMENT; 4], MaxUnavailable(Int(0)), Some((4, 4))),
+            (&[&OF_DEPLOYMENT; 4], MaxUnavailable(Int(9)), Some((4, 0))),
+            (&[&OF_DEPLOYMENT; 4], MinAvailable(Percent(50)), Some((4, 2))),
+            (&[&OF_DEPLOYMENT; 4], MinAvailable(Percent(51)), Some((4, 3))),
+            (&[&OF_DEPLOYMENT; 4], MinAvailable(Percent(100)), Some((4, 4))),
+            (&[&ALONE; 6], MaxUnavailable(Int(1)), Some((6, 5))),
+            (&[&ALONE; 6], MinAvailable(Percent(33)), Some((6, 2))),
+            (&[&STATEFUL; 5], MaxUnavailable(Int(1)), Some((5, 4))),
+            (&[&STATEFUL; 1], MaxUnavailable(Int(1)), Some((5, 4))),
+            (&[&STATEFUL; 5], MinAvailable(Percent(50)), Some((5, 3))),
+            (&[&OF_DEPLOYMENT, &ALONE], MaxUnavailable(Int(1)), Some((10, 9))),
+            (&[&OF_DEPLOYMENT, &ALONE, &STATEFUL], MaxUnavailable(Percent(20)), Some((15, 12))),
+            // nobody's pods count for nothing here, and as healthy ones elsewhere
+            (&[&Owner::None; 3], MaxUnavailable(Int(1)), Some((0, 0))),
+            (&[&Owner::None, &STATEFUL], MaxUnavailable(Int(1)), Some((5, 4))),
+            (&[&Owner::Mirror], MinAvailable(Percent(50)), Some((0, 0))),
+            // no scale subresource
+            (&[&daemon], MaxUnavailable(Int(1)), None),
+            (&[&daemon], MinAvailable(Percent(50)), None),
+            (&[&job], MaxUnavailable(Int(1)), None),
+            (&[&custom], MaxUnavailable(Int(1)), None),
+            (&[&STATEFUL, &daemon], MaxUnavailable(Int(1)), None),
+            // a plain number asks no controller
+            (&[&daemon; 3], MinAvailable(Int(2)), Some((3, 2))),
+            (&[&job; 2], MinAvailable(Int(1)), Some((2, 1))),
+            (&[&custom; 2], MinAvailable(Int(1)), Some((2, 1))),
+            (&[&Owner::None; 2], MinAvailable(Int(1)), Some((2, 1))),
+            (&[], MaxUnavailable(Int(1)), Some((0, 0))),
+            (&[&STATEFUL; 5], Nothing, Some((0, 0))),
+        ];
+        for (owners, budget, answer) in cases {
+            let mut ctx = context(&setup);
+            let pods: Vec<_> = owners.iter().map(|owner| add(&mut ctx, owner, Handover::None)).collect();
+            assert_eq!(expected(&ctx, budget, &pods).ok(), answer, "{owners:?} {budget:?}");
+        }
+    }
+
+    #[test]
+    fn a_released_pod_is_nobodys_and_an_adopted_one_its_new_owners() {
+        let setup = Setup::default();
+        let mut ctx = context(&setup);
+        let released = add(&mut ctx, &STATEFUL, Handover::Released);
+        let adopted = add(&mut ctx, &Owner::None, Handover::Adopted(ReplicaSetId(1)));
+        let budget = Budget::MaxUnavailable(IntOrPercent::Int(1));
+        assert_eq!(expected(&ctx, budget, &[released]).ok(), Some((0, 0)));
+        assert_eq!(expected(&ctx, budget, &[released, adopted]).ok(), Some((6, 5)));
+    }
+}

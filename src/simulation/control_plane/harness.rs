@@ -5,7 +5,7 @@ use crate::api::deletion::{Outcome, delete};
 use crate::api::quantity::Resources;
 use crate::api::{
     DaemonSetId, Deployment, DeploymentId, JobId, Kind, Labels, Node, NodeId, Owner, Phase, Pod, PodId, PodMeta,
-    PodTemplate, ReplicaSet, ReplicaSetId, Revision, Selector, StatefulSetId, TemplateId,
+    PodTemplate, ReplicaSet, ReplicaSetId, RestartPolicy, Revision, Selector, StatefulSetId, TemplateId,
 };
 use crate::engine::{Distribution, Duration, Key, Time};
 use crate::simulation::apiserver;
@@ -45,6 +45,8 @@ pub fn template(name: &str, cpu_millis: u64) -> PodTemplate {
         init_containers: Vec::new(),
         containers: Vec::new(),
         serving: 0,
+        restart_policy: RestartPolicy::Always,
+        priority: 0,
         requests: Resources { cpu_millis, memory_bytes: 0 },
         placement: crate::api::pod::Placement::default(),
         has_empty_dir: false,

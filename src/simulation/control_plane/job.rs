@@ -296,3 +296,160 @@ pub fn new_pod(ctx: &Context<'_>, id: JobId, ordinal: u32) -> Option<NewPod> {
         node: None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Deletion;
+    use crate::api::job::{PodFailurePolicy, PodFailureRule};
+    use crate::api::{LabelSetId, NodeId, Selector, TemplateId};
+    use crate::simulation::control_plane::harness::{Cluster, STOP, living, setup, template};
+    use crate::simulation::setup::plain_node;
+
+    fn job(parallelism: u32, completions: Option<u32>) -> Job {
+        Job {
+            namespace: "default".into(),
+            name: "work".into(),
+            parallelism,
+            completions,
+            backoff_limit: 6,
+            replacement: PodReplacementPolicy::default(),
+            failure_policy: None,
+            selector: Selector::labels([("batch.kubernetes.io/job-name", "work")]),
+            template: TemplateId(0),
+            status: JobStatus::default(),
+        }
+    }
+
+    fn rule(action: PodFailureAction) -> Option<PodFailurePolicy> {
+        Some(PodFailurePolicy { rules: vec![PodFailureRule { matches: PodFailureMatch::DisruptionTarget, action }] })
+    }
+
+    /// `pkg/controller/job/job_controller.go` manageJob (v1.36).
+    #[test]
+    fn how_many_pods_there_should_be() {
+        for (parallelism, completions, succeeded, active, expected) in [
+            (3, Some(5), 0, 0, 3),
+            (3, Some(5), 3, 1, 2),
+            (3, Some(5), 5, 0, 0),
+            (3, Some(2), 0, 0, 2),
+            (3, None, 0, 0, 3),
+            (3, None, 1, 2, 2),
+            (0, Some(5), 0, 1, 0),
+        ] {
+            let wanted = wanted(&job(parallelism, completions), succeeded, active);
+            assert_eq!(wanted, expected, "{parallelism} {completions:?} {succeeded} {active}");
+        }
+    }
+
+    /// `pkg/controller/job/backoff_utils.go` getRemainingTimeForFailuresCount (v1.36).
+    #[test]
+    fn each_failure_doubles_the_wait() {
+        let waits: Vec<_> = (0..9).map(|n| backoff(n).as_secs()).collect();
+        assert_eq!(waits, [0, 10, 20, 40, 80, 160, 320, 600, 600]);
+    }
+
+    /// `job_controller.go` isPodFailed and `pod_failure_policy.go` matchPodFailurePolicy (v1.36).
+    #[test]
+    fn when_a_pod_counts_as_failed_and_what_follows() {
+        use PodFailureAction::{Count, FailJob, Ignore};
+        let deletion = Some(Deletion { timestamp: Time::from_secs(40), grace_seconds: 30 });
+        let running = Pod { phase: Phase::Running, finalizer: true, ..Pod::created(LabelSetId(0), Some(NodeId(0))) };
+        let evicted = Pod { deletion, disruption_target: true, ..running };
+        let ended = Pod { phase: Phase::Failed, ..evicted };
+        let crashed = Pod { phase: Phase::Failed, ..running };
+        let done = Pod { phase: Phase::Succeeded, deletion, ..running };
+        for (pod, policy, replacement, failed, action) in [
+            (running, None, PodReplacementPolicy::TerminatingOrFailed, false, Count),
+            (evicted, None, PodReplacementPolicy::TerminatingOrFailed, true, Count),
+            (evicted, None, PodReplacementPolicy::Failed, false, Count),
+            (ended, None, PodReplacementPolicy::Failed, true, Count),
+            (evicted, rule(Ignore), PodReplacementPolicy::Failed, false, Ignore),
+            (ended, rule(Ignore), PodReplacementPolicy::Failed, true, Ignore),
+            (ended, rule(FailJob), PodReplacementPolicy::Failed, true, FailJob),
+            (crashed, rule(Ignore), PodReplacementPolicy::Failed, true, Count),
+            (done, None, PodReplacementPolicy::TerminatingOrFailed, false, Count),
+        ] {
+            let job = Job { failure_policy: policy, replacement, ..job(1, Some(1)) };
+            assert_eq!((is_failed(&job, &pod), action_on(&job, &pod)), (failed, action), "{pod:?} {job:?}");
+        }
+        assert_eq!(failure_time(&evicted, Time::from_secs(99)), Time::from_secs(10), "when the deletion was asked for");
+    }
+
+    fn cluster(setup: &crate::simulation::Setup, job: Job) -> Cluster<'_> {
+        let mut cluster = Cluster::new(setup, ["a", "b"].map(plain_node));
+        cluster.ctx.store.add_template(template("work", 10));
+        cluster.ctx.store.put_job(Time::ZERO, 0, job);
+        cluster.start();
+        cluster.ctx.publish(Kind::Job, 0);
+        cluster
+    }
+
+    fn status(cluster: &Cluster<'_>) -> JobStatus {
+        cluster.ctx.store.jobs.head(0).unwrap().status
+    }
+
+    #[test]
+    fn pods_that_end_well_are_followed_by_others_until_there_are_enough() {
+        let setup = setup();
+        let mut cluster = cluster(&setup, job(2, Some(3)));
+        cluster.run_to(10);
+        assert_eq!(living(&cluster.ctx).count(), 2);
+        cluster.change_pod(PodId(0), |p| p.phase = Phase::Succeeded);
+        cluster.run_to(20);
+        assert_eq!(cluster.ctx.store.pods.len(), 3);
+        for pod in [1, 2] {
+            cluster.change_pod(PodId(pod), |p| p.phase = Phase::Succeeded);
+        }
+        cluster.run_to(30);
+        assert_eq!(cluster.ctx.store.pods.len(), 3, "that was enough");
+        assert_eq!((status(&cluster).succeeded, status(&cluster).finished), (3, Some(true)));
+    }
+
+    #[test]
+    fn an_evicted_pod_is_replaced_after_ten_seconds_and_counts_as_failed() {
+        let setup = setup();
+        let mut cluster = cluster(&setup, job(1, Some(1)));
+        cluster.run_to(10);
+        cluster.delete_pod(PodId(0));
+        cluster.run_to(19);
+        assert_eq!(
+            (cluster.ctx.store.pods.len(), status(&cluster).failed),
+            (1, 1),
+            "it waits, though it has counted it"
+        );
+        cluster.run_to(23);
+        assert_eq!(cluster.ctx.store.pods.len(), 2);
+    }
+
+    #[test]
+    fn with_a_failure_policy_the_successor_waits_for_the_end_and_nothing_is_counted() {
+        let setup = setup();
+        let mut cluster = cluster(&setup, Job { failure_policy: rule(PodFailureAction::Ignore), ..job(1, Some(1)) });
+        cluster.run_to(10);
+        cluster.change_pod(PodId(0), |p| p.disruption_target = true);
+        cluster.delete_pod(PodId(0));
+        // the kubelet says that it has ended, and wants it gone; the finalizer holds it until it has been counted
+        cluster.run_to(10 + STOP.as_secs() - 1);
+        assert_eq!(status(&cluster).terminating, 1);
+        let now = cluster.ctx.now().truncate_to_second();
+        cluster.change_pod(PodId(0), |p| (p.phase, p.ready, p.ready_since) = (Phase::Failed, false, now));
+        cluster.run_to(40);
+        assert_eq!(status(&cluster).failed, 0);
+        assert_eq!(cluster.ctx.store.pods.len(), 2);
+        assert!(cluster.ctx.store.pods.head(0).is_none(), "the finalizer has gone");
+    }
+
+    #[test]
+    fn too_many_failures_end_the_job() {
+        let setup = setup();
+        let mut cluster = cluster(&setup, Job { backoff_limit: 1, ..job(1, Some(1)) });
+        cluster.run_to(10);
+        cluster.change_pod(PodId(0), |p| p.phase = Phase::Failed);
+        cluster.run_to(60);
+        assert_eq!((cluster.ctx.store.pods.len(), status(&cluster).finished), (2, None));
+        cluster.change_pod(PodId(1), |p| p.phase = Phase::Failed);
+        cluster.run_to(120);
+        assert_eq!((cluster.ctx.store.pods.len(), status(&cluster).finished), (2, Some(false)));
+    }
+}

@@ -9,7 +9,7 @@ pub mod disruption;
 pub mod endpoint_slice;
 pub mod expectations;
 #[cfg(test)]
-mod harness;
+pub(in crate::simulation) mod harness;
 pub mod job;
 pub mod node_lifecycle;
 pub mod node_loss;

@@ -37,6 +37,8 @@ pub struct NodeLoss {
     tainting_free_at: Time,
     /// Pods whose taint eviction is arranged.
     evicting: BTreeSet<PodId>,
+    /// Nodes whose kubelets have said that they are not ready.
+    not_ready: BTreeSet<NodeId>,
     /// Deleted nodes in quarantine.
     quarantined: BTreeSet<NodeId>,
     writes: u64,
@@ -70,6 +72,15 @@ impl NodeLoss {
                 }
             }
             Some(node) if node.taints.iter().any(|t| t.effect == TaintEffect::NoExecute) => self.evict(ctx, id),
+            // its kubelet says so (one that joins has no pods yet): the next pass of the monitor tells its pods
+            Some(node) if !node.ready && !node.unreachable => {
+                if !ctx.store.pods_on(id).is_empty() && self.not_ready.insert(id) {
+                    let phase = Key::new("nodeMonitor").number(0);
+                    let phase = Duration::from_secs_f64(MONITOR_PERIOD.as_secs_f64() * ctx.random.unit(phase, 0));
+                    let pass = next_tick(ctx.now(), phase, MONITOR_PERIOD);
+                    ctx.schedule_at(pass, Event::NodeLoss(NodeLossStep::NotReady(id)));
+                }
+            }
             Some(_) => {}
         }
     }
@@ -78,6 +89,12 @@ impl NodeLoss {
     pub fn step(&mut self, ctx: &mut Context<'_>, step: NodeLossStep) {
         match step {
             NodeLossStep::Silent(node) => self.give_up(ctx, node),
+            NodeLossStep::NotReady(node) => {
+                let pods: Vec<_> = ctx.store.pods_on(node).to_vec();
+                for (number, pod) in pods.into_iter().enumerate() {
+                    self.submit(ctx, Write::MarkPodNotReady { pod }, queueing(number));
+                }
+            }
             NodeLossStep::TaintEviction(pod) => {
                 let write = Write::DeletePod { pod, grace_seconds: None, unless_changed_since: None };
                 self.submit(ctx, write, Duration::ZERO);

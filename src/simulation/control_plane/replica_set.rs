@@ -515,6 +515,7 @@ mod tests {
     use super::*;
     use crate::api::{LabelSetId, TemplateId};
     use crate::simulation::control_plane::harness::{Cluster, START, STOP, living, setup, template};
+    use crate::simulation::observe::What;
     use crate::simulation::setup::{Setup, plain_node};
 
     fn cluster(setup: &Setup, replicas: u32) -> (Cluster<'_>, ReplicaSetId) {
@@ -598,6 +599,51 @@ mod tests {
         let left = cluster.nodes_of(TemplateId(0));
         let most = (0..3).map(|n| left.iter().filter(|l| **l == Some(n)).count()).max();
         assert_eq!(most, Some(2), "the three that share a node go first: {left:?}");
+    }
+
+    fn label(cluster: &mut Cluster<'_>, pod: PodId, value: &str) {
+        let changes = vec![("app".to_string(), Some(value.to_string()))];
+        let write = Write::Workload(WorkloadWrite::LabelPod { pod, changes });
+        cluster.ctx.submit(write, Caller::Nobody, 0, 0);
+    }
+
+    /// The pods of the ReplicaSet that exist.
+    fn mine(cluster: &Cluster<'_>, id: ReplicaSetId) -> Vec<u32> {
+        let store = &cluster.ctx.store;
+        let is_mine = |(pod, version): &(PodId, &Pod)| store.owner_of(*pod, version) == Owner::ReplicaSet(id);
+        living(&cluster.ctx).filter(is_mine).map(|(pod, _)| pod.0).collect()
+    }
+
+    /// `pkg/controller/controller_ref_manager.go` ClaimPods (v1.36).
+    #[test]
+    fn a_relabelled_pod_is_released_and_replaced_and_comes_back_as_surplus() {
+        let setup = setup();
+        let (mut cluster, id) = cluster(&setup, 3);
+        label(&mut cluster, PodId(1), "debug");
+        cluster.run_to(10);
+        assert_eq!(mine(&cluster, id), [0, 2, 3], "a substitute has been made");
+        let released = cluster.ctx.store.pods.head(1).expect("it lives on");
+        assert!(released.ready && released.deletion.is_none());
+        label(&mut cluster, PodId(1), "web");
+        cluster.run_to(30);
+        assert_eq!(mine(&cluster, id).len(), 3, "adopted again: one of four was too many");
+        assert_eq!(cluster.ctx.store.pods.len(), 4, "and nothing more was made");
+        let adopted = cluster.ctx.observer.trace.entries().iter().any(|e| matches!(e.what, What::PodAdopted { .. }));
+        assert!(adopted);
+    }
+
+    #[test]
+    fn a_pod_that_is_being_deleted_is_neither_released_nor_adopted() {
+        let setup = setup();
+        let (mut cluster, id) = cluster(&setup, 2);
+        cluster.delete_pod(PodId(0));
+        cluster.run_to(1);
+        label(&mut cluster, PodId(0), "debug");
+        cluster.run_to(2);
+        let claims = |(_, write): &(Time, Write)| matches!(write, Write::Workload(WorkloadWrite::ReleasePod { .. }));
+        assert!(!cluster.commits.iter().any(claims));
+        cluster.run_to(20);
+        assert_eq!(mine(&cluster, id), [1, 2]);
     }
 
     #[test]

@@ -312,3 +312,175 @@ pub fn new_pod(
 
 /// The label that names the revision of a pod of a StatefulSet or DaemonSet.
 pub const REVISION: &str = "controller-revision-hash";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::stateful_set::PodManagement::{OrderedReady, Parallel};
+    use crate::simulation::control_plane::harness::{Cluster, START, STOP, living, setup, template};
+    use crate::simulation::setup::plain_node;
+
+    fn set(replicas: u32, management: PodManagement, update: StatefulSetUpdate) -> StatefulSet {
+        StatefulSet {
+            namespace: "default".into(),
+            name: "db".into(),
+            replicas,
+            first_ordinal: 0,
+            management,
+            update,
+            min_ready_seconds: 0,
+            selector: crate::api::Selector::labels([("app", "db")]),
+            template: TemplateId(0),
+            revision: 1,
+            current_template: TemplateId(0),
+            current_revision: 1,
+            status: StatefulSetStatus { replicas, ready: replicas, available: replicas, updated: replicas },
+        }
+    }
+
+    /// A member by a short word: `ok`, `old` (of an old revision), `starts`, `old-starts`, `goes`, `old-goes`, `failed`,
+    /// `done`.
+    fn member(ordinal: u32, word: &str) -> Member {
+        let state = word.strip_prefix("old").map_or(word, |rest| rest.trim_start_matches('-'));
+        let phase = match state {
+            "failed" => Phase::Failed,
+            "done" => Phase::Succeeded,
+            _ => Phase::Running,
+        };
+        let ready = matches!(state, "ok" | "" | "goes");
+        Member {
+            pod: PodId(ordinal),
+            ordinal,
+            phase,
+            terminating: state == "goes",
+            ready,
+            available: ready,
+            updated: !word.starts_with("old"),
+        }
+    }
+
+    /// `pkg/controller/statefulset/stateful_set_control.go` updateStatefulSet, processReplica, processCondemned (v1.36).
+    #[test]
+    fn one_sync() {
+        let create = |ordinal| Step::Create { ordinal, updated: true };
+        let create_old = |ordinal| Step::Create { ordinal, updated: false };
+        let delete = |ordinal| Step::Delete(PodId(ordinal));
+        let rolling = StatefulSetUpdate::default();
+        let partition = |partition| StatefulSetUpdate::RollingUpdate { partition };
+        let on_delete = StatefulSetUpdate::OnDelete;
+        // replicas, management, update, the pods by ordinal (`-`: none), what is done
+        let cases: [(u32, _, _, &[&str], Vec<Step>); 31] = [
+            (3, OrderedReady, rolling, &[], vec![create(0)]),
+            (3, Parallel, rolling, &[], vec![create(0), create(1), create(2)]),
+            (3, OrderedReady, rolling, &["starts"], vec![]),
+            (3, Parallel, rolling, &["starts"], vec![create(1), create(2)]),
+            (3, OrderedReady, rolling, &["ok"], vec![create(1)]),
+            (3, OrderedReady, rolling, &["ok", "ok", "ok"], vec![]),
+            // the replacement waits until the object is gone, and the ones after it with it
+            (3, OrderedReady, rolling, &["ok", "goes", "ok"], vec![]),
+            (3, OrderedReady, rolling, &["ok", "goes", "-"], vec![]),
+            (3, Parallel, rolling, &["ok", "goes", "-"], vec![create(2)]),
+            (3, OrderedReady, rolling, &["ok", "-", "-"], vec![create(1)]),
+            (3, OrderedReady, rolling, &["starts", "ok", "-"], vec![]),
+            // ended pods are deleted first, whatever their end
+            (2, OrderedReady, rolling, &["failed", "ok"], vec![delete(0)]),
+            (2, OrderedReady, rolling, &["done", "-"], vec![delete(0)]),
+            (2, Parallel, rolling, &["done", "-"], vec![delete(0), create(1)]),
+            // scaling down
+            (1, OrderedReady, rolling, &["ok", "ok", "ok"], vec![delete(2)]),
+            (1, Parallel, rolling, &["ok", "ok", "ok"], vec![delete(2), delete(1)]),
+            (1, OrderedReady, rolling, &["ok", "ok", "goes"], vec![]),
+            (1, OrderedReady, rolling, &["starts", "ok", "ok"], vec![]),
+            (1, OrderedReady, rolling, &["ok", "ok", "starts"], vec![delete(2)]),
+            (1, OrderedReady, rolling, &["ok", "starts", "starts"], vec![]),
+            // rolling update: the highest first, one at a time, in both managements
+            (3, OrderedReady, rolling, &["old", "old", "old"], vec![delete(2)]),
+            (3, Parallel, rolling, &["old", "old", "old"], vec![delete(2)]),
+            (3, Parallel, rolling, &["old", "old", "starts"], vec![]),
+            (3, OrderedReady, rolling, &["old", "old", "ok"], vec![delete(1)]),
+            (3, Parallel, rolling, &["old", "old-goes", "ok"], vec![]),
+            // a broken update is not repaired in order: the pod that never gets ready holds everything up
+            (3, OrderedReady, rolling, &["old", "old", "old-starts"], vec![]),
+            (3, Parallel, rolling, &["old", "old", "old-starts"], vec![delete(2)]),
+            (3, OrderedReady, partition(2), &["old", "old", "ok"], vec![]),
+            (3, OrderedReady, partition(2), &["old", "-", "ok"], vec![create_old(1)]),
+            (3, OrderedReady, on_delete, &["old", "old", "old"], vec![]),
+            (3, OrderedReady, on_delete, &["old", "old", "-"], vec![create(2)]),
+        ];
+        for (replicas, management, update, words, expected) in cases {
+            let present = (0..).zip(words).filter(|(_, word)| **word != "-");
+            let members: Vec<_> = present.map(|(ordinal, word)| member(ordinal, word)).collect();
+            let steps = decide(&set(replicas, management, update), &members);
+            assert_eq!(steps, expected, "{replicas} {management:?} {update:?} {words:?}");
+        }
+    }
+
+    fn cluster(setup: &crate::simulation::Setup, replicas: u32, management: PodManagement) -> Cluster<'_> {
+        let mut cluster = Cluster::new(setup, ["a", "b", "c"].map(plain_node));
+        cluster.ctx.store.add_template(template("db", 10));
+        cluster.ctx.store.put_stateful_set(Time::ZERO, 0, set(replicas, management, StatefulSetUpdate::default()));
+        cluster.start();
+        cluster.ctx.publish(Kind::StatefulSet, 0);
+        cluster
+    }
+
+    fn names(cluster: &Cluster<'_>) -> Vec<String> {
+        living(&cluster.ctx).map(|(id, _)| cluster.ctx.store.pod_meta[id.index()].name.clone()).collect()
+    }
+
+    #[test]
+    fn pods_come_in_order_each_after_the_one_before_is_ready() {
+        let setup = setup();
+        let mut cluster = cluster(&setup, 3, OrderedReady);
+        let (second, third) = (START.as_secs() + 1, 2 * START.as_secs() + 1);
+        cluster.run_to(1);
+        assert_eq!(names(&cluster), ["db-0"]);
+        cluster.run_to(second);
+        assert_eq!(names(&cluster), ["db-0", "db-1"]);
+        cluster.run_to(third);
+        assert_eq!(names(&cluster), ["db-0", "db-1", "db-2"]);
+    }
+
+    #[test]
+    fn the_replacement_waits_for_the_old_object() {
+        let setup = setup();
+        let mut cluster = cluster(&setup, 3, Parallel);
+        cluster.run_to(10);
+        cluster.delete_pod(PodId(1));
+        cluster.run_to(10 + STOP.as_secs() - 1);
+        assert_eq!(cluster.ctx.store.pods.len(), 3, "the old one is still there, and nothing is made");
+        cluster.run_to(10 + STOP.as_secs() + 1);
+        assert_eq!(cluster.ctx.store.pods.len(), 4);
+        assert_eq!(cluster.ctx.store.pod_meta[3].name, "db-1");
+        assert_ne!(cluster.ctx.pod_luck(PodId(3)), cluster.ctx.pod_luck(PodId(1)), "a new life, a new luck");
+    }
+
+    #[test]
+    fn a_new_template_is_rolled_out_from_the_top() {
+        let setup = setup();
+        let mut cluster = cluster(&setup, 3, Parallel);
+        cluster.run_to(10);
+        let write =
+            WorkloadWrite::ChangeStatefulSetTemplate { stateful_set: StatefulSetId(0), template: TemplateId(0) };
+        cluster.ctx.submit(Write::Workload(write), crate::simulation::write::Caller::Nobody, 0, 0);
+        cluster.run_to(90);
+        let made: Vec<_> = cluster.ctx.store.pod_meta.iter().skip(3).map(|m| m.name.as_str()).collect();
+        assert_eq!(made, ["db-2", "db-1", "db-0"]);
+        let set = cluster.ctx.store.stateful_sets.head(0).unwrap();
+        assert_eq!((set.current_revision, set.status.updated), (2, 3), "the update is complete");
+    }
+
+    #[test]
+    fn a_relabelled_pod_is_given_up_and_its_name_stays_taken() {
+        let setup = setup();
+        let mut cluster = cluster(&setup, 2, OrderedReady);
+        cluster.run_to(10);
+        let changes = vec![("app".to_string(), Some("debug".to_string()))];
+        let write = WorkloadWrite::LabelPod { pod: PodId(1), changes };
+        cluster.ctx.submit(Write::Workload(write), crate::simulation::write::Caller::Nobody, 0, 0);
+        cluster.run_to(30);
+        let pod = cluster.ctx.store.pods.head(1).unwrap();
+        assert_eq!(cluster.ctx.store.owner_of(PodId(1), pod), Owner::None);
+        assert_eq!(names(&cluster), ["db-0", "db-1"], "no second db-1 can be made");
+    }
+}

@@ -333,7 +333,7 @@ impl Stretch<'_> {
 /// One of the pods, each as likely: the iptables rules try one after the other with probability 1/(n − i), which comes to
 /// the same (`pkg/proxy/iptables/proxier.go` writeServiceToEndpointRules, v1.36).
 #[inline]
-fn pick(pods: &[PodId], choice: u64) -> PodId {
+pub(super) fn pick(pods: &[PodId], choice: u64) -> PodId {
     let at = (u128::from(choice) * pods.len() as u128) >> 64;
     pods[at as usize]
 }

@@ -33,11 +33,12 @@ use crate::simulation::observe::CauseId;
 use crate::simulation::outcome::{Failure, FailureKind, PodActivity, Requests, Router};
 use crate::simulation::setup::{Setup, Via};
 
-use clients::{Plane, TrafficStream};
+use clients::{Plane, TrafficStream, pick};
 use ingress::Ingresses;
 use keep_alive::RoundTrips;
 use kube_proxy::KubeProxies;
 use ledger::{Failed, Ledger, Seen, as_the_client_sees};
+use rules::Route;
 use sockets::{Listener, Sockets};
 
 /// The data plane of one run. All times that it is told must not fall.
@@ -149,6 +150,31 @@ impl<'a> Network<'a> {
     pub fn set_activity(&mut self, now: Time, pod: PodId, activity: PodActivity, _cause: CauseId) {
         self.sockets.know(pod);
         self.sockets.set_activity(now, pod, activity);
+    }
+
+    /// A new process takes the place of one that has ended; it does not listen yet.
+    pub fn restarted(&mut self, now: Time, pod: PodId, app: u32, _cause: CauseId) {
+        self.sockets.know(pod);
+        self.sockets.set_app(pod, Some(app));
+        self.sockets.set_activity(now, pod, PodActivity::Starting);
+    }
+
+    /// From now on the pod accepts connections and requests, and answers none that comes. What it is working on it
+    /// finishes.
+    pub fn hang(&mut self, now: Time, pod: PodId, cause: CauseId) {
+        self.advance_to_change(now, pod);
+        self.sockets.set_app(pod, None);
+        self.sockets.hang(now, pod, cause);
+    }
+
+    /// Whether a connection from a node to a Service would be accepted at `now`. `choice` decides, uniformly, which of its
+    /// endpoints is asked.
+    pub fn accepts(&mut self, now: Time, node: NodeId, service: ServiceId, choice: u64) -> bool {
+        self.proxies.fold(node, now);
+        let Some(rules) = self.proxies.syncs(node).iter().rev().find(|s| s.applied <= now) else { return false };
+        let version = self.proxies.version(service, rules.entries);
+        let (Route::Pods(pods), _) = self.proxies.route(service, version, node) else { return false };
+        self.sockets.end(pick(pods, choice)).state == Listener::Open
     }
 
     /// The pod closes its listener and its idle connections; requests in flight go on.
@@ -347,5 +373,6 @@ fn test_app(service_time: crate::engine::Distribution) -> crate::simulation::set
         stop_signal: crate::api::pod::Signal::Term,
         reactions: std::collections::BTreeMap::new(),
         keep_alive_timeout: None,
+        life: crate::simulation::setup::Life::default(),
     }
 }

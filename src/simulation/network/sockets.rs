@@ -13,8 +13,12 @@ pub(super) struct Sockets<'a> {
     /// What a new connection meets, by pod. Small, for it is looked at once per request.
     ends: Vec<End>,
     pods: Vec<PodSockets>,
+    /// Those of the Setup, and then one that never answers.
     apps: Vec<AppTimes<'a>>,
 }
+
+/// How long a process that hangs takes to answer: longer than any client waits, and any run lasts.
+static HUNG: Distribution = Distribution::Constant(Duration::from_secs(1 << 30));
 
 /// What a new connection to a pod meets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -76,7 +80,9 @@ pub(super) struct InFlight {
 
 impl<'a> Sockets<'a> {
     pub fn new(setup: &'a Setup) -> Self {
-        Self { ends: Vec::new(), pods: Vec::new(), apps: setup.apps.iter().map(AppTimes::new).collect() }
+        let mut apps: Vec<_> = setup.apps.iter().map(AppTimes::new).collect();
+        apps.push(AppTimes::with(&HUNG, None));
+        Self { ends: Vec::new(), pods: Vec::new(), apps }
     }
 
     pub fn create(&mut self, pod: PodId, app: u32, services: &[ServiceId], node: NodeId) {
@@ -125,6 +131,12 @@ impl<'a> Sockets<'a> {
         self.pods[pod.index()].cause
     }
 
+    /// From now on the pod works on requests as this app does, or (`None`) answers none.
+    pub fn set_app(&mut self, pod: PodId, app: Option<u32>) {
+        let hung = u32::try_from(self.apps.len() - 1).expect("fewer than 2^32 apps");
+        self.ends[pod.index()].app = app.unwrap_or(hung);
+    }
+
     pub fn app(&self, pod: PodId) -> &AppTimes<'a> {
         &self.apps[self.end(pod).app as usize]
     }
@@ -159,6 +171,13 @@ impl<'a> Sockets<'a> {
         if sockets.activity.last().is_none_or(|(_, activity)| *activity != PodActivity::PreStop) {
             sockets.activity.push((now, PodActivity::Serving));
         }
+    }
+
+    /// What comes from now on is not answered.
+    pub fn hang(&mut self, now: Time, pod: PodId, cause: CauseId) {
+        let sockets = self.pod_mut(pod);
+        sockets.cause = cause;
+        sockets.activity.push((now, PodActivity::Hanging));
     }
 
     /// New connections are refused from now on, idle ones are closed, what is in flight goes on.
@@ -305,8 +324,12 @@ pub(super) struct AppTimes<'a> {
 
 impl<'a> AppTimes<'a> {
     pub fn new(app: &'a App) -> Self {
-        let longest = std::array::from_fn(|j| app.service_time.quantile(1.0 - 1.0 / (1u64 << j) as f64));
-        Self { keep_alive_timeout: app.keep_alive_timeout, service_time: &app.service_time, longest }
+        Self::with(&app.service_time, app.keep_alive_timeout)
+    }
+
+    fn with(service_time: &'a Distribution, keep_alive_timeout: Option<Duration>) -> Self {
+        let longest = std::array::from_fn(|j| service_time.quantile(1.0 - 1.0 / (1u64 << j) as f64));
+        Self { keep_alive_timeout, service_time, longest }
     }
 
     /// The service time of this draw.

@@ -1,14 +1,17 @@
-//! The process in a container: when it listens, what it does about signals, when it exits.
+//! The process in a container: what it waits for, when it listens, what it does about signals, when and how it ends.
 //!
-//! Only one container of a pod is spoken to by clients; the others matter by how long they take to end.
+//! Only one container of a pod is spoken to by clients; the others matter by when they start and by how long they take to
+//! end.
 
 use crate::api::PodId;
 use crate::api::pod::Signal;
-use crate::engine::Duration;
+use crate::engine::{Duration, Key, Time};
 use crate::simulation::context::Context;
 use crate::simulation::event::{AppStep, Event, SIGNALS};
+use crate::simulation::latency::Hop;
 use crate::simulation::network::Network;
-use crate::simulation::node::kubelet::{Kubelets, serves, template};
+use crate::simulation::node::actions::Seen;
+use crate::simulation::node::kubelet::{ContainerRuntime, Kubelets, serves, template};
 use crate::simulation::observe::What;
 use crate::simulation::setup::Reaction;
 
@@ -27,6 +30,15 @@ pub(super) enum Process {
     Exited,
 }
 
+/// How a process ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Ended {
+    /// When.
+    pub(super) at: Time,
+    /// Its exit code; 137 after SIGKILL.
+    pub(super) code: u32,
+}
+
 /// Who sends a signal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Sender {
@@ -36,14 +48,129 @@ pub(super) enum Sender {
     Runtime,
 }
 
+impl ContainerRuntime {
+    /// What a probe of the process would find.
+    pub(super) fn answers(&self) -> bool {
+        self.process == Process::Serving && !self.hangs
+    }
+}
+
 impl Kubelets {
+    /// A container begins with a new process: its first one, or another one after that has ended.
+    pub(super) fn new_process(&mut self, ctx: &mut Context<'_>, network: &mut Network<'_>, pod: PodId, c: u8) {
+        let now = ctx.now();
+        let container = self.container(pod, c);
+        let again = container.started_at.replace(now).is_some();
+        container.process = Process::Starting;
+        container.seen = Seen::Running { started: false, failed: None };
+        if again {
+            container.restarts += 1;
+            (container.hangs, container.winding_down, container.pending) = (false, None, None);
+            container.probe.forget();
+            let kill = std::mem::take(&mut container.kill);
+            let stale: Vec<_> = container.timers.drain(..).chain(kill.timers()).collect();
+            stale.into_iter().for_each(|timer| ctx.cancel(timer));
+            if serves(ctx, pod, c) {
+                network.restarted(now, pod, template(ctx, pod).container(c).app, ctx.cause);
+            }
+        }
+        if Self::app_of(ctx, pod, c).life.waits_for.is_some() {
+            self.app_attempts(ctx, network, pod, c);
+        } else {
+            self.app_begins(ctx, pod, c);
+        }
+        self.arrange_mishaps(ctx, pod, c);
+    }
+
+    /// What the process waits for is asked; it begins when there is an answer.
+    pub(super) fn app_attempts(&mut self, ctx: &mut Context<'_>, network: &mut Network<'_>, pod: PodId, c: u8) {
+        let Some(waits_for) = Self::app_of(ctx, pod, c).life.waits_for else { return };
+        if self.container(pod, c).process != Process::Starting {
+            return;
+        }
+        let runtime = self.pod(pod);
+        runtime.draws += 1;
+        let (luck, draws, node) = (runtime.luck, runtime.draws, runtime.node);
+        let choice = ctx.random.draw(Key::new("attempt").number(luck), draws);
+        if network.accepts(ctx.now(), node, waits_for.service, choice) {
+            return self.app_begins(ctx, pod, c);
+        }
+        let timer = ctx.schedule(waits_for.every, Event::App(pod, c, AppStep::Attempt));
+        self.container(pod, c).timers.push(timer);
+    }
+
+    /// The process begins with its own work: it starts up, or does what it is there for and ends.
+    fn app_begins(&mut self, ctx: &mut Context<'_>, pod: PodId, c: u8) {
+        let app = Self::app_of(ctx, pod, c);
+        let mut ends_after = app.life.exits_after;
+        if template(ctx, pod).runs_to_completion(c) {
+            let waited = app.life.waits_for.is_some();
+            let run = ends_after.or_else(|| waited.then_some(Duration::ZERO));
+            ends_after = run.or_else(|| Some(self.latency(ctx, Hop::InitContainerRun, pod)));
+        } else if !self.pod(pod).never_ready {
+            let key = Key::new("appStartup").number(self.pod(pod).luck);
+            let occasion = u64::from(c) + 256 * u64::from(self.container(pod, c).restarts);
+            let startup = app.startup.sample(ctx.random.unit(key, occasion));
+            let timer = ctx.schedule(startup, Event::App(pod, c, AppStep::Listening));
+            self.container(pod, c).timers.push(timer);
+        }
+        if let Some(after) = ends_after {
+            let timer = ctx.schedule(after, Event::App(pod, c, AppStep::End));
+            self.container(pod, c).timers.push(timer);
+        }
+    }
+
+    /// The crash and the hang that the scenario has in store for the process.
+    pub(super) fn arrange_mishaps(&mut self, ctx: &mut Context<'_>, pod: PodId, c: u8) {
+        let life = &Self::app_of(ctx, pod, c).life;
+        for (at, step) in [(life.crashes_at, AppStep::Crash), (life.hangs_at, AppStep::Hang)] {
+            if let Some(at) = at.filter(|at| *at > ctx.now()) {
+                let timer = ctx.schedule_at(at, Event::App(pod, c, step));
+                self.container(pod, c).timers.push(timer);
+            }
+        }
+    }
+
+    /// The process ends by itself, as it does after so long.
+    pub(super) fn app_ends(&mut self, ctx: &mut Context<'_>, network: &mut Network<'_>, pod: PodId, c: u8) {
+        let code = Self::app_of(ctx, pod, c).life.exit_code;
+        if !self.container(pod, c).hangs {
+            self.app_exits(ctx, network, pod, c, code);
+        }
+    }
+
+    /// The process crashes, with an exit code that says so.
+    pub(super) fn app_crashes(&mut self, ctx: &mut Context<'_>, network: &mut Network<'_>, pod: PodId, c: u8) {
+        let code = Self::app_of(ctx, pod, c).life.exit_code.max(1);
+        self.app_exits(ctx, network, pod, c, code);
+    }
+
+    /// The process goes on to exist, and answers nothing any more.
+    pub(super) fn app_hangs(&mut self, ctx: &mut Context<'_>, network: &mut Network<'_>, pod: PodId, c: u8) {
+        let container = self.container(pod, c);
+        if matches!(container.process, Process::NotStarted | Process::Exited) {
+            return;
+        }
+        container.hangs = true;
+        if let Some(timer) = container.pending.take() {
+            ctx.cancel(timer);
+        }
+        let cause = ctx.note(What::ContainerHangs { pod, container: u32::from(c) });
+        if serves(ctx, pod, c) {
+            network.hang(ctx.now(), pod, cause);
+        }
+        self.probe_will_fail(ctx, pod, c);
+        self.watch_liveness(ctx, pod, c);
+    }
+
     /// The process listens.
     pub(super) fn app_listens(&mut self, ctx: &mut Context<'_>, network: &mut Network<'_>, pod: PodId, c: u8) {
         let container = self.container(pod, c);
-        if container.process != Process::Starting {
+        if container.process != Process::Starting || container.hangs {
             return;
         }
         container.process = Process::Serving;
+        self.watch_liveness(ctx, pod, c);
         if serves(ctx, pod, c) {
             let cause = ctx.note(What::ListenerOpened { pod });
             network.listen(ctx.now(), pod, cause);
@@ -68,14 +195,16 @@ impl Kubelets {
             Sender::Hook => What::HookSignalled { pod, container, signal },
             Sender::Runtime => What::SignalArrived { pod, container, signal },
         });
-        let app = &ctx.setup.apps[template(ctx, pod).containers[usize::from(c)].app as usize];
+        let app = Self::app_of(ctx, pod, c);
         if matches!(app.reactions.get(&signal), None | Some(Reaction::Ignore)) {
             return;
         }
+        let restarts = u64::from(self.container(pod, c).restarts);
         let number = SIGNALS.iter().position(|s| *s == signal).unwrap_or_default();
-        let key = crate::engine::Key::new("reaction").number(ctx.pod_luck(pod)).number(u64::from(c));
-        let delay = app.reaction.sample(ctx.random.unit(key, number as u64));
-        ctx.schedule(delay, Event::App(pod, c, AppStep::React(u8::try_from(number).unwrap_or_default())));
+        let key = Key::new("reaction").number(ctx.pod_luck(pod)).number(u64::from(c));
+        let delay = app.reaction.sample(ctx.random.unit(key, number as u64 + 16 * restarts));
+        let timer = ctx.schedule(delay, Event::App(pod, c, AppStep::React(u8::try_from(number).unwrap_or_default())));
+        self.container(pod, c).timers.push(timer);
     }
 
     /// The process acts on a signal.
@@ -87,8 +216,11 @@ impl Kubelets {
         c: u8,
         signal: u8,
     ) {
-        let app = &ctx.setup.apps[template(ctx, pod).containers[usize::from(c)].app as usize];
+        let app = Self::app_of(ctx, pod, c);
         let Some(reaction) = app.reactions.get(&SIGNALS[usize::from(signal)]).copied() else { return };
+        if self.container(pod, c).hangs {
+            return;
+        }
         let process = self.container(pod, c).process;
         match (reaction, process) {
             (_, Process::NotStarted | Process::Exited) | (Reaction::Ignore, _) => {}
@@ -118,7 +250,7 @@ impl Kubelets {
         if self.container(pod, c).process != Process::Serving {
             return;
         }
-        let app = &ctx.setup.apps[template(ctx, pod).containers[usize::from(c)].app as usize];
+        let app = Self::app_of(ctx, pod, c);
         let signal = self.container(pod, c).winding_down.unwrap_or_default();
         let (in_flight_max, work) = match app.reactions.get(&SIGNALS[usize::from(signal)]) {
             Some(Reaction::Drain { in_flight_max, work, .. }) => (*in_flight_max, *work),
@@ -142,15 +274,21 @@ impl Kubelets {
 
     /// The process ends: its sockets are closed by the kernel.
     pub(super) fn app_exits(&mut self, ctx: &mut Context<'_>, network: &mut Network<'_>, pod: PodId, c: u8, code: u32) {
+        let now = ctx.now();
         let container = self.container(pod, c);
         if container.process == Process::Exited {
+            return;
+        }
+        if container.process == Process::NotStarted {
             return;
         }
         let listened = container.process == Process::Serving;
         let code = if container.kill.killed { 137 } else { code };
         container.process = Process::Exited;
-        container.kill.exit_code = code;
-        container.pending = None;
+        container.ended = Some(Ended { at: now, code });
+        if let Some(timer) = container.pending.take() {
+            ctx.cancel(timer);
+        }
         if listened && serves(ctx, pod, c) {
             ctx.note(What::ListenerClosed { pod });
         }

@@ -2,22 +2,26 @@
 //!
 //! Source: `pkg/kubelet/kubelet.go`, `pkg/kubelet/pod_workers.go` (v1.36).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
-use crate::api::pod::Container;
 use crate::api::{Kind, NodeId, Owner, Pod, PodId, PodTemplate};
 use crate::engine::{Duration, Time, Timer};
 use crate::simulation::context::Context;
 use crate::simulation::event::{AppStep, Event, KubeletStep};
 use crate::simulation::latency::Hop;
 use crate::simulation::network::Network;
-use crate::simulation::node::app::Process;
+use crate::simulation::node::actions::Seen;
+use crate::simulation::node::app::{Ended, Process};
+use crate::simulation::node::back_off::BackOff;
 use crate::simulation::node::probe::ProbeState;
+use crate::simulation::node::shutdown::Shutdown;
+use crate::simulation::node::startup::Planned;
 use crate::simulation::node::status::StatusState;
-use crate::simulation::node::termination::Kill;
+use crate::simulation::node::termination::{Kill, Killing};
 use crate::simulation::node::worker::Worker;
 use crate::simulation::observe::What;
 use crate::simulation::outcome::PodActivity;
+use crate::simulation::setup::App;
 
 /// The kubelets of all nodes.
 #[derive(Debug, Default)]
@@ -45,6 +49,8 @@ pub(super) struct NodeState {
     pub(super) pull_free_at: Time,
     /// When the status writer is free again: one patch at a time.
     pub(super) status_free_at: Time,
+    /// The machine is being shut down, and the kubelet delays that.
+    pub(super) shutdown: Option<Shutdown>,
 }
 
 /// A pod on a node.
@@ -55,36 +61,56 @@ pub(super) struct PodRuntime {
     /// Tells the draws for this pod apart.
     pub(super) draws: u64,
     pub(super) worker: Worker,
-    /// When its first sync began: the tickers of its startup probes start there.
+    /// When its first sync began: the tickers of its startup and liveness probes start there.
     pub(super) first_sync: Time,
-    pub(super) setup: Setup,
+    pub(super) sandbox: Sandbox,
+    /// What the running sync has still to start.
+    pub(super) plan: VecDeque<Planned>,
+    /// The running sync has made or started something.
+    pub(super) changed: bool,
+    /// What is being stopped.
+    pub(super) killing: Killing,
+    /// The sync that comes when a back-off is over.
+    pub(super) retry: Option<Timer>,
+    /// By number: `containers`, then `init_containers`.
     pub(super) containers: Vec<ContainerRuntime>,
     pub(super) status: StatusState,
     /// It was found not Ready, or its kind never becomes so: its process never listens.
     pub(super) never_ready: bool,
 }
 
-/// How far the pod has been set up.
+/// The pod's sandbox, and with it its network.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Setup {
-    /// Nothing is there.
-    Nothing,
-    /// The sandbox is being made.
-    Sandbox,
-    /// This init container is pulled, started or running.
-    Init(u8),
-    /// This container is pulled or started.
-    Container(u8),
-    /// All containers have been started.
-    Done,
+pub(super) enum Sandbox {
+    /// There is none yet.
+    None,
+    /// It is being made.
+    Making,
+    /// It is there.
+    Ready,
+    /// It has been stopped.
+    Gone,
 }
 
 /// A container of a pod.
 #[derive(Clone, Debug)]
 pub(super) struct ContainerRuntime {
-    /// When its process was started; `None`: not yet.
+    /// When its process was last started; `None`: never.
     pub(super) started_at: Option<Time>,
     pub(super) process: Process,
+    /// The kubelet's view of it: an end is seen by the relist after it.
+    pub(super) seen: Seen,
+    /// How its last process ended.
+    pub(super) ended: Option<Ended>,
+    /// How many processes it has had before this one.
+    pub(super) restarts: u32,
+    pub(super) back_off: BackOff,
+    /// The last sync has put its start off.
+    pub(super) waits: bool,
+    /// It answers nothing any more.
+    pub(super) hangs: bool,
+    /// What its process will do by itself.
+    pub(super) timers: Vec<Timer>,
     pub(super) probe: ProbeState,
     pub(super) kill: Kill,
     /// The end of lingering, or the exit, that the process has arranged.
@@ -110,6 +136,7 @@ impl Kubelets {
             images: BTreeSet::new(),
             pull_free_at: Time::ZERO,
             status_free_at: Time::ZERO,
+            shutdown: None,
         });
     }
 
@@ -136,18 +163,9 @@ impl Kubelets {
         self.nodes[node.index()].images.extend(images.collect::<Vec<_>>());
         let services = services_of(ctx, pod);
         network.pod_created(pod, template.serving().app, &services, node);
-        network.listen(Time::ZERO, pod, ctx.cause);
-        let luck = ctx.pod_luck(pod);
-        let runtime = self.pods[pod.index()].as_mut().expect("just inserted");
-        runtime.setup = Setup::Done;
-        runtime.status = StatusState::running_for_long();
-        for (number, container) in runtime.containers.iter_mut().enumerate() {
-            container.started_at = Some(Time::ZERO);
-            container.process = Process::Serving;
-            let period = template.containers[number].readiness.map_or(Duration::ZERO, |p| p.period);
-            let key = crate::engine::Key::new("probePhase").number(luck).number(number as u64);
-            let phase = Duration::from_secs_f64(period.as_secs_f64() * ctx.random.unit(key, 0));
-            container.probe = ProbeState::ready_for_long(phase);
+        let serving = template.serving;
+        if !self.adopt_containers(ctx, pod) || self.container(pod, serving).process == Process::Serving {
+            network.listen(Time::ZERO, pod, ctx.cause);
         }
     }
 
@@ -155,15 +173,16 @@ impl Kubelets {
     pub fn adopt_unready(&mut self, ctx: &mut Context<'_>, network: &mut Network<'_>, pod: PodId, node: NodeId) {
         self.insert(ctx, pod, node);
         let template = ctx.store.template_of(pod);
+        let images = template.init_containers.iter().chain(&template.containers).map(|c| c.image.clone());
+        self.nodes[node.index()].images.extend(images.collect::<Vec<_>>());
         let services = services_of(ctx, pod);
         network.pod_created(pod, template.serving().app, &services, node);
+        self.adopt_containers(ctx, pod);
         let runtime = self.pods[pod.index()].as_mut().expect("just inserted");
-        runtime.setup = Setup::Done;
         runtime.never_ready = true;
-        runtime.status = StatusState::unready_for_long();
-        for container in &mut runtime.containers {
-            container.started_at = Some(Time::ZERO);
+        for container in runtime.containers.iter_mut().filter(|c| c.process == Process::Serving) {
             container.process = Process::Starting;
+            container.probe = ProbeState::default();
         }
     }
 
@@ -178,13 +197,16 @@ impl Kubelets {
             return;
         }
         if matches!(ctx.store.pod_meta[pod.index()].owner, Owner::Mirror) {
-            return; // the mirror is only a picture of a static pod: deleting it stops nothing
+            return self.mirror_changed(ctx, pod, node);
         }
         let seen = ctx.watches.seen(crate::simulation::context::Watches::kubelet(node), Kind::Pod);
         let version = ctx.store.pods.at(pod.index(), seen).copied();
         if self.runtime(pod).is_none() {
             if version.is_some_and(|v| !v.phase.is_terminal()) {
                 self.insert(ctx, pod, node);
+                if self.nodes[node.index()].shutdown.is_some() {
+                    return self.reject(ctx, pod);
+                }
                 self.wake_after_reaction(ctx, pod);
             } else {
                 return;
@@ -195,7 +217,7 @@ impl Kubelets {
             // the object is gone: on the node, a grace period of 0 is 1 (pod_workers.go calculateEffectiveGracePeriod)
             None => Some(1),
         };
-        let Some(grace) = grace else { return };
+        let Some(grace) = grace else { return self.compare_readiness(ctx, pod, seen) };
         let runtime = self.pods[pod.index()].as_mut().expect("looked up above");
         if !old_deleted {
             ctx.note(What::KubeletSawDeletion { pod });
@@ -215,17 +237,19 @@ impl Kubelets {
             KubeletStep::Sync => self.run_sync(ctx, network, pod),
             KubeletStep::SandboxReady => self.sandbox_ready(ctx, network, pod),
             KubeletStep::ImageReady(c) => self.image_pulled(ctx, pod, c),
-            KubeletStep::ContainerStarted(c) => self.container_started(ctx, pod, c),
-            KubeletStep::InitContainerDone(c) => self.init_container_done(ctx, pod, c),
+            KubeletStep::ContainerStarted(c) => self.container_started(ctx, network, pod, c),
             KubeletStep::ProbeResult(c) => self.probe_result(ctx, pod, c),
+            KubeletStep::LivenessFailed(c) => self.liveness_failed(ctx, pod, c),
             KubeletStep::Hook(c) => self.hook_step(ctx, network, pod, c),
             KubeletStep::HookDeadline(c) => self.hook_deadline(ctx, network, pod, c),
             KubeletStep::StopSignal(c) => self.stop_signal(ctx, network, pod, c),
             KubeletStep::Kill(c) => self.kill(ctx, pod, c),
-            KubeletStep::ContainerStopped(c) => self.container_stopped(ctx, pod, c),
+            KubeletStep::Turn(c) => self.turn_has_come(ctx, pod, c),
+            KubeletStep::ContainerStopped(c) => self.container_stopped(ctx, network, pod, c),
             KubeletStep::SandboxStopped => self.sandbox_stopped(ctx, network, pod),
             KubeletStep::TerminalStatus => self.terminal_status(ctx, pod),
             KubeletStep::PatchStatus => self.patch_status(ctx, pod),
+            KubeletStep::Reconcile => self.reconcile(ctx, pod),
             KubeletStep::CleanedUp => self.cleaned_up(ctx, pod),
         }
     }
@@ -240,6 +264,10 @@ impl Kubelets {
             AppStep::React(signal) => self.app_reacts(ctx, network, pod, c, signal),
             AppStep::CloseListener => self.app_closes_listener(ctx, network, pod, c),
             AppStep::Exit => self.app_exits(ctx, network, pod, c, 0),
+            AppStep::Attempt => self.app_attempts(ctx, network, pod, c),
+            AppStep::End => self.app_ends(ctx, network, pod, c),
+            AppStep::Crash => self.app_crashes(ctx, network, pod, c),
+            AppStep::Hang => self.app_hangs(ctx, network, pod, c),
         }
     }
 
@@ -257,6 +285,11 @@ impl Kubelets {
             Some(runtime) => runtime.never_ready || (!object.ready && self.nodes[runtime.node.index()].off),
             None => ctx.setup.found.never_ready.contains(&template) || self.stuck.contains(&pod),
         }
+    }
+
+    /// The application in a container.
+    pub(super) fn app_of<'c>(ctx: &Context<'c>, pod: PodId, c: u8) -> &'c App {
+        &ctx.setup.apps[template(ctx, pod).container(c).app as usize]
     }
 
     fn is_off(&self, pod: PodId) -> bool {
@@ -298,9 +331,16 @@ impl Kubelets {
         if self.pods.len() <= pod.index() {
             self.pods.resize(pod.index() + 1, None);
         }
-        let container = |_: &Container| ContainerRuntime {
+        let container = || ContainerRuntime {
             started_at: None,
             process: Process::NotStarted,
+            seen: Seen::None,
+            ended: None,
+            restarts: 0,
+            back_off: BackOff::default(),
+            waits: false,
+            hangs: false,
+            timers: Vec::new(),
             probe: ProbeState::default(),
             kill: Kill::default(),
             pending: None,
@@ -312,8 +352,12 @@ impl Kubelets {
             draws: 0,
             worker: Worker::default(),
             first_sync: Time::ZERO,
-            setup: Setup::Nothing,
-            containers: template(ctx, pod).containers.iter().map(container).collect(),
+            sandbox: Sandbox::None,
+            plan: VecDeque::new(),
+            changed: false,
+            killing: Killing::Nothing,
+            retry: None,
+            containers: std::iter::repeat_with(container).take(template(ctx, pod).container_count()).collect(),
             status: StatusState::default(),
             never_ready: ctx.setup.found.never_ready.contains(&ctx.store.pod_meta[pod.index()].template),
         });

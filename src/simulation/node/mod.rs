@@ -3,12 +3,19 @@
 //! The story of a pod is told in order by the files: [`worker`] (when a sync may run), [`startup`], [`probe`],
 //! [`termination`], [`status`]; [`app`] is the process inside; [`kubelet`] holds the state and takes the events.
 
-pub mod app;
-pub mod kubelet;
-pub mod probe;
-pub mod startup;
-pub mod status;
-pub mod termination;
-pub mod worker;
+mod actions;
+mod adopt;
+mod app;
+mod back_off;
+mod kubelet;
+mod liveness;
+mod probe;
+mod shutdown;
+mod startup;
+mod static_pods;
+mod status;
+mod termination;
+mod worker;
 
+pub use adopt::long_running;
 pub use kubelet::Kubelets;

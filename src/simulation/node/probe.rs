@@ -1,4 +1,4 @@
-//! Readiness and startup probes.
+//! Readiness and startup probes; liveness probes are in `liveness`.
 //!
 //! Source: `pkg/kubelet/prober/prober_manager.go` UpdatePodStatus, `worker.go` run and doProbe,
 //! `results/results_manager.go` Set (v1.36). A probe that cannot change anything is not simulated: while a container is ready
@@ -10,8 +10,9 @@ use crate::engine::{Duration, Key, Time, Timer};
 use crate::simulation::context::Context;
 use crate::simulation::event::KubeletStep;
 use crate::simulation::latency::Hop;
+use crate::simulation::node::actions::{FailedProbe, Seen};
 use crate::simulation::node::app::Process;
-use crate::simulation::node::kubelet::{Kubelets, template};
+use crate::simulation::node::kubelet::{ContainerRuntime, Kubelets, template};
 use crate::simulation::node::worker::Work;
 use crate::simulation::observe::What;
 
@@ -35,13 +36,19 @@ pub(super) struct ProbeState {
     /// The next attempt is one of the ticker, not one that a sync has asked for.
     ticked: bool,
     successes: u32,
+    /// Attempts of the startup probe that have failed in a row.
+    failures: u32,
     pokes: u64,
     next: Option<Timer>,
+    /// Where the ticker of the liveness probe started from; `None`: at the pod's first sync.
+    pub(super) liveness_ticker: Option<Origin>,
+    /// The failure of the liveness probe that is to come.
+    pub(super) liveness_timer: Option<Timer>,
 }
 
 /// Where a ticker started from.
 #[derive(Clone, Copy, Debug)]
-enum Origin {
+pub(super) enum Origin {
     /// At this time.
     At(Time),
     /// Before the run began: ticks come this long after its start, and then every period.
@@ -56,7 +63,7 @@ impl Default for Origin {
 
 impl Origin {
     /// The first tick after `t`.
-    fn next_tick(self, t: Time, period: Duration) -> Time {
+    pub(super) fn next_tick(self, t: Time, period: Duration) -> Time {
         let origin = match self {
             Self::At(at) => at,
             Self::Phase(phase) => Time::ZERO + phase,
@@ -70,8 +77,37 @@ impl Origin {
 
 impl ProbeState {
     /// The state of a container that has been ready since before the run.
-    pub(super) fn ready_for_long(phase: Duration) -> Self {
-        Self { started: true, ready: true, ticker: Origin::Phase(phase), told: true, ..Self::default() }
+    pub(super) fn ready_for_long(readiness: Duration, liveness: Duration) -> Self {
+        Self {
+            started: true,
+            ready: true,
+            ticker: Origin::Phase(readiness),
+            liveness_ticker: Some(Origin::Phase(liveness)),
+            told: true,
+            ..Self::default()
+        }
+    }
+
+    /// The container has ended, or another one takes its place: results are forgotten, the tickers go on. The timers of the
+    /// old one must have been [stopped](Kubelets::stop_probes).
+    pub(super) fn forget(&mut self) {
+        let Self { ticker, liveness_ticker, .. } = *self;
+        *self = Self { ticker, liveness_ticker, ..Self::default() };
+    }
+}
+
+impl ContainerRuntime {
+    /// The container counts as started: its startup probe has succeeded, or there is none.
+    fn now_started(&mut self) {
+        self.probe.started = true;
+        if let Seen::Running { started, .. } = &mut self.seen {
+            *started = true;
+        }
+    }
+
+    /// A number for the n-th occasion in the life of this process.
+    fn occasion(&self, n: u64) -> u64 {
+        n + 1_000_000 * u64::from(self.restarts)
     }
 }
 
@@ -81,7 +117,10 @@ impl Kubelets {
     pub(super) fn poke_probes(&mut self, ctx: &mut Context<'_>, pod: PodId) {
         let now = ctx.now();
         for c in 0..u8::try_from(self.pod(pod).containers.len()).unwrap_or(u8::MAX) {
-            let spec = &template(ctx, pod).containers[usize::from(c)];
+            if template(ctx, pod).runs_to_completion(c) {
+                continue;
+            }
+            let spec = template(ctx, pod).container(c);
             let (readiness, startup) = (spec.readiness, spec.startup);
             let (luck, first_sync) = (self.pod(pod).luck, self.pod(pod).first_sync);
             let container = self.container(pod, c);
@@ -89,7 +128,11 @@ impl Kubelets {
                 continue;
             }
             match startup {
-                None => container.probe.started = true,
+                None if !container.probe.started => {
+                    container.now_started();
+                    self.watch_liveness(ctx, pod, c);
+                }
+                None => {}
                 // a startup probe is not provoked: it keeps the ticks that began with the pod's first sync
                 Some(_) if !container.probe.started => {
                     if container.probe.next.is_none() {
@@ -100,6 +143,7 @@ impl Kubelets {
                 }
                 Some(_) => {}
             }
+            let container = self.container(pod, c);
             if readiness.is_none() && container.probe.started {
                 container.probe.ready = true;
                 continue;
@@ -107,8 +151,8 @@ impl Kubelets {
             let first = container.probe.pokes == 0;
             container.probe.pokes += 1;
             container.probe.ticker = Origin::At(now);
-            let found =
-                ctx.random.unit(Key::new("probePoke").number(luck), container.probe.pokes) < POKE_FINDS_CONTAINER;
+            let found = ctx.random.unit(Key::new("probePoke").number(luck), container.occasion(container.probe.pokes))
+                < POKE_FINDS_CONTAINER;
             // later syncs find the container where the first one, or the startup probe's success, has put it
             if found || !first || startup.is_some() {
                 self.attempt_at(ctx, pod, c, now);
@@ -126,12 +170,12 @@ impl Kubelets {
 
     /// An attempt has its answer, or enough ticks have passed for the answer to change.
     pub(super) fn probe_result(&mut self, ctx: &mut Context<'_>, pod: PodId, c: u8) {
-        let spec = &template(ctx, pod).containers[usize::from(c)];
+        let spec = template(ctx, pod).container(c);
         let (readiness, startup) = (spec.readiness, spec.startup);
         let now = ctx.now();
         let container = self.container(pod, c);
         container.probe.next = None;
-        let listens = container.process == Process::Serving;
+        let listens = container.answers();
         let is_startup = !container.probe.started;
         let Some(probe) = (if is_startup { startup } else { readiness }) else { return };
         if container.probe.ready {
@@ -154,7 +198,7 @@ impl Kubelets {
             if container.probe.successes >= threshold {
                 container.probe.successes = 0;
                 if is_startup {
-                    container.probe.started = true;
+                    container.now_started();
                     container.probe.ready = readiness.is_none();
                 } else {
                     container.probe.ready = true;
@@ -170,6 +214,11 @@ impl Kubelets {
             if old_enough {
                 ctx.remark(What::ProbeFailed { pod, container: u32::from(c), startup: u32::from(is_startup) });
             }
+            let container = self.container(pod, c);
+            container.probe.failures += u32::from(is_startup && old_enough);
+            if is_startup && container.probe.failures >= probe.failure_threshold.max(1) {
+                return self.give_up(ctx, pod, c, FailedProbe::Startup);
+            }
         }
         if !told {
             self.update(ctx, pod);
@@ -179,26 +228,39 @@ impl Kubelets {
 
     /// The process no longer listens: from the next tick on its readiness probe fails, `failureThreshold` times.
     pub(super) fn probe_will_fail(&mut self, ctx: &mut Context<'_>, pod: PodId, c: u8) {
-        let Some(probe) = template(ctx, pod).containers[usize::from(c)].readiness else { return };
+        let Some(probe) = template(ctx, pod).container(c).readiness else { return };
         let now = ctx.now();
         let container = self.container(pod, c);
         if !container.probe.ready {
             return;
         }
+        let timeout = if container.hangs { probe.timeout } else { Duration::ZERO };
         let first = container.probe.ticker.next_tick(now, probe.period);
-        let last = first + probe.period.mul(u64::from(probe.failure_threshold.max(1) - 1));
-        self.attempt_at(ctx, pod, c, last);
+        let last = first + probe.period.max(timeout).mul(u64::from(probe.failure_threshold.max(1) - 1));
+        self.attempt_at(ctx, pod, c, last + timeout);
     }
 
     /// No probe of this container will be answered any more.
     pub(super) fn stop_probes(&mut self, ctx: &mut Context<'_>, pod: PodId, c: u8) {
+        self.cancel_attempt(ctx, pod, c);
+        self.stop_liveness(ctx, pod, c);
+    }
+
+    /// Its liveness probe has no consequences any more.
+    pub(super) fn stop_liveness(&mut self, ctx: &mut Context<'_>, pod: PodId, c: u8) {
+        if let Some(timer) = self.container(pod, c).probe.liveness_timer.take() {
+            ctx.cancel(timer);
+        }
+    }
+
+    fn cancel_attempt(&mut self, ctx: &mut Context<'_>, pod: PodId, c: u8) {
         if let Some(timer) = self.container(pod, c).probe.next.take() {
             ctx.cancel(timer);
         }
     }
 
     fn attempt_at_next_tick(&mut self, ctx: &mut Context<'_>, pod: PodId, c: u8) {
-        let spec = &template(ctx, pod).containers[usize::from(c)];
+        let spec = template(ctx, pod).container(c);
         let period = period_of(spec.readiness, spec.startup, self.container(pod, c).probe.started);
         let at = self.container(pod, c).probe.ticker.next_tick(ctx.now(), period);
         self.attempt_at(ctx, pod, c, at);
@@ -206,7 +268,7 @@ impl Kubelets {
     }
 
     fn attempt_at(&mut self, ctx: &mut Context<'_>, pod: PodId, c: u8, at: Time) {
-        self.stop_probes(ctx, pod, c);
+        self.cancel_attempt(ctx, pod, c);
         let answer = at + self.latency(ctx, Hop::ProbeLatency, pod);
         let timer = Self::after(ctx, answer.since(ctx.now()), pod, KubeletStep::ProbeResult(c));
         let probe = &mut self.container(pod, c).probe;

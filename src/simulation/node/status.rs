@@ -2,15 +2,22 @@
 //!
 //! Source: `pkg/kubelet/status/status_manager.go` syncBatch, syncPod, canBeDeleted (v1.36).
 
-use crate::api::{Phase, PodId};
-use crate::engine::Time;
+use crate::api::pod::{ContainerState, ContainerStatus, StatusReason, StatusesId, Terminated, WaitingReason};
+use crate::api::{Kind, Phase, Pod, PodId, PodTemplate, RestartPolicy, Revision};
+use crate::engine::{Duration, Key, Time};
 use crate::simulation::apiserver;
-use crate::simulation::context::Context;
+use crate::simulation::context::{Context, Watches};
 use crate::simulation::event::KubeletStep;
 use crate::simulation::latency::Hop;
-use crate::simulation::node::app::Process;
-use crate::simulation::node::kubelet::{Kubelets, Setup};
+use crate::simulation::node::actions::Seen;
+use crate::simulation::node::app::Ended;
+use crate::simulation::node::kubelet::{ContainerRuntime, Kubelets, template};
+use crate::simulation::node::worker::Work;
+use crate::simulation::observe::What;
 use crate::simulation::write::{Caller, PodStatusPatch, Write, WriteError};
+
+/// How often all statuses are compared with the API (`syncPeriod`).
+const RECONCILE_PERIOD: Duration = Duration::from_secs(10);
 
 /// What is to be told of a pod.
 #[derive(Clone, Copy, Debug)]
@@ -19,10 +26,16 @@ pub(super) struct StatusState {
     ready: bool,
     ready_since: Time,
     has_ip: bool,
+    containers: StatusesId,
+    reason: Option<StatusReason>,
+    /// The condition DisruptionTarget, where the kubelet itself ends the pod.
+    disrupted: bool,
+    /// The kubelet ends the pod because its node is shut down.
+    pub(super) shut_down: bool,
     /// A patch is arranged and will take the newest status with it.
     arranged: bool,
-    /// Init containers that have ended.
-    pub(super) init_done: u8,
+    /// All containers have been started once, or the pod has ended: there is something to tell.
+    told: bool,
     /// Nothing of the pod is left on the node: the object may go.
     finished: bool,
     /// The last DELETE has been sent.
@@ -36,8 +49,12 @@ impl Default for StatusState {
             ready: false,
             ready_since: Time::ZERO,
             has_ip: false,
+            containers: StatusesId::default(),
+            reason: None,
+            disrupted: false,
+            shut_down: false,
             arranged: false,
-            init_done: 0,
+            told: false,
             finished: false,
             removing: false,
         }
@@ -45,50 +62,206 @@ impl Default for StatusState {
 }
 
 impl StatusState {
-    /// The status of a pod that has been running since before the start.
-    pub(super) fn running_for_long() -> Self {
-        Self { phase: Phase::Running, ready: true, has_ip: true, ..Self::default() }
-    }
-
-    /// The status of a pod that was found running and not Ready.
-    pub(super) fn unready_for_long() -> Self {
-        Self { ready: false, ..Self::running_for_long() }
+    /// The status that the API has of a pod which has been running since before the start.
+    pub(super) fn of(pod: &Pod) -> Self {
+        let Pod { phase, ready, ready_since, has_ip, containers, .. } = *pod;
+        Self { phase, ready, ready_since, has_ip, containers, told: true, ..Self::default() }
     }
 
     /// As the API has it.
     fn patch(self) -> PodStatusPatch {
-        PodStatusPatch { phase: self.phase, ready: self.ready, ready_since: self.ready_since, has_ip: self.has_ip }
+        let Self { phase, ready, ready_since, has_ip, containers, reason, disrupted, .. } = self;
+        PodStatusPatch { phase, ready, ready_since, has_ip, containers, reason, disruption_target: disrupted }
+    }
+}
+
+/// `status.phase`, from the containers' statuses by number.
+///
+/// Source: `pkg/kubelet/kubelet_pods.go` getPhase (v1.36). `is_over`: nothing will be started any more, whatever the policy.
+fn phase_of(template: &PodTemplate, statuses: &[ContainerStatus], is_over: bool) -> Phase {
+    use ContainerState::{Running, Terminated, Waiting};
+    let (containers, inits) = statuses.split_at(template.containers.len());
+    let (mut pending, mut running, mut waiting) = (0, 0, 0);
+    let initialized = containers.iter().any(|s| !matches!(s.state, Waiting(_)) || s.last.is_some());
+    for (status, spec) in inits.iter().zip(&template.init_containers) {
+        match (status.state, spec.sidecar, status.last) {
+            (Running, true, _) => {
+                running += 1;
+                pending += u32::from(!status.started && !initialized);
+            }
+            (Terminated(_), true, _) | (Waiting(_), true, Some(_)) => {}
+            (Waiting(_), true, None) => waiting += 1,
+            (Terminated(end), false, _) | (Waiting(_), false, Some(end)) => {
+                if end.exit_code != 0 && template.restart_policy == RestartPolicy::Never {
+                    return Phase::Failed;
+                }
+                // one that has failed and is to be tried again leaves the containers behind it waiting
+            }
+            (Running, false, _) | (Waiting(_), false, None) => pending += 1,
+        }
+    }
+    let (mut stopped, mut succeeded, mut may_restart) = (0, 0, false);
+    for (status, number) in containers.iter().zip(0..) {
+        match (status.state, status.last) {
+            (Running, _) => running += 1,
+            (Terminated(end), _) | (Waiting(_), Some(end)) => {
+                stopped += 1;
+                succeeded += u32::from(end.exit_code == 0);
+                may_restart |= template.restarts(number, end.exit_code);
+            }
+            (Waiting(_), None) => waiting += 1,
+        }
+    }
+    if pending > 0 || waiting > 0 {
+        Phase::Pending
+    } else if running > 0 || (may_restart && !is_over) {
+        Phase::Running
+    } else if stopped == succeeded {
+        Phase::Succeeded
+    } else {
+        Phase::Failed
     }
 }
 
 impl Kubelets {
-    /// Works the status out anew from the containers, and arranges a patch if it has changed.
-    pub(super) fn refresh_status(&mut self, ctx: &mut Context<'_>, pod: PodId) {
-        let runtime = self.pod(pod);
-        if runtime.setup != Setup::Done {
-            return;
+    /// Works the status out anew from the containers, and arranges a patch if it has changed. Whether the pod is over:
+    /// everything has ended and nothing is to start again. The API is told of that phase when the worker has cleaned up
+    /// (mergePodStatus).
+    pub(super) fn refresh_status(&mut self, ctx: &mut Context<'_>, pod: PodId) -> bool {
+        let template = template(ctx, pod);
+        let runtime = self.runtime(pod).expect("on a node");
+        let containers = &runtime.containers[..template.containers.len()];
+        // without init containers, everything up to the first start of all of them is one step to the outside
+        if !runtime.status.told
+            && template.init_containers.is_empty()
+            && containers.iter().any(|c| c.seen == Seen::None)
+        {
+            return false;
         }
-        let ready = !runtime.never_ready && runtime.containers.iter().all(|c| c.probe.ready);
-        self.tell(ctx, pod, Phase::Running, ready);
+        let statuses = self.statuses(ctx, pod, false);
+        let stage = runtime.worker.stage;
+        let phase = phase_of(template, &statuses, false);
+        let ready = !runtime.never_ready
+            && !phase.is_terminal()
+            && (statuses.iter().zip(0..)).all(|(s, c)| s.ready || template.runs_to_completion(c));
+        if stage != Work::Sync {
+            // only readiness changes while the pod is being stopped
+            let phase = runtime.status.phase;
+            self.tell(ctx, pod, phase, ready, statuses);
+            return false;
+        }
+        let is_over = phase.is_terminal();
+        let told = if is_over { self.pod(pod).status.phase } else { phase };
+        self.tell(ctx, pod, told, ready, statuses);
+        is_over
     }
 
     /// All containers have ended: the last status.
+    ///
+    /// Source: generateAPIPodStatus and getPhase with podIsTerminal. A pod that its kubelet has stopped for a shutdown was
+    /// given phase Failed and the reason Terminated when that began; if all its containers have ended with 0, the phase that
+    /// is worked out at the end is another one (Succeeded), and the reason, which goes with the phase, is lost.
     pub(super) fn tell_ended(&mut self, ctx: &mut Context<'_>, pod: PodId) {
-        let runtime = self.pod(pod);
-        let well = runtime.setup == Setup::Done
-            && runtime.containers.iter().all(|c| c.process == Process::Exited && c.kill.exit_code == 0);
-        self.tell(ctx, pod, if well { Phase::Succeeded } else { Phase::Failed }, false);
+        let statuses = self.statuses(ctx, pod, true);
+        let phase = phase_of(template(ctx, pod), &statuses, true);
+        let status = &mut self.pod(pod).status;
+        if status.shut_down {
+            status.disrupted = true;
+            status.reason = (phase == Phase::Failed).then_some(StatusReason::Terminated);
+        }
+        self.tell(ctx, pod, phase, false, statuses);
     }
 
-    fn tell(&mut self, ctx: &mut Context<'_>, pod: PodId, phase: Phase, ready: bool) {
+    /// The kubelet does not admit the pod: nothing of it is ever started.
+    pub(super) fn reject(&mut self, ctx: &mut Context<'_>, pod: PodId) {
+        ctx.note(What::PodRejected { pod });
+        let runtime = self.pod(pod);
+        runtime.worker.stage = Work::Terminated;
+        runtime.worker.busy = true;
+        runtime.status.reason = Some(StatusReason::NodeShutdown);
+        runtime.status.phase = Phase::Failed;
+        self.arrange_patch(ctx, pod);
+    }
+
+    /// The statuses of the containers, by number, as the kubelet knows them; at the end of the pod, as they are.
+    fn statuses(&self, ctx: &Context<'_>, pod: PodId, at_the_end: bool) -> Vec<ContainerStatus> {
+        let template = template(ctx, pod);
+        let runtime = self.runtime(pod).expect("on a node");
+        let has_init = !template.init_containers.is_empty();
+        let of = |(container, c): (&ContainerRuntime, u8)| {
+            let terminated = |e: Ended| Terminated { exit_code: e.code, finished_at: e.at.truncate_to_second() };
+            let ended = container.ended.map(terminated);
+            let runs = !at_the_end && matches!(container.seen, Seen::Running { .. });
+            let (state, last) = match (container.started_at, ended) {
+                // convertStatusToAPIStatus: what never ran counts as killed when the pod is over
+                (None, _) if at_the_end => {
+                    (ContainerState::Terminated(Terminated { exit_code: 137, finished_at: Time::ZERO }), None)
+                }
+                (None, _) => {
+                    let initializing = has_init && (usize::from(c) < template.containers.len() || c > 0);
+                    let reason =
+                        if initializing { WaitingReason::PodInitializing } else { WaitingReason::ContainerCreating };
+                    (ContainerState::Waiting(reason), None)
+                }
+                (Some(_), last) if runs => (ContainerState::Running, last.filter(|_| container.restarts > 0)),
+                (Some(_), Some(end)) if container.waits && !at_the_end => {
+                    (ContainerState::Waiting(WaitingReason::CrashLoopBackOff), Some(end))
+                }
+                (Some(_), Some(end)) => (ContainerState::Terminated(end), None),
+                (Some(_), None) => (ContainerState::Running, None),
+            };
+            let completed = template.runs_to_completion(c) && container.seen == Seen::Exited(0);
+            ContainerStatus {
+                state,
+                last,
+                ready: completed || (runs && container.probe.ready),
+                started: runs && container.probe.started,
+                restart_count: container.restarts,
+            }
+        };
+        runtime.containers.iter().zip(0..).map(of).collect()
+    }
+
+    fn tell(&mut self, ctx: &mut Context<'_>, pod: PodId, phase: Phase, ready: bool, containers: Vec<ContainerStatus>) {
         let now = ctx.now();
+        let containers = ctx.store.intern_statuses(containers);
         let status = &mut self.pod(pod).status;
         let before = status.patch();
         if status.ready != ready {
             status.ready_since = now.truncate_to_second();
         }
-        (status.phase, status.ready, status.has_ip) = (phase, ready, true);
+        (status.phase, status.ready, status.has_ip, status.told) = (phase, ready, true, true);
+        status.containers = containers;
         if status.patch() != before {
+            self.arrange_patch(ctx, pod);
+        }
+    }
+
+    /// Somebody else has written that the pod is not ready (the node lifecycle controller does, for all pods of a node that
+    /// is not): the status manager compares the two each 10 s, and writes again what it knows.
+    ///
+    /// Source: syncBatch with `all`, needsReconcile (v1.36).
+    pub(super) fn compare_readiness(&mut self, ctx: &mut Context<'_>, pod: PodId, seen: Revision) {
+        let (at, knows) = (pod.index(), self.pod(pod).status.ready);
+        let was_ready = ctx.store.pods.before(at, seen).is_some_and(|p| p.ready);
+        let is_ready = ctx.store.pods.at(at, seen).is_some_and(|p| p.ready);
+        if knows && was_ready && !is_ready {
+            let now = ctx.now();
+            let node = self.pod(pod).node;
+            let node = &self.nodes[node.index()];
+            let phase = RECONCILE_PERIOD.as_secs_f64() * ctx.random.unit(Key::new("statusTicker").number(node.luck), 0);
+            let first = Time::ZERO + Duration::from_secs_f64(phase);
+            let ticks = now.since(first).as_nanos() / RECONCILE_PERIOD.as_nanos() + u64::from(now >= first);
+            Self::after(ctx, (first + RECONCILE_PERIOD.mul(ticks)).since(now), pod, KubeletStep::Reconcile);
+        }
+    }
+
+    /// The tick at which the two are compared.
+    pub(super) fn reconcile(&mut self, ctx: &mut Context<'_>, pod: PodId) {
+        let node = self.pod(pod).node;
+        let seen = ctx.watches.seen(Watches::kubelet(node), Kind::Pod);
+        let stored = ctx.store.pods.at(pod.index(), seen).map(|p| p.ready);
+        if stored.is_some_and(|ready| ready != self.pod(pod).status.ready) {
             self.arrange_patch(ctx, pod);
         }
     }

@@ -1,10 +1,13 @@
-//! SyncTerminatingPod and SyncTerminatedPod: preStop, the stop signal, the grace clock, SIGKILL, and what is left to do
-//! until the object can go.
+//! How containers are stopped: preStop, the turn of sidecars, the stop signal, the grace clock, SIGKILL. And
+//! SyncTerminatingPod and SyncTerminatedPod, which stop all of them and do what is left until the object can go.
 //!
 //! Source: `pkg/kubelet/kubelet.go` SyncTerminatingPod and SyncTerminatedPod, `pkg/kubelet/kuberuntime/kuberuntime_container.go`
-//! killContainer and executePreStopHook, `kuberuntime_manager.go` minimumGracePeriodInSeconds,
+//! killContainer, setTerminationGracePeriod and executePreStopHook, `kuberuntime_termination_order.go`,
+//! `kuberuntime_manager.go` minimumGracePeriodInSeconds,
 //! `pkg/kubelet/lifecycle/handlers.go`, `pkg/kubelet/volumemanager/volume_manager.go` (v1.36); the signal and the time until
 //! SIGKILL: containerd `internal/cri/server/container_stop.go`.
+
+use std::collections::VecDeque;
 
 use crate::api::PodId;
 use crate::api::pod::{Hook, HookStep, Signal};
@@ -13,8 +16,10 @@ use crate::simulation::context::Context;
 use crate::simulation::event::{AppStep, Event, KubeletStep};
 use crate::simulation::latency::Hop;
 use crate::simulation::network::Network;
+use crate::simulation::node::actions::{FailedProbe, Seen};
 use crate::simulation::node::app::{Process, Sender};
-use crate::simulation::node::kubelet::{Kubelets, Setup, serves, template};
+use crate::simulation::node::kubelet::{Kubelets, Sandbox, serves, template};
+use crate::simulation::node::worker::Work;
 use crate::simulation::observe::What;
 use crate::simulation::outcome::PodActivity;
 
@@ -30,6 +35,10 @@ pub(super) struct Kill {
     /// The grace period that the kill began with, seconds.
     grace_seconds: u64,
     hook: HookState,
+    /// The next step of the hook.
+    hook_timer: Option<Timer>,
+    /// Since when a sidecar waits for its turn, and the end of its patience.
+    waiting: Option<(Time, Timer)>,
     /// The grace period was over before the hook.
     hook_overran: bool,
     /// The stop signal has been decided upon.
@@ -41,10 +50,8 @@ pub(super) struct Kill {
     pub(super) killed: bool,
     /// CRI StopContainer has returned.
     stopped: bool,
-    /// The exit code of the process: 137 after SIGKILL.
-    pub(super) exit_code: u32,
     /// Of the pod: when its volumes are unmounted.
-    unmounted_at: Time,
+    pub(super) unmounted_at: Time,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -57,14 +64,48 @@ enum HookState {
     Over,
 }
 
+impl Kill {
+    /// What it has still in store.
+    pub(super) fn timers(self) -> impl Iterator<Item = Timer> {
+        let deadline = if let HookState::Running(_, deadline) = self.hook { Some(deadline) } else { None };
+        [self.hook_timer, deadline, self.waiting.map(|(_, timer)| timer), self.kill_timer].into_iter().flatten()
+    }
+}
+
+/// What a worker's sync is stopping.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Killing {
+    /// Nothing.
+    Nothing,
+    /// Containers whose probes have failed, one after the other; these are left.
+    Some(VecDeque<(u8, FailedProbe)>),
+    /// All of them, at once.
+    All,
+}
+
 impl Kubelets {
-    /// Stops all containers at once, each in its own time.
+    /// SyncTerminatingPod: stops all containers, each in its own time.
     pub(super) fn sync_terminating_pod(&mut self, ctx: &mut Context<'_>, network: &mut Network<'_>, pod: PodId) {
-        let cause = ctx.note(What::KillingStarted { pod });
+        if let Some(retry) = self.pod(pod).retry.take() {
+            ctx.cancel(retry);
+        }
         let grace_seconds = self.pod(pod).worker.termination.unwrap_or(1).max(1);
+        self.kill_all(ctx, network, pod, grace_seconds);
+    }
+
+    /// A SyncPod has found that nothing but sidecars is left to run: they are stopped, and the sandbox with them.
+    pub(super) fn kill_whole_pod(&mut self, ctx: &mut Context<'_>, network: &mut Network<'_>, pod: PodId) {
+        let grace_seconds = template(ctx, pod).termination_grace_period_seconds;
+        self.pod(pod).changed = true;
+        self.kill_all(ctx, network, pod, grace_seconds);
+    }
+
+    fn kill_all(&mut self, ctx: &mut Context<'_>, network: &mut Network<'_>, pod: PodId, grace_seconds: u64) {
+        self.pod(pod).killing = Killing::All;
+        let cause = ctx.note(What::KillingStarted { pod });
         let now = ctx.now();
-        for c in 0..u8::try_from(self.pod(pod).containers.len()).unwrap_or(u8::MAX) {
-            ctx.cause = cause;
+        let numbers = 0..u8::try_from(self.pod(pod).containers.len()).unwrap_or(u8::MAX);
+        for c in numbers.clone() {
             let container = self.container(pod, c);
             if matches!(container.process, Process::NotStarted | Process::Exited) {
                 container.kill.stopped = true;
@@ -72,15 +113,47 @@ impl Kubelets {
             }
             container.kill.begun_at = Some(now);
             container.kill.grace_seconds = grace_seconds;
-            self.begin_hook(ctx, network, pod, c);
+            self.stop_liveness(ctx, pod, c);
+        }
+        for c in numbers {
+            ctx.cause = cause;
+            if !self.container(pod, c).kill.stopped {
+                self.begin_hook(ctx, network, pod, c);
+            }
         }
         ctx.cause = cause;
         self.stop_sandbox_if_done(ctx, pod);
     }
 
+    /// Stops the next container whose probe has failed; when there is none left, the sync goes on to start some.
+    pub(super) fn kill_next(&mut self, ctx: &mut Context<'_>, network: &mut Network<'_>, pod: PodId) {
+        let Killing::Some(queue) = &mut self.pod(pod).killing else { return };
+        let Some((c, probe)) = queue.pop_front() else {
+            self.pod(pod).killing = Killing::Nothing;
+            return self.start_next(ctx, pod);
+        };
+        if self.container(pod, c).process == Process::Exited {
+            return self.kill_next(ctx, network, pod); // it was faster
+        }
+        let spec = template(ctx, pod).container(c);
+        let probe_spec = if probe == FailedProbe::Startup { spec.startup } else { spec.liveness };
+        let own = probe_spec.and_then(|p| p.termination_grace_seconds);
+        let grace_seconds = own.unwrap_or(template(ctx, pod).termination_grace_period_seconds);
+        let startup = u32::from(probe == FailedProbe::Startup);
+        ctx.note(What::ProbeGaveUp { pod, container: u32::from(c), startup });
+        self.pod(pod).changed = true;
+        let now = ctx.now();
+        self.stop_liveness(ctx, pod, c);
+        let kill = &mut self.container(pod, c).kill;
+        (kill.begun_at, kill.grace_seconds) = (Some(now), grace_seconds);
+        self.begin_hook(ctx, network, pod, c);
+    }
+
     fn begin_hook(&mut self, ctx: &mut Context<'_>, network: &mut Network<'_>, pod: PodId, c: u8) {
-        let spec = &template(ctx, pod).containers[usize::from(c)];
-        let Some(hook) = spec.pre_stop.clone() else { return self.stop_container(ctx, pod, c) };
+        let spec = template(ctx, pod).container(c);
+        let Some(hook) = spec.pre_stop.clone().filter(|_| self.container(pod, c).kill.grace_seconds > 0) else {
+            return self.wait_for_turn(ctx, pod, c);
+        };
         let cause = ctx.note(What::PreStopStarted { pod, container: u32::from(c) });
         if serves(ctx, pod, c) {
             network.set_activity(ctx.now(), pod, PodActivity::PreStop, cause);
@@ -91,14 +164,14 @@ impl Kubelets {
             Hook::Exec(_) => self.latency(ctx, Hop::HookExec, pod),
             Hook::HttpGet(_) => self.latency(ctx, Hop::HookHttp, pod),
         };
-        Self::after(ctx, first, pod, KubeletStep::Hook(c));
+        self.next_hook_step(ctx, pod, c, first);
         let deadline = Self::after(ctx, grace, pod, KubeletStep::HookDeadline(c));
         self.container(pod, c).kill.hook = HookState::Running(0, deadline);
     }
 
     /// The hook goes on with its next step, or has come to its end.
     pub(super) fn hook_step(&mut self, ctx: &mut Context<'_>, network: &mut Network<'_>, pod: PodId, c: u8) {
-        let steps = match &template(ctx, pod).containers[usize::from(c)].pre_stop {
+        let steps = match &template(ctx, pod).container(c).pre_stop {
             Some(Hook::Exec(steps) | Hook::HttpGet(steps)) => steps.clone(),
             Some(Hook::Sleep(_)) | None => Vec::new(),
         };
@@ -112,12 +185,12 @@ impl Kubelets {
         };
         match steps.get(at) {
             Some(HookStep::Wait(time)) => {
-                Self::after(ctx, *time, pod, KubeletStep::Hook(c));
+                self.next_hook_step(ctx, pod, c, *time);
             }
             Some(HookStep::Signal(signal)) => {
                 self.send_signal(ctx, network, pod, c, *signal, Sender::Hook);
                 let next = self.latency(ctx, Hop::HookCommand, pod);
-                Self::after(ctx, next, pod, KubeletStep::Hook(c));
+                self.next_hook_step(ctx, pod, c, next);
             }
             Some(HookStep::UntilExit) => {
                 if self.container(pod, c).process == Process::Exited {
@@ -126,6 +199,11 @@ impl Kubelets {
             }
             None => self.hook_over(ctx, pod, c, false),
         }
+    }
+
+    fn next_hook_step(&mut self, ctx: &mut Context<'_>, pod: PodId, c: u8, after: Duration) {
+        let timer = Self::after(ctx, after, pod, KubeletStep::Hook(c));
+        self.container(pod, c).kill.hook_timer = Some(timer);
     }
 
     /// The grace period is over and the hook is not.
@@ -142,22 +220,65 @@ impl Kubelets {
         ctx.note(if overran { What::PreStopOverran { pod, container } } else { What::PreStopEnded { pod, container } });
         ctx.cancel(deadline);
         self.container(pod, c).kill.hook_overran = overran;
+        self.wait_for_turn(ctx, pod, c);
+    }
+
+    /// preStop is over, or there was none. A sidecar whose pod is stopped as a whole goes on when all containers have
+    /// stopped, and the sidecar after it; for the others it is their turn at once.
+    ///
+    /// The time that it has waited is charged to its grace period as the hook's is, in whole seconds.
+    fn wait_for_turn(&mut self, ctx: &mut Context<'_>, pod: PodId, c: u8) {
+        let now = ctx.now();
+        let kill = &mut self.container(pod, c).kill;
+        let used = kill.begun_at.map_or(0, |at| now.since(at).as_secs());
+        kill.left_seconds = kill.grace_seconds.saturating_sub(used);
+        let left = kill.left_seconds;
+        if left > 0 && self.pod(pod).killing == Killing::All && self.must_wait(ctx, pod, c) {
+            let timer = Self::after(ctx, Duration::from_secs(left), pod, KubeletStep::Turn(c));
+            self.container(pod, c).kill.waiting = Some((now, timer));
+            return;
+        }
+        self.stop_container(ctx, pod, c);
+    }
+
+    /// Whether something has to stop before this container may.
+    fn must_wait(&self, ctx: &Context<'_>, pod: PodId, c: u8) -> bool {
+        let template = template(ctx, pod);
+        if !template.container(c).sidecar {
+            return false;
+        }
+        let containers = &self.runtime(pod).expect("on a node").containers;
+        let runs = |number: u8| !containers[usize::from(number)].kill.stopped;
+        let mains = 0..template.init_number(0);
+        let next =
+            (c + 1..template.init_number(template.init_containers.len())).find(|n| template.container(*n).sidecar);
+        mains.into_iter().any(runs) || next.is_some_and(runs)
+    }
+
+    /// A sidecar waits no longer: its turn has come, or its grace period is over.
+    pub(super) fn turn_has_come(&mut self, ctx: &mut Context<'_>, pod: PodId, c: u8) {
+        let now = ctx.now();
+        let kill = &mut self.container(pod, c).kill;
+        let Some((since, timer)) = kill.waiting.take() else { return };
+        kill.left_seconds = kill.left_seconds.saturating_sub(now.since(since).as_secs());
+        ctx.cancel(timer);
+        if self.container(pod, c).process == Process::Exited {
+            return self.stop_returns(ctx, pod, c);
+        }
         self.stop_container(ctx, pod, c);
     }
 
     /// CRI StopContainer, with what is left of the grace period.
     fn stop_container(&mut self, ctx: &mut Context<'_>, pod: PodId, c: u8) {
         // at the deadline the kubelet goes on at once; a hook that ends takes the way back from the container
-        let returns = matches!(template(ctx, pod).containers[usize::from(c)].pre_stop, Some(Hook::Exec(_)))
+        let returns = matches!(template(ctx, pod).container(c).pre_stop, Some(Hook::Exec(_)))
             && !self.container(pod, c).kill.hook_overran;
-        let now = ctx.now();
         let mut way = self.latency(ctx, Hop::StopContainer, pod);
         if returns {
             way += self.latency(ctx, Hop::HookReturn, pod);
         }
         let kill = &mut self.container(pod, c).kill;
-        let used = kill.begun_at.map_or(0, |at| now.since(at).as_secs());
-        kill.left_seconds = kill.grace_seconds.saturating_sub(used).max(MINIMUM_GRACE_PERIOD_SECONDS);
+        kill.left_seconds = kill.left_seconds.max(MINIMUM_GRACE_PERIOD_SECONDS);
         kill.stopping = true;
         Self::after(ctx, way, pod, KubeletStep::StopSignal(c));
     }
@@ -172,8 +293,7 @@ impl Kubelets {
         let timer = Self::after(ctx, left, pod, KubeletStep::Kill(c));
         self.container(pod, c).kill.kill_timer = Some(timer);
         ctx.cause = cause;
-        let app = template(ctx, pod).containers[usize::from(c)].app;
-        let signal = ctx.setup.apps[app as usize].stop_signal;
+        let signal = Self::app_of(ctx, pod, c).stop_signal;
         self.send_signal(ctx, network, pod, c, signal, Sender::Runtime);
     }
 
@@ -194,10 +314,13 @@ impl Kubelets {
         ctx.schedule(dies, Event::App(pod, c, AppStep::Exit));
     }
 
-    /// The container's process has ended while the pod is being stopped.
+    /// The container's process has ended: while it was being stopped, or by itself, and then the next relist sees it.
     pub(super) fn process_ended(&mut self, ctx: &mut Context<'_>, pod: PodId, c: u8) {
-        let in_container = !matches!(template(ctx, pod).containers[usize::from(c)].pre_stop, Some(Hook::Sleep(_)));
+        let in_container = !matches!(template(ctx, pod).container(c).pre_stop, Some(Hook::Sleep(_)));
         let kill = &mut self.container(pod, c).kill;
+        if kill.begun_at.is_none() {
+            return self.update_after_relist(ctx, pod);
+        }
         if let Some(timer) = kill.kill_timer.take() {
             ctx.cancel(timer);
         }
@@ -219,9 +342,24 @@ impl Kubelets {
     }
 
     /// CRI StopContainer has returned. When all containers have got that far, the sandbox is stopped.
-    pub(super) fn container_stopped(&mut self, ctx: &mut Context<'_>, pod: PodId, c: u8) {
-        if !std::mem::replace(&mut self.container(pod, c).kill.stopped, true) {
-            self.stop_sandbox_if_done(ctx, pod);
+    pub(super) fn container_stopped(&mut self, ctx: &mut Context<'_>, network: &mut Network<'_>, pod: PodId, c: u8) {
+        let container = self.container(pod, c);
+        if std::mem::replace(&mut container.kill.stopped, true) {
+            return;
+        }
+        container.seen = container.ended.map_or(Seen::None, |e| Seen::Exited(e.code));
+        match self.pod(pod).killing {
+            Killing::Nothing => {}
+            Killing::Some(_) => self.kill_next(ctx, network, pod),
+            Killing::All => {
+                for sidecar in 0..u8::try_from(self.pod(pod).containers.len()).unwrap_or(u8::MAX) {
+                    let waits = self.container(pod, sidecar).kill.waiting.is_some();
+                    if waits && !self.must_wait(ctx, pod, sidecar) {
+                        self.turn_has_come(ctx, pod, sidecar);
+                    }
+                }
+                self.stop_sandbox_if_done(ctx, pod);
+            }
         }
     }
 
@@ -230,8 +368,10 @@ impl Kubelets {
         if !runtime.containers.iter().all(|c| c.kill.stopped) {
             return;
         }
-        let step =
-            if runtime.setup == Setup::Nothing { KubeletStep::TerminalStatus } else { KubeletStep::SandboxStopped };
+        let step = match runtime.sandbox {
+            Sandbox::None | Sandbox::Gone => KubeletStep::TerminalStatus,
+            Sandbox::Making | Sandbox::Ready => KubeletStep::SandboxStopped,
+        };
         let delay = self.latency(ctx, Hop::SandboxStop, pod);
         Self::after(ctx, delay, pod, step);
     }
@@ -240,6 +380,11 @@ impl Kubelets {
     pub(super) fn sandbox_stopped(&mut self, ctx: &mut Context<'_>, network: &mut Network<'_>, pod: PodId) {
         let cause = ctx.note(What::NetworkGone { pod });
         network.vanish(ctx.now(), pod, cause);
+        self.pod(pod).sandbox = Sandbox::Gone;
+        if self.pod(pod).worker.stage == Work::Sync {
+            self.pod(pod).killing = Killing::Nothing;
+            return self.sync_ended(ctx, pod, true);
+        }
         let delay = self.latency(ctx, Hop::TerminalStatus, pod);
         Self::after(ctx, delay, pod, KubeletStep::TerminalStatus);
     }
@@ -250,6 +395,8 @@ impl Kubelets {
         let unmounted_at = ctx.now() + self.latency(ctx, Hop::PodCleanup, pod);
         self.container(pod, 0).kill.unmounted_at = unmounted_at;
         self.sync_ended(ctx, pod, false);
+        let polls = unmounted_at.since(ctx.now()).as_nanos().div_ceil(UNMOUNT_POLL.as_nanos());
+        self.shutdown_goes_on(ctx, pod, UNMOUNT_POLL.mul(polls));
     }
 
     /// Waits for the volumes, then lets the object go. This is the worker's last sync: it stays busy.

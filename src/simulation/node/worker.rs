@@ -53,6 +53,13 @@ impl Worker {
         }
         news
     }
+
+    /// Whether the runtime has been looked at, by `now`, after something that happened at `t`.
+    pub(super) fn has_looked_since(&self, node: &NodeState, t: Time, now: Time) -> bool {
+        let regular = node.next_relist(t) + node.relist_duration;
+        let on_demand = self.observed.is_some_and(|seen| seen <= now && seen >= t + node.relist_duration);
+        regular <= now || on_demand
+    }
 }
 
 impl NodeState {
@@ -113,7 +120,7 @@ impl Kubelets {
         let worker = &mut self.pod(pod).worker;
         worker.stage = worker.taken;
         match worker.stage {
-            Work::Sync => self.sync_pod(ctx, pod),
+            Work::Sync => self.sync_pod(ctx, network, pod),
             Work::Terminating => self.sync_terminating_pod(ctx, network, pod),
             Work::Terminated => self.sync_terminated_pod(ctx, pod),
         }

@@ -31,6 +31,8 @@ pub struct PodTimes {
     pub exited_at: Option<Time>,
     /// The network was taken down.
     pub network_gone_at: Option<Time>,
+    /// Its status said that all its containers have ended for good: phase Succeeded or Failed.
+    pub ended_at: Option<Time>,
     /// The object was removed.
     pub removed_at: Option<Time>,
     /// An EndpointSlice that no longer says ready was written.
@@ -73,6 +75,7 @@ pub(super) fn record(pods: &mut Vec<PodTimes>, time: Time, what: What) {
         What::ListenerClosed { .. } => first(&mut times.listener_closed_at),
         What::ContainerExited { container, .. } if container == times.serving => first(&mut times.exited_at),
         What::NetworkGone { .. } => first(&mut times.network_gone_at),
+        What::PodEnded { .. } => first(&mut times.ended_at),
         What::PodRemoved { .. } => first(&mut times.removed_at),
         _ => {}
     }

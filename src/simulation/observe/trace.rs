@@ -158,20 +158,26 @@ whats! {
     AutoscalerChanged(autoscaler: AutoscalerId, min: u32);
     /// An autoscaler wants this number of replicas.
     Autoscaled(autoscaler: AutoscalerId, replicas: u32);
-    /// The kubelet found a container's image on the node. Init containers are counted first.
+    /// The kubelet found a container's image on the node.
     ImagePresent(pod: PodId, container: u32);
-    /// The kubelet began to pull a container's image. Init containers are counted first.
+    /// The kubelet began to pull a container's image.
     ImagePulling(pod: PodId, container: u32);
-    /// A container's image has been pulled. Init containers are counted first.
+    /// A container's image has been pulled.
     ImagePulled(pod: PodId, container: u32);
-    /// An init container's process was started.
-    InitContainerStarted(pod: PodId, container: u32);
-    /// An init container's process ended, with this exit code.
-    InitContainerExited(pod: PodId, container: u32, code: u32);
-    /// An attempt of a startup (1) or readiness (0) probe failed.
+    /// An attempt of a liveness (2), startup (1) or readiness (0) probe failed.
     ProbeFailed(pod: PodId, container: u32, startup: u32);
     /// A ReplicaSet deleted a pod that was too many.
     SurplusDeleted(pod: PodId, replica_set: ReplicaSetId);
+    /// The start of a container that has ended is put off: CrashLoopBackOff.
+    ContainerBacksOff(pod: PodId, container: u32);
+    /// A process began to answer nothing.
+    ContainerHangs(pod: PodId, container: u32);
+    /// The kubelet began to stop a container because its liveness probe (or its startup probe) has failed.
+    ProbeGaveUp(pod: PodId, container: u32, startup: u32);
+    /// A node is being shut down: its kubelet says that it is not ready, and stops its pods.
+    NodeShuttingDown(node: NodeId);
+    /// A kubelet refused to run a pod, since its node is being shut down.
+    PodRejected(pod: PodId);
 }
 
 /// A field of a note as a number.
@@ -223,6 +229,10 @@ impl What {
             | Self::PreStopOverran { pod, .. }
             | Self::SignalArrived { pod, .. }
             | Self::HookSignalled { pod, .. }
+            | Self::ContainerBacksOff { pod, .. }
+            | Self::ContainerHangs { pod, .. }
+            | Self::ProbeGaveUp { pod, .. }
+            | Self::PodRejected { pod }
             | Self::ListenerClosed { pod }
             | Self::PodLabelled { pod }
             | Self::PodReleased { pod }
@@ -240,8 +250,6 @@ impl What {
             Self::ImagePresent { pod, .. }
             | Self::ImagePulling { pod, .. }
             | Self::ImagePulled { pod, .. }
-            | Self::InitContainerStarted { pod, .. }
-            | Self::InitContainerExited { pod, .. }
             | Self::ProbeFailed { pod, .. }
             | Self::SurplusDeleted { pod, .. } => Some(pod),
             _ => None,

@@ -10,7 +10,7 @@ use crate::api::eviction::Refusal;
 use crate::api::quantity::Resources;
 use crate::api::{
     Deletion, Deployment, Labels, NodeId, Owner, PdbId, PdbSpec, Phase, Pod, PodId, PodMeta, PodTemplate, ReplicaSetId,
-    Selector, TemplateId, Version, workload::Strategy,
+    RestartPolicy, Selector, TemplateId, Version, workload::Strategy,
 };
 use crate::engine::{Distribution, Duration, Key, Time};
 use crate::simulation::context::Context;
@@ -81,6 +81,8 @@ impl<'a> Cluster<'a> {
                 init_containers: Vec::new(),
                 containers: Vec::new(),
                 serving: 0,
+                restart_policy: RestartPolicy::Always,
+                priority: 0,
                 requests: Resources::default(),
                 placement: crate::api::pod::Placement::default(),
                 has_empty_dir,

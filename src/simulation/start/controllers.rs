@@ -5,10 +5,12 @@ use crate::api::job::JobStatus;
 use crate::api::stateful_set::StatefulSetStatus;
 use crate::api::{
     DaemonSet, DaemonSetId, HorizontalPodAutoscaler, Job, JobId, NodeId, Selector, StatefulSet, StatefulSetId,
+    TemplateId,
 };
 use crate::engine::Time;
 use crate::simulation::apiserver;
 use crate::simulation::control_plane::{daemon_set, job, stateful_set};
+use crate::simulation::node::long_running;
 use crate::simulation::start::add_pod;
 use crate::simulation::world::World;
 use crate::simulation::write::NewPod;
@@ -66,8 +68,9 @@ fn stateful_sets(world: &mut World<'_>) {
             let node = setup.placement.get(index as usize).map(String::as_str);
             placed += u32::from(add_new(world, new, node));
         }
-        if placed < setup.replicas {
-            world.ctx.store.put_stateful_set(Time::ZERO, number, set(placed));
+        let ready = if is_ready(world, setup.template) { placed } else { 0 };
+        if ready < setup.replicas {
+            world.ctx.store.put_stateful_set(Time::ZERO, number, set(ready));
         }
     }
 }
@@ -105,8 +108,8 @@ fn daemon_sets(world: &mut World<'_>) {
             }
             placed += u32::from(add_new(world, new, Some(&name)));
         }
-        set.status =
-            DaemonSetStatus { desired: placed, current: placed, ready: placed, available: placed, updated: placed };
+        let ready = if is_ready(world, setup.template) { placed } else { 0 };
+        set.status = DaemonSetStatus { desired: placed, current: placed, ready, available: ready, updated: placed };
         world.ctx.store.put_daemon_set(Time::ZERO, number, set);
     }
 }
@@ -142,6 +145,11 @@ fn jobs(world: &mut World<'_>) {
             add_new(world, new, setup.placement.get(ordinal as usize).map(String::as_str));
         }
     }
+}
+
+/// Whether pods of this template that have been there for long are Ready.
+fn is_ready(world: &World<'_>, template: TemplateId) -> bool {
+    long_running(world.ctx.setup, &world.ctx.setup.templates[template.index()]).1
 }
 
 fn add_new(world: &mut World<'_>, new: NewPod, node: Option<&str>) -> bool {

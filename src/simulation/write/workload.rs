@@ -31,6 +31,11 @@ pub enum WorkloadWrite {
         /// Labels to set, or to take away (`None`).
         changes: Vec<(String, Option<String>)>,
     },
+    /// A kubelet makes the mirror of a static pod anew.
+    RestoreMirror {
+        /// Which.
+        pod: PodId,
+    },
     /// The Job controller has counted a pod: its tracking finalizer goes.
     RemoveFinalizer {
         /// Which.
@@ -96,7 +101,7 @@ pub enum WorkloadWrite {
 pub struct NewPod {
     /// The namespace.
     pub namespace: String,
-    /// The name. If a pod of this name and these labels exists, the apiserver answers AlreadyExists.
+    /// The name. If a pod of this name exists, the apiserver answers AlreadyExists.
     pub name: String,
     /// Stands for it in keyed draws.
     pub luck: u64,

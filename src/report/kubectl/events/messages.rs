@@ -48,6 +48,17 @@ pub(super) fn killing(container: &str) -> String {
     format!("Stopping container {container}")
 }
 
+/// Source: `pkg/kubelet/kuberuntime/kuberuntime_manager.go` computePodActions (v1.36).
+pub(super) fn probe_gave_up(container: &str, startup: bool) -> String {
+    let probe = if startup { "startup" } else { "liveness" };
+    format!("Container {container} failed {probe} probe, will be restarted")
+}
+
+/// Source: `pkg/kubelet/kuberuntime/kuberuntime_manager.go` doBackOff (v1.36); the pod's UID is left out.
+pub(super) fn backs_off(container: &str, pod: &str) -> String {
+    format!("Back-off restarting failed container {container} in pod {pod}")
+}
+
 /// A probe that nobody answers because nobody listens. What a command prints is not known.
 ///
 /// Source: `pkg/kubelet/prober/prober.go` probe; `pkg/probe/http/http.go`, `tcp/tcp.go`, `grpc/grpc.go` (v1.36).

@@ -154,14 +154,26 @@ impl Collector<'_, '_> {
                 }
             }
             What::ImagePulled { pod, container } => self.image_pulled(time, pod, container),
-            What::InitContainerStarted { pod, container } => self.started(time, pod, container),
-            What::ContainerStarted { pod, container } => {
-                let before = cluster.store.template_of(pod).init_containers.len();
-                self.started(time, pod, container + u32::try_from(before).unwrap_or(0));
+            What::ContainerStarted { pod, container } => self.started(time, pod, container),
+            What::ContainerBacksOff { pod, container } => {
+                if let Some((_, about)) = self.container(pod, container) {
+                    let message = messages::backs_off(&self.container_name(pod, container), &self.pod(pod).name);
+                    self.kubelet(time, pod, about, Warning, "BackOff", message);
+                }
+            }
+            What::ProbeGaveUp { pod, container, startup } => {
+                if let Some((_, about)) = self.container(pod, container) {
+                    let message = messages::probe_gave_up(&self.container_name(pod, container), startup == 1);
+                    self.kubelet(time, pod, about, Normal, "Killing", message);
+                }
+            }
+            What::PodRejected { pod } => {
+                let message = "Pod was rejected as the node is shutting down.".to_string();
+                self.kubelet(time, pod, self.pod(pod), Warning, "NodeShutdown", message);
             }
             What::KillingStarted { pod } => self.killing(time, pod),
             What::ContainerExited { pod, container, .. } => self.hook_killed(entry, pod, container),
-            What::ProbeFailed { pod, container, startup } => self.unhealthy(time, pod, container, startup == 1),
+            What::ProbeFailed { pod, container, startup } => self.unhealthy(time, pod, container, startup),
             What::PodDeleted { pod, .. } => {
                 let cause = cluster.trace.get(entry.cause).map(|e| e.what);
                 if matches!(cause, Some(What::TaintsChanged { .. })) {
@@ -171,11 +183,9 @@ impl Collector<'_, '_> {
                     self.push(time, by, about, Normal, "TaintManagerEviction", message);
                 }
             }
-            What::PodNotReady { pod } => {
-                if self.is_silenced(pod, time) {
-                    let message = "Node is not ready".to_string();
-                    self.push(time, controller("node-controller"), self.pod(pod), Warning, "NodeNotReady", message);
-                }
+            What::PodNotReady { pod } if self.is_silenced(pod, time) => {
+                let message = "Node is not ready".to_string();
+                self.push(time, controller("node-controller"), self.pod(pod), Warning, "NodeNotReady", message);
             }
             What::NodeUnreachable { node } => self.node_status(time, "node-controller", node, "NodeNotReady"),
             What::NodeAdded { node } => {
@@ -262,20 +272,21 @@ impl Collector<'_, '_> {
     /// One for each container that runs.
     fn killing(&mut self, time: Time, pod: PodId) {
         let template = self.cluster.store.template_of(pod);
-        let before = u32::try_from(template.init_containers.len()).unwrap_or(0);
         let facts = self.cluster.facts_of(pod);
-        for number in 0..u32::try_from(template.containers.len()).unwrap_or(0) {
+        for number in (0..u8::MAX).take(template.container_count()) {
+            let completes = template.runs_to_completion(number);
+            let number = u32::from(number);
             let last = facts.iter().take_while(|e| e.time <= time).filter_map(|e| match e.what {
                 What::ContainerStarted { container, .. } if container == number => Some(true),
                 What::ContainerExited { container, .. } if container == number => Some(false),
                 _ => None,
             });
             let history = self.cluster.store.pods.history(pod.index());
-            let from_the_start = history.first().and_then(|v| v.value).is_some_and(|p| p.has_ip);
+            let from_the_start = !completes && history.first().and_then(|v| v.value).is_some_and(|p| p.has_ip);
             if last.last().unwrap_or(from_the_start)
-                && let Some((_, about)) = self.container(pod, before + number)
+                && let Some((_, about)) = self.container(pod, number)
             {
-                let message = messages::killing(&self.container_name(pod, before + number));
+                let message = messages::killing(&self.container_name(pod, number));
                 self.kubelet(time, pod, about, Kind::Normal, "Killing", message);
             }
         }
@@ -285,7 +296,7 @@ impl Collector<'_, '_> {
     fn hook_killed(&mut self, exit: &TraceEntry, pod: PodId, number: u32) {
         let template = self.cluster.store.template_of(pod);
         let is_command = matches!(
-            template.containers.get(number as usize).map(|c| &c.pre_stop),
+            template.all_containers().nth(number as usize).map(|c| &c.pre_stop),
             Some(Some(crate::api::pod::Hook::Exec(_)))
         );
         let of_hook = |e: &&TraceEntry| match e.what {
@@ -295,8 +306,7 @@ impl Collector<'_, '_> {
             _ => false,
         };
         if is_command && self.cluster.trace.entries().iter().any(|e| of_hook(&e)) {
-            let before = u32::try_from(template.init_containers.len()).unwrap_or(0);
-            if let Some((_, about)) = self.container(pod, before + number) {
+            if let Some((_, about)) = self.container(pod, number) {
                 let message = "PreStopHook failed".to_string();
                 self.kubelet(exit.time, pod, about, Kind::Warning, "FailedPreStopHook", message);
             }
@@ -305,22 +315,29 @@ impl Collector<'_, '_> {
 
     /// A failed attempt. While a container is ready the model skips the attempts that cannot change anything yet: those
     /// before the one that makes it not ready failed, too.
-    fn unhealthy(&mut self, time: Time, pod: PodId, number: u32, startup: bool) {
+    fn unhealthy(&mut self, time: Time, pod: PodId, number: u32, kind: u32) {
         let template: &PodTemplate = self.cluster.store.template_of(pod);
-        let Some(spec) = template.containers.get(number as usize) else { return };
-        let Some(probe) = (if startup { spec.startup } else { spec.readiness }) else { return };
-        let before = u32::try_from(template.init_containers.len()).unwrap_or(0);
+        let Some(spec) = template.all_containers().nth(number as usize) else { return };
+        let (probe, name, field) = match kind {
+            0 => (spec.readiness, "Readiness", "readinessProbe"),
+            1 => (spec.startup, "Startup", "startupProbe"),
+            _ => (spec.liveness, "Liveness", "livenessProbe"),
+        };
+        let Some(probe) = probe else { return };
         let written = self.cluster.template(self.cluster.store.pod_meta[pod.index()].template);
-        let container = &written["spec"]["containers"][number as usize];
-        let (kind, field) = if startup { ("Startup", "startupProbe") } else { ("Readiness", "readinessProbe") };
+        let index = number as usize;
+        let container = match index.checked_sub(template.containers.len()) {
+            None => &written["spec"]["containers"][index],
+            Some(index) => &written["spec"]["initContainers"][index],
+        };
         let address = self.cluster.address(pod).unwrap_or_default();
-        let message = messages::unhealthy(kind, &container[field], &container["ports"], address);
-        let Some((_, about)) = self.container(pod, before + number) else { return };
+        let message = messages::unhealthy(name, &container[field], &container["ports"], address);
+        let Some((_, about)) = self.container(pod, number) else { return };
         let made_unready = {
             let at = self.cluster.store.pods.stored_at_time(pod.index(), time).and_then(|v| v.value);
-            at.is_some_and(|p| p.ready) && !startup
+            at.is_some_and(|p| p.ready) && kind == 0
         };
-        let skipped = if made_unready { u64::from(probe.failure_threshold.max(1) - 1) } else { 0 };
+        let skipped = if made_unready || kind == 2 { u64::from(probe.failure_threshold.max(1) - 1) } else { 0 };
         for back in (0..=skipped).rev() {
             let at = time - probe.period.mul(back);
             self.kubelet(at, pod, about.clone(), Kind::Warning, "Unhealthy", message.clone());
@@ -398,19 +415,16 @@ impl Collector<'_, '_> {
     /// The image of a container (init containers counted first), and the reference to it.
     fn container(&self, pod: PodId, number: u32) -> Option<(String, About)> {
         let template = self.cluster.store.template_of(pod);
-        let number = number as usize;
-        let (field, container) = match template.init_containers.get(number) {
-            Some(init) => ("initContainers", init),
-            None => ("containers", template.containers.get(number - template.init_containers.len())?),
-        };
+        let container = template.all_containers().nth(number as usize)?;
+        let is_init = number as usize >= template.containers.len();
+        let field = if is_init { "initContainers" } else { "containers" };
         let field_path = format!("spec.{field}{{{}}}", container.name);
         Some((container.image.clone(), About { field_path, ..self.pod(pod) }))
     }
 
     fn container_name(&self, pod: PodId, number: u32) -> String {
         let template = self.cluster.store.template_of(pod);
-        let mut all = template.init_containers.iter().chain(&template.containers);
-        all.nth(number as usize).map_or_else(String::new, |c| c.name.clone())
+        template.all_containers().nth(number as usize).map_or_else(String::new, |c| c.name.clone())
     }
 }
 

@@ -4,39 +4,18 @@
 
 use serde_json::{Value, json};
 
-use crate::api::{Phase, Pod, PodId, PodTemplate};
+use crate::api::pod::{ContainerState, Terminated, WaitingReason};
+use crate::api::{ContainerStatus, Pod, PodId};
 use crate::engine::Time;
 use crate::report::kubectl::clock::Instant;
 use crate::report::kubectl::cluster::{Cluster, uid};
 use crate::simulation::observe::What;
 
-/// The life of a container so far.
-#[derive(Clone, Copy, Default)]
-struct Life {
-    started: Option<Instant>,
-    starts: u32,
-    /// The last end: when it had begun, when it ended, and with which code.
-    ended: Option<(Instant, Instant, u32)>,
-    runs: bool,
-}
-
-impl Life {
-    fn start(&mut self, at: Instant) {
-        (self.started, self.runs) = (Some(at), true);
-        self.starts += 1;
-    }
-
-    fn end(&mut self, at: Instant, code: u32) {
-        self.ended = Some((self.started.unwrap_or(at), at, code));
-        self.runs = false;
-    }
-}
-
 /// The statuses of init containers and containers; empty before the kubelet has told anything.
 pub(super) struct Statuses {
     pub(super) init: Vec<Value>,
     pub(super) containers: Vec<Value>,
-    /// All init containers have ended well.
+    /// All init containers have ended well, and all sidecars have started.
     pub(super) initialized: bool,
     /// When the kubelet began with the pod.
     pub(super) began: Option<Instant>,
@@ -46,94 +25,85 @@ impl Cluster<'_> {
     /// What the apiserver knows of a pod's containers at a time at which the pod is `version`.
     pub(super) fn container_statuses(&self, id: PodId, version: &Pod, at: Time) -> Statuses {
         let template = self.store.template_of(id);
-        let until = self.reported_until(id, at);
-        let mut init = vec![Life::default(); template.init_containers.len()];
-        let mut lives = vec![Life::default(); template.containers.len()];
-        let mut began = None;
         let first = self.store.pods.history(id.index()).first();
-        if first.and_then(|v| v.value).is_some_and(|p| p.has_ip) {
-            // it has been running since before the start
-            let steady = Instant::of_steady_state();
-            began = Some(steady);
-            for life in init.iter_mut().chain(&mut lives) {
-                life.start(steady);
-            }
-            init.iter_mut().for_each(|life| life.end(steady, 0));
+        // it has been running since before the start
+        let is_old = first.and_then(|v| v.value).is_some_and(|p| p.has_ip);
+        let mut starts = vec![Vec::new(); template.container_count()];
+        let mut began = None;
+        if is_old {
+            began = Some(Instant::of_steady_state());
+            starts.iter_mut().for_each(|s| s.push(Instant::of_steady_state()));
         }
-        for entry in self.facts_of(id).iter().take_while(|e| e.time <= until) {
-            let time = Instant::at(entry.time);
+        for entry in self.facts_of(id).iter().take_while(|e| e.time <= at) {
             match entry.what {
-                What::PodStarting { .. } => began = Some(time),
-                What::InitContainerStarted { container, .. } => with(&mut init, container, |life| life.start(time)),
-                What::InitContainerExited { container, code, .. } => {
-                    with(&mut init, container, |life| life.end(time, code));
-                }
-                // as long as the pod is Pending, nobody has told the apiserver that one of them runs
-                What::ContainerStarted { .. } if version.phase == Phase::Pending => {}
-                What::ContainerStarted { container, .. } => with(&mut lives, container, |life| life.start(time)),
-                What::ContainerExited { container, code, .. } => {
-                    with(&mut lives, container, |life| life.end(time, code))
+                What::PodStarting { .. } => began = Some(Instant::at(entry.time)),
+                What::ContainerStarted { container, .. } => {
+                    starts.get_mut(container as usize).into_iter().for_each(|s| s.push(Instant::at(entry.time)));
                 }
                 _ => {}
             }
         }
-        let initialized = init.iter().all(|life| !life.runs && life.ended.is_some_and(|(.., code)| code == 0));
         if began.is_none() {
             return Statuses { init: Vec::new(), containers: Vec::new(), initialized: false, began };
         }
-        let waiting = if template.init_containers.is_empty() { "ContainerCreating" } else { "PodInitializing" };
-        let status = |life: &Life, number: usize, is_init: bool| {
-            let specs = if is_init { &template.init_containers } else { &template.containers };
-            let ready = if is_init { initialized } else { is_ready(template, version, life, number) };
+        let has_init = !template.init_containers.is_empty();
+        let reason = if has_init { WaitingReason::PodInitializing } else { WaitingReason::ContainerCreating };
+        let untold = vec![ContainerStatus::waiting(reason); template.container_count()];
+        let told = self.store.container_statuses(version.containers);
+        let statuses = if told.is_empty() { &untold } else { told };
+        let initialized = (statuses.iter().zip(0..u8::MAX)).skip(template.containers.len()).all(|(s, number)| {
+            if template.runs_to_completion(number) {
+                matches!(s.state, ContainerState::Terminated(Terminated { exit_code: 0, .. }))
+            } else {
+                s.started
+            }
+        });
+        let mut shown = statuses.iter().zip(template.all_containers()).zip(&starts).map(|((status, spec), starts)| {
+            let restarts = status.restart_count as usize;
+            let has_run = !matches!((status.state, status.last), (ContainerState::Waiting(_), None));
             json!({
-                "name": specs[number].name,
-                "image": specs[number].image,
+                "name": spec.name,
+                "image": spec.image,
                 "imageID": "",
-                "containerID": container_id(self, id, &specs[number].name, life.starts),
-                "ready": ready,
-                "started": life.runs && !is_init,
-                "restartCount": life.starts.saturating_sub(1),
-                "state": state(life, waiting),
-                "lastState": last_state(life),
+                "containerID": container_id(self, id, &spec.name, if has_run { status.restart_count + 1 } else { 0 }),
+                "ready": status.ready,
+                "started": status.started,
+                "restartCount": restarts,
+                "state": state(status, starts, restarts),
+                "lastState": last_state(status, starts, restarts),
             })
-        };
-        let init = init.iter().enumerate().map(|(n, life)| status(life, n, true)).collect();
-        let containers = lives.iter().enumerate().map(|(n, life)| status(life, n, false)).collect();
-        Statuses { init, containers, initialized, began }
+        });
+        let containers = shown.by_ref().take(template.containers.len()).collect();
+        Statuses { init: shown.collect(), containers, initialized, began }
     }
 }
 
-fn with(lives: &mut [Life], number: u32, act: impl FnOnce(&mut Life)) {
-    if let Some(life) = lives.get_mut(number as usize) {
-        act(life);
+/// `starts`: when each process of the container was started; this one is number `restarts`.
+fn state(status: &ContainerStatus, starts: &[Instant], restarts: usize) -> Value {
+    match status.state {
+        ContainerState::Running => {
+            let since = starts.get(restarts).or(starts.last());
+            json!({"running": {"startedAt": since.map(|s| s.rfc3339())}})
+        }
+        ContainerState::Terminated(end) => terminated(end, starts.get(restarts)),
+        ContainerState::Waiting(reason) => json!({"waiting": {"reason": reason.name()}}),
     }
 }
 
-/// The model keeps readiness by pod: of a pod that is not ready, the containers with a readiness probe are to blame.
-fn is_ready(template: &PodTemplate, version: &Pod, life: &Life, number: usize) -> bool {
-    life.runs && (version.ready || template.containers[number].readiness.is_none())
+fn last_state(status: &ContainerStatus, starts: &[Instant], restarts: usize) -> Value {
+    let Some(end) = status.last else { return json!({}) };
+    // a container that waits for its next start has not been counted as restarted yet
+    let waits = matches!(status.state, ContainerState::Waiting(_));
+    terminated(end, starts.get(if waits { restarts } else { restarts.saturating_sub(1) }))
 }
 
-fn state(life: &Life, waiting: &str) -> Value {
-    match (life.runs, life.ended, life.started) {
-        (true, _, Some(since)) => json!({"running": {"startedAt": since.rfc3339()}}),
-        (_, Some(_), _) => terminated(life),
-        _ => json!({"waiting": {"reason": waiting}}),
-    }
-}
-
-fn last_state(life: &Life) -> Value {
-    if life.runs && life.ended.is_some() { terminated(life) } else { json!({}) }
-}
-
-fn terminated(life: &Life) -> Value {
-    let Some((from, to, code)) = life.ended else { return json!({}) };
-    let reason = if code == 0 { "Completed" } else { "Error" };
+fn terminated(end: Terminated, began: Option<&Instant>) -> Value {
+    let at = if end.finished_at == Time::ZERO { Instant::of_steady_state() } else { Instant::at(end.finished_at) };
     json!({"terminated": {
-        "exitCode": code,
-        "reason": reason,
-        "startedAt": from.rfc3339(),
-        "finishedAt": to.rfc3339(),
+        "exitCode": end.exit_code,
+        "reason": end.reason(),
+        "startedAt": began.map_or_else(|| at.rfc3339(), |b| b.rfc3339()),
+        "finishedAt": at.rfc3339(),
     }})
 }
 
