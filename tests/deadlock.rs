@@ -210,6 +210,10 @@ fn objects(number: usize, w: &Workload, nodes: usize) -> Vec<Value> {
         _ => None,
     };
     if let (Some(kind), Some((least, most))) = (target, w.autoscaler) {
+        // a StatefulSet that is to shrink and cannot leaves its budget's status stale: a new scale alone makes no sync, and
+        // nobody says for how long
+        let (least, most) =
+            if w.kind == Kind::StatefulSet { (least.min(w.replicas), most.max(w.replicas)) } else { (least, most) };
         objects.push(
             json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": name},
             "spec": {"minReplicas": least, "maxReplicas": most,

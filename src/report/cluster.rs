@@ -385,7 +385,11 @@ fn input(answer: &Answer<'_>) -> String {
         (setup.nodes.len(), "node"),
         (setup.deployments.len(), "Deployment"),
         (setup.replica_sets.len(), "ReplicaSet of their own"),
-        (found + setup.pods.len(), "pod"),
+        (setup.stateful_sets.len(), "StatefulSet"),
+        (setup.daemon_sets.len(), "DaemonSet"),
+        (setup.jobs.len(), "Job"),
+        (setup.autoscalers.len(), "HorizontalPodAutoscaler"),
+        (found + setup.found.pods.len().max(setup.pods.len()), "pod"),
         (setup.services.len(), "Service"),
         (setup.pdbs.len(), "PodDisruptionBudget"),
     ];
