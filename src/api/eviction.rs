@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn taking_from_a_budget() {
         let now = Time::from_millis(5_700);
-        let pdb = |generation, status| Pdb { generation, status };
+        let pdb = |generation, status| Pdb { generation, status, ..Pdb::default() };
         let taken = check_and_decrement(PDB, &pdb(1, status(2, 3, 1)), PodId(7), now).unwrap();
         assert_eq!((taken.disruptions_allowed, taken.disrupted_pods), (1, vec![(PodId(7), Time::from_secs(5))]));
         let last = check_and_decrement(PDB, &pdb(1, status(1, 2, 1)), PodId(7), now).unwrap();

@@ -5,13 +5,14 @@ use crate::api::meta::{IntOrPercent, PodId};
 use crate::engine::Time;
 
 /// What must stay up.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Budget {
     /// `minAvailable`.
     MinAvailable(IntOrPercent),
     /// `maxUnavailable`.
     MaxUnavailable(IntOrPercent),
     /// Neither: nothing may be evicted.
+    #[default]
     Nothing,
 }
 
@@ -25,7 +26,7 @@ pub enum UnhealthyPodEvictionPolicy {
     AlwaysAllow,
 }
 
-/// The part of a budget that a person writes.
+/// The part of a budget that a person writes, as it is at first. The budget and the policy may change; see [`Pdb`].
 #[derive(Clone, PartialEq, Debug)]
 pub struct PdbSpec {
     /// The namespace.
@@ -87,6 +88,10 @@ pub struct PdbStatus {
 pub struct Pdb {
     /// `metadata.generation`: rises when the spec changes.
     pub generation: u64,
+    /// The budget.
+    pub budget: Budget,
+    /// `unhealthyPodEvictionPolicy`.
+    pub unhealthy: UnhealthyPodEvictionPolicy,
     /// `status`.
     pub status: PdbStatus,
 }

@@ -360,12 +360,27 @@ impl Store {
 
     /// Adds a budget as it is created: nobody has observed it.
     pub fn add_pdb(&mut self, now: Time, spec: PdbSpec) -> PdbId {
+        let (budget, unhealthy) = (spec.budget, spec.unhealthy);
+        let id = self.register_pdb(spec);
+        self.put_pdb(now, id, Pdb { generation: 1, budget, unhealthy, ..Pdb::default() });
+        id
+    }
+
+    /// Makes a budget known that may be created later: until then there is no object.
+    pub fn register_pdb(&mut self, spec: PdbSpec) -> PdbId {
         debug_assert!(self.label_sets.is_empty(), "budgets come before pods");
         let id = PdbId::from(self.pdb_specs.len());
         self.pdb_specs.push(spec);
         self.pdb_label_sets.push(Vec::new());
-        self.put_pdb(now, id, Pdb { generation: 1, ..Pdb::default() });
+        self.pdbs.objects.push(Vec::with_capacity(4));
         id
+    }
+
+    /// Removes a budget.
+    pub fn remove_pdb(&mut self, now: Time, id: PdbId) -> Revision {
+        let stored = self.next(now, None);
+        self.pdbs.push(id.index(), stored);
+        self.revision
     }
 
     /// The identity of a label set in a namespace.

@@ -21,6 +21,11 @@ macro_rules! library {
 }
 
 library! {
+    "apply-in-mid-run",
+    "cluster-autoscaler",
+    "daemonset-under-drain",
+    "hpa-minimum-meets-a-budget",
+    "karpenter",
     "large-rolling-drain",
     "m01-naive-upgrade",
     "m02-drain",
@@ -35,10 +40,23 @@ library! {
     "m09-replacement-at-deletion",
     "m10-all-nodes-at-once",
     "m11-two-drains-one-budget",
+    "m13-drain-retries-until-timeout",
     "m14-drain-blocked-until-a-node-is-added",
     "m14-impatient-drain-takes-the-starting-pod",
+    "m18-single-replica",
+    "m18-single-replica-serves-on",
+    "m19-refusals-of-a-drain",
+    "m20-budget-of-one-replica",
     "m21-ingress-without-endpoints",
+    "m22-relabelled-pod",
+    "m24-a-worker-is-added",
+    "m25-what-a-drain-leaves",
     "m27-a-cluster-as-json",
+    "statefulset-drained-in-order",
+    "statefulset-on-a-lost-node",
+    "upgrade-aks",
+    "upgrade-eks",
+    "upgrade-gke",
 }
 
 /// The part of a scenario that says what it is.

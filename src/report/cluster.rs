@@ -410,7 +410,7 @@ fn input(answer: &Answer<'_>) -> String {
 
 /// A wrapped paragraph with a hanging indent.
 fn paragraph(out: &mut String, lead: &str, text: &str) {
-    let hang = " ".repeat(4.max(lead.len().min(4)));
+    let hang = " ".repeat(4);
     for (number, line) in wrap(text, WIDTH - lead.chars().count().max(hang.len())).iter().enumerate() {
         let _ = writeln!(out, "{}{line}", if number == 0 { lead } else { &hang });
     }

@@ -4,7 +4,7 @@ use crate::api::{
     AutoscalerId, DaemonSetId, DeploymentId, JobId, NodeId, PdbId, PodId, ReplicaSetId, ServiceId, StatefulSetId,
 };
 use crate::simulation::outcome::{Failure, PodOutcome, Router};
-use crate::simulation::setup::{ActionKind, DrainOptions, DryRun, UpgradeProfile, Via};
+use crate::simulation::setup::{ActionKind, Applied, DrainOptions, DryRun, UpgradeProfile, Via};
 use crate::simulation::{Outcome, Setup};
 
 /// Looks names up. An identity that nothing is known of gets a number for a name: a report must not fail.
@@ -207,6 +207,24 @@ impl<'a> Names<'a> {
                 format!("cluster-autoscaler scale-down of {}", options.nodes.join(", "))
             }
             ActionKind::Karpenter(options) => format!("Karpenter disruption of {}", options.nodes.join(", ")),
+            ActionKind::ScaleReplicaSet { replica_set, replicas } => {
+                let found = self.setup.replica_sets.get(*replica_set);
+                let name = found.map_or_else(String::new, |r| format!("{} -n {}", r.name, r.namespace));
+                format!("kubectl scale replicaset {name} --replicas={replicas}")
+            }
+            ActionKind::ScaleStatefulSet { stateful_set, replicas } => {
+                let found = self.setup.stateful_sets.get(*stateful_set);
+                let name = found.map_or_else(String::new, |s| format!("{} -n {}", s.name, s.namespace));
+                format!("kubectl scale statefulset {name} --replicas={replicas}")
+            }
+            ActionKind::Apply(objects) => {
+                let title = |object: &Applied| match object {
+                    Applied::Deployment { deployment: index, .. } => format!("deployment {}", deployment(*index)),
+                    Applied::Pdb { pdb, .. } => format!("poddisruptionbudget {}", self.pdb(*pdb)),
+                };
+                format!("kubectl apply ({})", objects.iter().map(title).collect::<Vec<_>>().join(", "))
+            }
+            ActionKind::DeletePdb { pdb } => format!("kubectl delete poddisruptionbudget {}", self.pdb(*pdb)),
         }
     }
 }

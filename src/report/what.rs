@@ -128,6 +128,8 @@ pub fn sentence(names: &Names<'_>, what: What) -> Sentence {
                 format!("budget {}: {allowed} {of} allowed, {healthy} healthy", names.pdb(pdb)),
             )
         }
+        What::PdbApplied { pdb } => ("apiserver".to_string(), format!("budget {} is applied", names.pdb(pdb))),
+        What::PdbDeleted { pdb } => ("apiserver".to_string(), format!("budget {} is deleted", names.pdb(pdb))),
         What::DeploymentScaled { deployment, replicas } => {
             ("apiserver".to_string(), format!("{} is to have {replicas} replicas", names.deployment(deployment)))
         }

@@ -44,9 +44,10 @@ fn unknown_name(expectation: &Expectation, text: &str, span: &Span, setup: &Setu
             ("Service", setup.services.iter().flat_map(|s| [s.name.clone(), s.full_name()]).collect())
         }
         Collection::Traffic => ("stream of traffic", setup.traffic.iter().map(|t| t.name.clone()).collect()),
-        Collection::Pdbs => {
-            ("PodDisruptionBudget", setup.pdbs.iter().flat_map(|p| [p.name.clone(), p.full_name()]).collect())
-        }
+        Collection::Pdbs => (
+            "PodDisruptionBudget",
+            setup.pdbs.iter().chain(&setup.later_pdbs).flat_map(|p| [p.name.clone(), p.full_name()]).collect(),
+        ),
         Collection::Drains => {
             let drained = setup.actions.iter().filter_map(|a| match &a.what {
                 ActionKind::Drain(options) => Some(match &options.selector {
@@ -56,6 +57,9 @@ fn unknown_name(expectation: &Expectation, text: &str, span: &Span, setup: &Setu
                         .collect::<Vec<_>>(),
                     None => options.nodes.clone(),
                 }),
+                ActionKind::Upgrade(options) => Some(options.nodes.clone()),
+                ActionKind::ClusterAutoscaler(options) => Some(options.nodes.clone()),
+                ActionKind::Karpenter(options) => Some(options.nodes.clone()),
                 _ => None,
             });
             ("drained node", drained.flatten().collect())

@@ -11,10 +11,14 @@ use crate::scenario::source::Spanned;
 use crate::scenario::suggest::nearest;
 use crate::scenario::tree::{Entry, Node, Value};
 use crate::scenario::values::{
-    ConnectionsEntry, HookSteps, KeepAliveTimeout, LatencyProfile, NodeRef, ProfileName, Quantity, Rate, ReactionEntry,
-    Seconds, SelectorText, Sources, TaintEntry,
+    ConnectionsEntry, HookSteps, KeepAliveTimeout, LatencyProfile, NodeRef, Objects, ProfileName, Quantity, Rate,
+    ReactionEntry, Seconds, SelectorText, Sources, TaintEntry,
 };
 use crate::simulation::setup::{Arrivals, DryRun, Via};
+
+mod operators;
+
+pub use operators::{ClusterAutoscalerAction, DeletePdbAction, KarpenterAction, UpgradeAction};
 
 /// `apiVersion` of the scenario document.
 pub const API_VERSION: &str = "drainsim/v1alpha1";
@@ -303,7 +307,7 @@ record! {
         pub label_pod: Option<LabelPodAction>,
         /// `kubectl patch hpa`: other bounds.
         pub patch_hpa: Option<PatchHpaAction>,
-        /// `kubectl scale deployment`.
+        /// `kubectl scale` of a Deployment, a ReplicaSet or a StatefulSet.
         pub scale: Option<ScaleAction>,
         /// `kubectl rollout restart deployment`.
         pub rollout_restart: Option<RestartAction>,
@@ -318,11 +322,21 @@ record! {
         pub shutdown: Option<NodeRef>,
         /// The cloud announces that it will take a machine away; a node termination handler drains it until then.
         pub spot_notice: Option<SpotNoticeAction>,
+        /// A managed service upgrades a pool of nodes.
+        pub upgrade: Option<UpgradeAction>,
+        /// cluster-autoscaler removes nodes that are no longer needed.
+        pub cluster_autoscaler: Option<ClusterAutoscalerAction>,
+        /// Karpenter disrupts nodes.
+        pub karpenter: Option<KarpenterAction>,
+        /// `kubectl apply`: Deployments that are there are changed, PodDisruptionBudgets made or changed.
+        pub apply: Option<Objects>,
+        /// `kubectl delete poddisruptionbudget`.
+        pub delete_pdb: Option<DeletePdbAction>,
     }
 }
 
 /// The keys of an action that say what is done.
-pub const ACTIONS: [&str; 13] = [
+pub const ACTIONS: [&str; 18] = [
     "drain",
     "cordon",
     "uncordon",
@@ -336,6 +350,11 @@ pub const ACTIONS: [&str; 13] = [
     "deleteNode",
     "shutdown",
     "spotNotice",
+    "upgrade",
+    "clusterAutoscaler",
+    "karpenter",
+    "apply",
+    "deletePdb",
 ];
 
 /// One time and one thing.
@@ -475,6 +494,27 @@ record! {
     }
 }
 
+/// One workload.
+fn check_scale(node: &Node, problems: &mut Diagnostics) -> bool {
+    const WORKLOADS: [&str; 3] = ["deployment", "replicaSet", "statefulSet"];
+    let given: Vec<&Entry> = node.entries().iter().filter(|e| WORKLOADS.contains(&e.key.as_str())).collect();
+    match given[..] {
+        [first, second, ..] => problems.push(
+            Diagnostic::error("`scale` is about one workload")
+                .at(&second.key_span, "the second one")
+                .and_at(&first.key_span, "the first one")
+                .help("make two actions of it"),
+        ),
+        [] => problems.push(
+            Diagnostic::error("`scale` does not say what")
+                .at(&node.span, "in this action")
+                .help("add `deployment: NAME`, `replicaSet: NAME` or `statefulSet: NAME`"),
+        ),
+        [_] => return true,
+    }
+    false
+}
+
 record! {
     /// `kubectl label pod`.
     pub struct LabelPodAction is "`labelPod`" {
@@ -506,10 +546,14 @@ record! {
 }
 
 record! {
-    /// `kubectl scale deployment`.
-    pub struct ScaleAction is "`scale`" {
+    /// `kubectl scale`.
+    pub struct ScaleAction is "`scale`", checked by check_scale {
         /// The Deployment: its name, or namespace/name.
-        pub deployment: Spanned<String>,
+        pub deployment: Option<Spanned<String>>,
+        /// A ReplicaSet that no Deployment owns: its name, or namespace/name.
+        pub replica_set: Option<Spanned<String>>,
+        /// The StatefulSet: its name, or namespace/name.
+        pub stateful_set: Option<Spanned<String>>,
         /// `--replicas`.
         pub replicas: u32,
     }

@@ -5,10 +5,12 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::api::labels::Requirement;
+use crate::api::meta::IntOrPercent;
 use crate::api::pod::{HookStep, Signal};
 use crate::api::{Selector, Taint, TaintEffect, Version};
 use crate::engine::{Distribution, Duration};
 use crate::scenario::diagnostic::{Diagnostic, Diagnostics};
+use crate::scenario::document::{Document, unfold};
 use crate::scenario::hook_command::signal_by_name;
 use crate::scenario::latency::{Bound, Bucket, Part};
 use crate::scenario::profiles::PROFILES;
@@ -17,7 +19,7 @@ use crate::scenario::source::Spanned;
 use crate::scenario::suggest;
 use crate::scenario::tree::{Node, Value};
 use crate::simulation::latency::Latencies;
-use crate::simulation::setup::{Arrivals, DryRun, IngressNginx, Reaction, Via};
+use crate::simulation::setup::{Arrivals, DryRun, IngressNginx, Reaction, UpgradeProfile, Via};
 
 /// Says how a type looks in the JSON Schema.
 macro_rules! schema_of {
@@ -492,6 +494,52 @@ impl Read for Arrivals {
         }
     }
 }
+
+/// Kubernetes objects, written where they are applied.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Objects(pub Vec<Document>);
+
+schema_of!(Objects, "Objects", |_g| json_schema!({
+    "description": "A Kubernetes object, or a list of them.",
+    "anyOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}}]
+}));
+
+impl Read for Objects {
+    fn read(node: &Node, problems: &mut Diagnostics) -> Option<Self> {
+        if !matches!(node.value, Value::Map(_) | Value::List(_)) {
+            return expected(node, "a Kubernetes object, or a list of them", problems);
+        }
+        let mut documents = Vec::new();
+        unfold(node.clone(), &mut documents, problems);
+        Some(Self(documents))
+    }
+}
+
+/// Whose upgrade of a node pool it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PoolUpgradeProfile(pub UpgradeProfile);
+
+schema_of!(PoolUpgradeProfile, "UpgradeProfile", |_g| json_schema!({
+    "description": "Whose upgrade of a node pool it is.",
+    "enum": ["plain", "gke", "eks", "aks"]
+}));
+
+impl Read for PoolUpgradeProfile {
+    fn read(node: &Node, problems: &mut Diagnostics) -> Option<Self> {
+        Some(Self(match node.as_str() {
+            Some("plain") => UpgradeProfile::Plain,
+            Some("gke") => UpgradeProfile::Gke,
+            Some("eks") => UpgradeProfile::Eks,
+            Some("aks") => UpgradeProfile::Aks,
+            _ => return expected(node, "`plain`, `gke`, `eks` or `aks`", problems),
+        }))
+    }
+}
+
+schema_of!(IntOrPercent, "IntOrPercent", |_g| json_schema!({
+    "description": "A number, or a percentage.",
+    "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^[0-9]+%$"}]
+}));
 
 schema_of!(Via, "Via", |_g| json_schema!({
     "description": "Who chooses the pod: the kube-proxy of the client's node, or an ingress controller.",

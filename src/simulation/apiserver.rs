@@ -96,7 +96,7 @@ pub fn commit(ctx: &mut Context<'_>, network: &mut Network<'_>, write: Write) ->
             if ctx.store.pdbs.head_revision(pdb.index()) != base {
                 return Err(WriteError::Conflict);
             }
-            let new = Pdb { generation: head.generation, status };
+            let new = Pdb { status, ..head.clone() };
             let (allowed, healthy) = (new.status.disruptions_allowed, new.status.current_healthy);
             let now = ctx.now();
             ctx.store.put_pdb(now, pdb, new);
@@ -199,6 +199,42 @@ pub fn commit(ctx: &mut Context<'_>, network: &mut Network<'_>, write: Write) ->
             })?;
             ctx.note(What::RolloutRestarted { deployment: crate::api::DeploymentId(deployment) });
             ctx.publish(Kind::Deployment, deployment);
+            Ok(())
+        }
+        Write::ApplyDeployment { deployment, replicas, strategy, min_ready_seconds, template } => {
+            let old = ctx.store.deployments.head(deployment as usize).ok_or(WriteError::NotFound)?.clone();
+            update_deployment(ctx, deployment, |d| {
+                d.revision += u32::from(d.template != template);
+                (d.replicas, d.strategy, d.min_ready_seconds, d.template) =
+                    (replicas, strategy, min_ready_seconds, template);
+            })?;
+            let id = crate::api::DeploymentId(deployment);
+            if old.template != template {
+                ctx.note(What::RolloutRestarted { deployment: id });
+            }
+            if old.replicas != replicas {
+                ctx.note(What::DeploymentScaled { deployment: id, replicas });
+            }
+            ctx.publish(Kind::Deployment, deployment);
+            Ok(())
+        }
+        Write::ApplyPdb { pdb, budget, unhealthy } => {
+            let old = ctx.store.pdbs.head(pdb.index()).cloned().unwrap_or_default();
+            let now = ctx.now();
+            let generation = old.generation + 1;
+            ctx.store.put_pdb(now, pdb, Pdb { generation, budget, unhealthy, ..old });
+            ctx.note(What::PdbApplied { pdb });
+            ctx.publish(Kind::Pdb, pdb.0);
+            Ok(())
+        }
+        Write::DeletePdb { pdb } => {
+            if ctx.store.pdbs.head(pdb.index()).is_none() {
+                return Err(WriteError::NotFound);
+            }
+            let now = ctx.now();
+            ctx.store.remove_pdb(now, pdb);
+            ctx.note(What::PdbDeleted { pdb });
+            ctx.publish(Kind::Pdb, pdb.0);
             Ok(())
         }
         Write::DeleteNode { node } => {

@@ -2,8 +2,8 @@
 
 use crate::api::autoscaler::ScaleTarget;
 use crate::api::{
-    AutoscalerId, Deployment, Labels, Node, NodeId, Owner, PdbId, PdbStatus, Pod, PodId, PodTemplate, ReplicaSet,
-    StatefulSet, TemplateId,
+    AutoscalerId, Deployment, Labels, Node, NodeId, Owner, PdbId, PdbSpec, PdbStatus, Pod, PodId, PodTemplate,
+    ReplicaSet, StatefulSet, TemplateId,
 };
 use crate::engine::Time;
 use crate::simulation::world::World;
@@ -19,7 +19,9 @@ pub struct EndState {
     pub pods: Vec<EndPod>,
     /// The pod templates, by [`TemplateId`].
     pub templates: Vec<PodTemplate>,
-    /// The budgets' statuses, by [`PdbId`].
+    /// The budgets as they were last, by [`PdbId`].
+    pub pdb_specs: Vec<PdbSpec>,
+    /// Their statuses.
     pub pdbs: Vec<PdbStatus>,
     /// The ReplicaSets, by [`ReplicaSetId`](crate::api::ReplicaSetId).
     pub replica_sets: Vec<Option<ReplicaSet>>,
@@ -116,7 +118,7 @@ pub(super) fn of(world: &World<'_>) -> Option<Box<EndState>> {
             owner: store.owner_of(id, &object),
             template: meta.template,
             labels: labels.labels.clone(),
-            pdbs: labels.pdbs.clone(),
+            pdbs: labels.pdbs.iter().copied().filter(|pdb| store.pdbs.head(pdb.index()).is_some()).collect(),
             object,
             never_ready: world.kubelets.is_never_ready(ctx, id, &object),
             unschedulable: if object.node.is_none() {
@@ -125,6 +127,10 @@ pub(super) fn of(world: &World<'_>) -> Option<Box<EndState>> {
                 String::new()
             },
         })
+    };
+    let pdb_spec = |(number, spec): (usize, &PdbSpec)| match store.pdbs.head(number) {
+        Some(pdb) => PdbSpec { budget: pdb.budget, unhealthy: pdb.unhealthy, ..spec.clone() },
+        None => spec.clone(),
     };
     let node = |number: usize| {
         let id = NodeId::from(number);
@@ -139,6 +145,7 @@ pub(super) fn of(world: &World<'_>) -> Option<Box<EndState>> {
         nodes: (0..store.nodes.len()).map(node).collect(),
         pods: store.pod_meta.iter().enumerate().filter_map(pod).collect(),
         templates: store.templates.clone(),
+        pdb_specs: store.pdb_specs.iter().enumerate().map(pdb_spec).collect(),
         pdbs: (0..store.pdb_specs.len())
             .map(|n| store.pdbs.head(n).map(|pdb| pdb.status.clone()).unwrap_or_default())
             .collect(),

@@ -115,8 +115,8 @@ impl Evictions {
                     .pdbs
                     .iter()
                     .filter_map(|id| {
-                        let status = &ctx.store.pdbs.head(id.index())?.status;
-                        Some((*id, ctx.store.pdb_specs[id.index()].unhealthy, status))
+                        let pdb = ctx.store.pdbs.head(id.index())?;
+                        Some((*id, pdb.unhealthy, &pdb.status))
                     })
                     .collect();
                 self.calls[call as usize].ignores_budgets = eviction::can_ignore_pdb(pod);

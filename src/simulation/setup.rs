@@ -28,6 +28,8 @@ pub struct Setup {
     pub services: Vec<Service>,
     /// The PodDisruptionBudgets, already observed by their controller.
     pub pdbs: Vec<PdbSpec>,
+    /// PodDisruptionBudgets that are not there at the start: an action applies them.
+    pub later_pdbs: Vec<PdbSpec>,
     /// The pod templates that the workloads refer to.
     pub templates: Vec<PodTemplate>,
     /// The Deployments, completely rolled out.
@@ -485,6 +487,54 @@ pub enum ActionKind {
     ClusterAutoscaler(ClusterAutoscalerOptions),
     /// Karpenter disrupts these nodes.
     Karpenter(KarpenterOptions),
+    /// `kubectl scale replicaset`.
+    ScaleReplicaSet {
+        /// Index into [`Setup::replica_sets`].
+        replica_set: usize,
+        /// The new number of replicas.
+        replicas: u32,
+    },
+    /// `kubectl scale statefulset`.
+    ScaleStatefulSet {
+        /// Index into [`Setup::stateful_sets`].
+        stateful_set: usize,
+        /// The new number of replicas.
+        replicas: u32,
+    },
+    /// `kubectl apply`.
+    Apply(Vec<Applied>),
+    /// `kubectl delete poddisruptionbudget`.
+    DeletePdb {
+        /// Index into [`Setup::pdbs`] and then [`Setup::later_pdbs`].
+        pdb: crate::api::PdbId,
+    },
+}
+
+/// An object that is applied.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Applied {
+    /// A Deployment that is there.
+    Deployment {
+        /// Index into [`Setup::deployments`].
+        deployment: usize,
+        /// `spec.replicas`; `None`: as it is.
+        replicas: Option<u32>,
+        /// `spec.strategy`.
+        strategy: Strategy,
+        /// `spec.minReadySeconds`.
+        min_ready_seconds: u64,
+        /// `spec.template`.
+        template: TemplateId,
+    },
+    /// A budget, which is created if it is not there.
+    Pdb {
+        /// Index into [`Setup::pdbs`] and then [`Setup::later_pdbs`].
+        pdb: crate::api::PdbId,
+        /// The budget.
+        budget: crate::api::pdb::Budget,
+        /// `unhealthyPodEvictionPolicy`.
+        unhealthy: crate::api::pdb::UnhealthyPodEvictionPolicy,
+    },
 }
 
 /// The upgrade of a node pool. Every old node is replaced by a new machine like it.

@@ -29,6 +29,9 @@ pub(super) fn steady_state(world: &mut World<'_>) {
     for pdb in &setup.pdbs {
         world.ctx.store.add_pdb(Time::ZERO, pdb.clone());
     }
+    for pdb in &setup.later_pdbs {
+        world.ctx.store.register_pdb(pdb.clone());
+    }
     for template in &setup.templates {
         world.ctx.store.add_template(template.clone());
     }
@@ -311,10 +314,10 @@ fn add_pod(world: &mut World<'_>, meta: PodMeta, pod: Pod, node: Option<&str>) -
 fn derived_objects(world: &mut World<'_>) {
     let ctx = &mut world.ctx;
     for pdb in (0..ctx.store.pdb_specs.len()).map(PdbId::from) {
-        let Some(Pdb { generation, status }) = ctx.store.pdbs.head(pdb.index()).cloned() else { continue };
-        let (mut status, _) = disruption::compute(ctx, pdb, &status, ctx.store.revision());
-        status.observed_generation = generation;
-        ctx.store.put_pdb(Time::ZERO, pdb, Pdb { generation, status });
+        let Some(created) = ctx.store.pdbs.head(pdb.index()).cloned() else { continue };
+        let (mut status, _) = disruption::compute(ctx, pdb, &created, ctx.store.revision());
+        status.observed_generation = created.generation;
+        ctx.store.put_pdb(Time::ZERO, pdb, Pdb { status, ..created });
     }
     for service in (0..ctx.store.services.len()).map(ServiceId::from) {
         let revision = ctx.store.revision();

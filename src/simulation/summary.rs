@@ -130,7 +130,9 @@ fn ready_endpoints(store: &Store, id: ServiceId, end: Time) -> (Vec<(Time, u32)>
 
 fn pdb(store: &Store, evictions: &Evictions, id: PdbId) -> PdbOutcome {
     let tally = evictions.tally.get(id.index()).copied().unwrap_or_default();
-    // the first version is the budget as created, the second one the status of the steady state
+    // the first version is the budget as created, the second one the status of the steady state; one that is applied later
+    // has no status before its controller's first
+    let existed = store.pdbs.history(id.index()).first().is_some_and(|v| v.time == Time::ZERO);
     let history: Vec<_> = store
         .pdbs
         .history(id.index())
@@ -138,6 +140,9 @@ fn pdb(store: &Store, evictions: &Evictions, id: PdbId) -> PdbOutcome {
         .skip(1)
         .filter_map(|v| {
             let status = &v.value.as_ref()?.status;
+            if status.observed_generation == 0 && !existed {
+                return None;
+            }
             Some((v.time, status.disruptions_allowed, status.current_healthy, status.desired_healthy))
         })
         .collect();

@@ -1,5 +1,7 @@
 //! Writes on their way to the apiserver, and who waits for their answer.
 
+use crate::api::pdb::{Budget, UnhealthyPodEvictionPolicy};
+use crate::api::workload::Strategy;
 use crate::api::{
     Endpoints, NodeId, PdbId, PdbStatus, PodId, ReplicaSet, ReplicaSetId, Revision, ServiceId, Taint, TemplateId,
 };
@@ -188,6 +190,33 @@ pub enum Write {
         present: bool,
         /// The new `spec.unschedulable`; `None`: as it is.
         unschedulable: Option<bool>,
+    },
+    /// The spec of a Deployment, by `kubectl apply`.
+    ApplyDeployment {
+        /// Index of the Deployment.
+        deployment: u32,
+        /// `spec.replicas`.
+        replicas: u32,
+        /// `spec.strategy`.
+        strategy: Strategy,
+        /// `spec.minReadySeconds`.
+        min_ready_seconds: u64,
+        /// `spec.template`.
+        template: TemplateId,
+    },
+    /// A budget is created, or its spec changed.
+    ApplyPdb {
+        /// Which.
+        pdb: PdbId,
+        /// The budget.
+        budget: Budget,
+        /// `unhealthyPodEvictionPolicy`.
+        unhealthy: UnhealthyPodEvictionPolicy,
+    },
+    /// A budget is removed.
+    DeletePdb {
+        /// Which.
+        pdb: PdbId,
     },
     /// The Node object is removed.
     DeleteNode {

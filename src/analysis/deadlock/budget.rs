@@ -36,7 +36,7 @@ impl Prospect {
 
 /// Works it out from what may happen so far.
 pub(super) fn prospect(possible: &Possible<'_>, pdb: PdbId) -> Prospect {
-    let spec = &possible.setup.pdbs[pdb.index()];
+    let spec = &possible.state.pdb_specs[pdb.index()];
     let scale = scale(possible, pdb);
     let (desired, computable) = match spec.budget {
         Budget::Nothing => (0, false),
@@ -117,7 +117,7 @@ pub(super) fn shortage(possible: &Possible<'_>, pdb: PdbId) -> Shortage {
             Owner::Other { kind, .. } => Some(kind.clone()),
             _ => None,
         });
-        return match (possible.setup.pdbs[pdb.index()].budget, without_scale) {
+        return match (possible.state.pdb_specs[pdb.index()].budget, without_scale) {
             (Budget::Nothing, _) => Shortage::NothingSaid,
             (_, Some(kind)) => Shortage::NoScale { kind },
             (_, None) => Shortage::NothingExpected,

@@ -226,7 +226,7 @@ impl<'a> Possible<'a> {
             [] => true,
             [pdb] => {
                 let prospect = self.prospects[pdb.index()];
-                let spare = match self.setup.pdbs[pdb.index()].unhealthy {
+                let spare = match self.state.pdb_specs[pdb.index()].unhealthy {
                     UnhealthyPodEvictionPolicy::AlwaysAllow => true,
                     UnhealthyPodEvictionPolicy::IfHealthyBudget => prospect.may_be_healthy(),
                 };
@@ -383,7 +383,7 @@ impl<'a> Possible<'a> {
 
     /// How many healthy pods more than there are now the controllers of a budget's pods may make.
     pub fn owed(&self, pdb: PdbId) -> u32 {
-        let spec = &self.setup.pdbs[pdb.index()];
+        let spec = &self.state.pdb_specs[pdb.index()];
         let Some(selector) = &spec.selector else { return 0 };
         let mut owed = 0;
         for (number, set) in self.state.stateful_sets.iter().enumerate() {

@@ -127,7 +127,7 @@ pub(super) fn remedies(setup: &Setup, state: &EndState, pod: &EndPod, why: &Why)
             }
         }
     }
-    if !pod.object.ready && setup.pdbs[pdb.index()].unhealthy == UnhealthyPodEvictionPolicy::IfHealthyBudget {
+    if !pod.object.ready && state.pdb_specs[pdb.index()].unhealthy == UnhealthyPodEvictionPolicy::IfHealthyBudget {
         remedies.push(Remedy::AlwaysAllow(pdb));
     }
     let has_controller = !matches!(pod.owner, Owner::None);
@@ -140,7 +140,7 @@ fn scale(setup: &Setup, state: &EndState, pod: &EndPod, pdb: PdbId) -> Option<Re
     let Owner::ReplicaSet(id) = pod.owner else { return None };
     let rs = state.replica_sets.get(id.index())?.as_ref()?;
     // with pods of other workloads beside these, more of these is not sure to help
-    let replicas = match setup.pdbs[pdb.index()].budget {
+    let replicas = match state.pdb_specs[pdb.index()].budget {
         Budget::MinAvailable(IntOrPercent::Int(n)) => n + 1,
         Budget::MinAvailable(percent @ IntOrPercent::Percent(p)) if p < 100 => {
             (1..=1000).find(|r| percent.scaled_up(*r) < *r)?

@@ -16,7 +16,7 @@ use crate::scenario::values::{NodeRef, SelectorText};
 use crate::simulation::setup::{Action, ActionKind, DrainOptions, When};
 
 /// From a machine's start to Ready, if nobody says.
-const NODE_READY_DEFAULT: Duration = Duration::from_secs(30);
+pub(super) const NODE_READY_DEFAULT: Duration = Duration::from_secs(30);
 
 /// Amazon EC2 Spot gives two minutes; other clouds 30 s.
 const SPOT_DEADLINE_DEFAULT: Duration = Duration::from_secs(120);
@@ -43,9 +43,9 @@ impl Compiler<'_> {
         let joining = self.joining_nodes();
         // what follows from an entry besides its own action comes after all of them: entries are named by their place
         let mut more = Vec::new();
-        for entry in &spec.actions {
+        for (index, entry) in spec.actions.iter().enumerate() {
             let when = self.when(entry, &names);
-            let what = self.what(entry, &joining);
+            let what = self.what(index, entry, &joining);
             if let (Some(when), Some(what)) = (when, what) {
                 let name = entry.name.as_ref().map(|n| n.value.clone()).unwrap_or_default();
                 let (what, when) = match &entry.spot_notice {
@@ -122,7 +122,7 @@ impl Compiler<'_> {
         Some(When::After(first, entry.wait.unwrap_or_default()))
     }
 
-    fn what(&mut self, entry: &ActionEntry, joining: &[String]) -> Option<ActionKind> {
+    fn what(&mut self, index: usize, entry: &ActionEntry, joining: &[String]) -> Option<ActionKind> {
         if let Some(drain) = &entry.drain {
             return self.drain(drain, joining).map(ActionKind::Drain);
         }
@@ -156,10 +156,34 @@ impl Compiler<'_> {
         }
         if let Some(scale) = &entry.scale {
             let replicas = scale.replicas;
-            return self.deployment(&scale.deployment).map(|deployment| ActionKind::Scale { deployment, replicas });
+            if let Some(name) = &scale.replica_set {
+                let replica_set = self.replica_set(name)?;
+                return Some(ActionKind::ScaleReplicaSet { replica_set, replicas });
+            }
+            if let Some(name) = &scale.stateful_set {
+                let stateful_set = self.stateful_set(name)?;
+                return Some(ActionKind::ScaleStatefulSet { stateful_set, replicas });
+            }
+            let deployment = self.deployment(scale.deployment.as_ref()?)?;
+            return Some(ActionKind::Scale { deployment, replicas });
         }
         if let Some(restart) = &entry.rollout_restart {
             return self.deployment(&restart.deployment).map(|deployment| ActionKind::RolloutRestart { deployment });
+        }
+        if let Some(upgrade) = &entry.upgrade {
+            return self.upgrade(upgrade, joining).map(ActionKind::Upgrade);
+        }
+        if let Some(autoscaler) = &entry.cluster_autoscaler {
+            return self.cluster_autoscaler(autoscaler, joining).map(ActionKind::ClusterAutoscaler);
+        }
+        if let Some(karpenter) = &entry.karpenter {
+            return self.karpenter(karpenter, joining).map(ActionKind::Karpenter);
+        }
+        if entry.apply.is_some() {
+            return self.apply(index).map(ActionKind::Apply);
+        }
+        if let Some(budget) = &entry.delete_pdb {
+            return self.pdb_named(&budget.name).map(|pdb| ActionKind::DeletePdb { pdb });
         }
         entry.add_node.as_ref().and_then(|node| self.add_node_action(node))
     }
@@ -181,7 +205,7 @@ impl Compiler<'_> {
     }
 
     /// The name of a node that is there at the start, joins, or is added.
-    fn node(&mut self, name: &Spanned<String>, joining: &[String]) -> Option<String> {
+    pub(super) fn node(&mut self, name: &Spanned<String>, joining: &[String]) -> Option<String> {
         if self.knows_node(&name.value) || joining.contains(&name.value) {
             return Some(name.value.clone());
         }

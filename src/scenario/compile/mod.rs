@@ -2,11 +2,13 @@
 //! does not fit together is told.
 
 mod actions;
+mod apply;
 mod apps;
 mod controllers;
 mod found;
 mod kubelet;
 mod nodes;
+mod operators;
 mod services;
 mod serving;
 mod traffic;
@@ -17,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::{Labels, TemplateId, Version};
 use crate::engine::{Duration, Time};
+use crate::scenario::compile::apply::AppliedManifest;
 use crate::scenario::diagnostic::{Diagnostic, Diagnostics};
 use crate::scenario::document::Document;
 use crate::scenario::file::{API_VERSION, KIND, ScenarioFile, Spec};
@@ -59,6 +62,7 @@ pub(super) fn compile(documents: &[Document], export: bool, problems: &mut Diagn
         made_up_stateful_sets: BTreeSet::new(),
         made_up_jobs: BTreeSet::new(),
         templates: Vec::new(),
+        applied: BTreeMap::new(),
         setup: Setup { version, duration: file.spec.value.duration.value, ..Setup::default() },
     };
     compiler.run();
@@ -131,6 +135,8 @@ struct Compiler<'a> {
     made_up_jobs: BTreeSet<usize>,
     /// Beside `setup.templates`, in the same order.
     templates: Vec<TemplateOrigin>,
+    /// The objects of `apply` actions, by the action's index.
+    applied: BTreeMap<usize, Vec<AppliedManifest>>,
     setup: Setup,
 }
 
@@ -161,6 +167,7 @@ impl Compiler<'_> {
         }
         self.nodes();
         self.workloads();
+        self.applied_objects();
         self.services();
         self.serving();
         self.apps();

@@ -2,6 +2,7 @@
 
 use crate::api::labels::Requirement;
 use crate::api::meta::IntOrPercent;
+use crate::api::pod::DisruptionHints;
 use crate::api::workload::Strategy;
 use crate::api::{Labels, Phase, Selector};
 use crate::scenario::diagnostic::Diagnostic;
@@ -133,8 +134,21 @@ pub(super) fn read_pod(document: &Document, cx: &mut Cx<'_>) -> Option<PodManife
         Some("Failed") => Phase::Failed,
         _ => Phase::Running,
     };
+    let mut template = pod::read(spec, &meta.namespace, labels, cx)?;
+    read_hints(document.node.get("metadata"), &mut template.template.hints);
     let state = read_state(document);
-    Some(PodManifest { template: pod::read(spec, &meta.namespace, labels, cx)?, meta, phase, state })
+    Some(PodManifest { template, meta, phase, state })
+}
+
+/// The annotations with which pods speak to Karpenter and to cluster-autoscaler.
+fn read_hints(metadata: Option<&Node>, hints: &mut DisruptionHints) {
+    let annotation = |key: &str| metadata.and_then(|m| m.at(&["annotations", key])).and_then(Node::as_str);
+    hints.do_not_disrupt = annotation("karpenter.sh/do-not-disrupt") == Some("true");
+    hints.safe_to_evict = match annotation("cluster-autoscaler.kubernetes.io/safe-to-evict") {
+        Some("true") => Some(true),
+        Some("false") => Some(false),
+        _ => None,
+    };
 }
 
 /// What `status` says of a pod; `None` for one that has none, as in manifests that people write.
@@ -180,21 +194,22 @@ pub(super) struct Common<'a> {
 pub(super) fn read_common<'a>(document: &'a Document, cx: &mut Cx<'_>) -> Option<Common<'a>> {
     let meta = Meta::read(document, cx)?;
     let spec = spec_of(document, &meta, cx)?;
-    let Some(template) = spec.get("template") else {
+    let Some(template_node) = spec.get("template") else {
         cx.push(Diagnostic::error(format!("this {} has no `spec.template`", document.kind)).at(&spec.span, ""));
         return None;
     };
-    let mut labels = match template.get("metadata") {
+    let mut labels = match template_node.get("metadata") {
         Some(metadata) => read_labels(metadata, cx)?,
         None => Labels::new(),
     };
     let selector = read_selector(document, spec, &labels, cx);
     labels.remove(TEMPLATE_HASH);
-    let Some(pod_spec) = template.get("spec") else {
-        cx.push(Diagnostic::error("this pod template has no `spec`").at(&template.span, ""));
+    let Some(pod_spec) = template_node.get("spec") else {
+        cx.push(Diagnostic::error("this pod template has no `spec`").at(&template_node.span, ""));
         return None;
     };
-    let template = pod::read(pod_spec, &meta.namespace, labels, cx)?;
+    let mut template = pod::read(pod_spec, &meta.namespace, labels, cx)?;
+    read_hints(template_node.get("metadata"), &mut template.template.hints);
     Some(Common { meta, spec, selector, template })
 }
 

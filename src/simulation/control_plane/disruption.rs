@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use crate::api::pdb::{Budget, DisruptionReason};
-use crate::api::{IntOrPercent, Kind, Owner, PdbId, PdbStatus, Pod, PodId, Revision};
+use crate::api::{IntOrPercent, Kind, Owner, Pdb, PdbId, PdbStatus, Pod, PodId, Revision};
 use crate::engine::{Duration, Time};
 use crate::simulation::context::Context;
 use crate::simulation::control_plane::rate_limit::RateLimit;
@@ -67,7 +67,7 @@ impl DisruptionController {
         else {
             return self.finish(ctx, key);
         };
-        let (mut status, recheck) = compute(ctx, pdb, &old.status, ctx.controller_view(Kind::Pod));
+        let (mut status, recheck) = compute(ctx, pdb, &old, ctx.controller_view(Kind::Pod));
         if status.reason != DisruptionReason::SyncFailed {
             status.observed_generation = old.generation; // failSafe leaves it
         }
@@ -116,8 +116,8 @@ impl DisruptionController {
 
 /// The status of a budget by the pods as of `seen`, and when an entry of `disruptedPods` runs out.
 #[must_use]
-pub fn compute(ctx: &Context<'_>, pdb: PdbId, old: &PdbStatus, seen: Revision) -> (PdbStatus, Option<Time>) {
-    let spec = &ctx.store.pdb_specs[pdb.index()];
+pub fn compute(ctx: &Context<'_>, pdb: PdbId, version: &Pdb, seen: Revision) -> (PdbStatus, Option<Time>) {
+    let old = &version.status;
     let pods: Vec<(PodId, Pod)> = ctx
         .store
         .pods_of_pdb(pdb)
@@ -144,7 +144,7 @@ pub fn compute(ctx: &Context<'_>, pdb: PdbId, old: &PdbStatus, seen: Revision) -
     };
     let healthy = pods.iter().filter(|(id, pod)| pod.ready && pod.deletion.is_none() && !is_disrupted(*id)).count();
     let current_healthy = u32::try_from(healthy).unwrap_or(u32::MAX);
-    let status = match expected(ctx, spec.budget, &pods) {
+    let status = match expected(ctx, version.budget, &pods) {
         Ok((expected_pods, desired_healthy)) => {
             let disruptions_allowed =
                 if expected_pods == 0 { 0 } else { current_healthy.saturating_sub(desired_healthy) };

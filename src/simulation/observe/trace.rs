@@ -178,6 +178,10 @@ whats! {
     NodeShuttingDown(node: NodeId);
     /// A kubelet refused to run a pod, since its node is being shut down.
     PodRejected(pod: PodId);
+    /// A budget was created, or its spec changed.
+    PdbApplied(pdb: PdbId);
+    /// A budget was deleted.
+    PdbDeleted(pdb: PdbId);
 }
 
 /// A field of a note as a number.

@@ -6,7 +6,7 @@
 //!
 //! Source: `cluster-autoscaler/core/scaledown/actuation/{actuator,drain,group_deletion_scheduler}.go`,
 //! `cluster-autoscaler/simulator/drainability/rules` (cluster-autoscaler 1.36.1). Not modelled: drain priorities, pods that
-//! must complete, the rule for custom controllers, `--scale-down-parallelism`, and its client's rate limit.
+//! must complete, `--min-replica-count`, `--scale-down-parallelism`, and its client's rate limit.
 
 use crate::api::eviction::Refusal;
 use crate::api::{NodeId, Owner, PodId, Taint, TaintEffect};
@@ -263,7 +263,13 @@ impl ClusterAutoscaler {
     }
 
     fn poll(&mut self, shell: &mut Shell<'_, '_>, number: u32) {
-        if self.works[number as usize].stage == Stage::Disappearing {
+        let entry = &self.works[number as usize];
+        if entry.stage != Stage::Disappearing {
+            return;
+        }
+        if is_over(entry.gone_until, shell.now()) {
+            self.fail(shell, number, "pods remaining after timeout");
+        } else {
             shell.read(node_luck(&self.works[number as usize].progress.name), KubectlStep::Looked(number));
         }
     }
@@ -276,9 +282,6 @@ impl ClusterAutoscaler {
         };
         if !entry.full.iter().any(is_there) {
             return self.remove(shell, number);
-        }
-        if is_over(entry.gone_until, shell.now() + POLL_INTERVAL) {
-            return self.fail(shell, number, "pods remaining after timeout");
         }
         shell.after(POLL_INTERVAL, KubectlStep::Poll(number));
     }
@@ -323,7 +326,8 @@ fn blocks(shell: &Shell<'_, '_>, pod: PodId, options: &ClusterAutoscalerOptions)
     let (head, meta, template) = (store.pods.head(pod.index())?, &store.pod_meta[pod.index()], store.template_of(pod));
     let grace = Duration::from_secs(template.termination_grace_period_seconds);
     let long_terminating = head.deletion.is_some_and(|d| d.timestamp + grace + LONG_TERMINATING < shell.now());
-    let passes = matches!(meta.owner, Owner::Mirror | Owner::DaemonSet(_))
+    let owner = store.owner_of(pod, head);
+    let passes = matches!(owner, Owner::Mirror | Owner::DaemonSet(_))
         || long_terminating
         || template.hints.safe_to_evict == Some(true)
         || head.phase.is_terminal();
@@ -332,7 +336,13 @@ fn blocks(shell: &Shell<'_, '_>, pod: PodId, options: &ClusterAutoscalerOptions)
     }
     let budgets = &store.label_set(head.labels).pdbs;
     let budgets: Vec<_> = budgets.iter().filter_map(|id| store.pdbs.head(id.index())).collect();
-    if matches!(meta.owner, Owner::None) {
+    // with --skip-nodes-with-custom-controller-pods, which is on by default, only these kinds count as controllers
+    let replicated = match &owner {
+        Owner::ReplicaSet(_) | Owner::StatefulSet(_) | Owner::Job(_) => true,
+        Owner::Other { kind, .. } => kind == "ReplicationController",
+        Owner::None | Owner::DaemonSet(_) | Owner::Mirror => false,
+    };
+    if !replicated {
         return Some(format!("{}/{} is not replicated", meta.namespace, meta.name));
     }
     // what was there at the start has been there for longer than the timeout

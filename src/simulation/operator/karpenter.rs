@@ -304,7 +304,7 @@ fn waiting_pods(shell: &Shell<'_, '_>, node: NodeId) -> Vec<PodId> {
         let Some(head) = store.pods.head(pod.index()) else { return false };
         let stuck = head.deletion.is_some_and(|d| shell.now().since(d.timestamp) > STUCK_TERMINATING);
         let tolerates = store.template_of(*pod).placement.tolerations.iter().any(|t| t.tolerates(&taint()));
-        let mirror = matches!(store.pod_meta[pod.index()].owner, Owner::Mirror);
+        let mirror = matches!(store.owner_of(*pod, head), Owner::Mirror);
         !head.phase.is_terminal() && !tolerates && !stuck && !mirror
     };
     let mut pods: Vec<PodId> = store.pods_on(node).iter().copied().filter(is_waiting).collect();

@@ -8,6 +8,7 @@ use crate::simulation::end_state::OpenDrain;
 use crate::simulation::event::{Event, KubectlStep};
 use crate::simulation::latency::Hop;
 use crate::simulation::observe::What;
+use crate::simulation::operator::apply::Apply;
 use crate::simulation::operator::cluster_autoscaler::ClusterAutoscaler;
 use crate::simulation::operator::drain::Drain;
 use crate::simulation::operator::karpenter::Karpenter;
@@ -50,6 +51,7 @@ struct Process {
 enum Command {
     Drain(Drain),
     Single(Single),
+    Apply(Apply),
     Upgrade(Upgrade),
     ClusterAutoscaler(ClusterAutoscaler),
     Karpenter(Karpenter),
@@ -60,7 +62,7 @@ impl Command {
     fn nodes(&self) -> Vec<NodeProgress> {
         match self {
             Self::Drain(drain) => drain.nodes().map(|(name, node)| node.progress(name)).collect(),
-            Self::Single(_) => Vec::new(),
+            Self::Single(_) | Self::Apply(_) => Vec::new(),
             Self::Upgrade(upgrade) => upgrade.nodes().cloned().collect(),
             Self::ClusterAutoscaler(autoscaler) => autoscaler.nodes().cloned().collect(),
             Self::Karpenter(karpenter) => karpenter.nodes().cloned().collect(),
@@ -80,6 +82,7 @@ impl Kubectl {
     pub fn start(&mut self, ctx: &mut Context<'_>, action: u32) {
         let command = match &ctx.setup.actions[action as usize].what {
             ActionKind::Drain(options) => Command::Drain(Drain::new(options)),
+            ActionKind::Apply(objects) => Command::Apply(Apply::new(objects.clone())),
             ActionKind::Upgrade(options) => Command::Upgrade(Upgrade::new(options)),
             ActionKind::ClusterAutoscaler(options) => Command::ClusterAutoscaler(ClusterAutoscaler::new(options)),
             ActionKind::Karpenter(options) => Command::Karpenter(Karpenter::new(options)),
@@ -105,6 +108,7 @@ impl Kubectl {
         self.run(ctx, id, |command, shell| match command {
             Command::Drain(drain) => drain.step(shell, step),
             Command::Single(single) => single.step(shell, step),
+            Command::Apply(apply) => apply.step(shell, step),
             Command::Upgrade(upgrade) => upgrade.step(shell, step),
             Command::ClusterAutoscaler(autoscaler) => autoscaler.step(shell, step),
             Command::Karpenter(karpenter) => karpenter.step(shell, step),
@@ -116,6 +120,7 @@ impl Kubectl {
         self.run(ctx, id, |command, shell| match command {
             Command::Drain(drain) => drain.written(shell, step, result),
             Command::Single(single) => single.written(shell, result),
+            Command::Apply(apply) => apply.written(shell, result),
             // a node or pod that is gone needs no more marks or deletes: what follows finds that out
             Command::Upgrade(upgrade) => upgrade.step(shell, step),
             Command::ClusterAutoscaler(autoscaler) => autoscaler.step(shell, step),
@@ -127,7 +132,7 @@ impl Kubectl {
     pub fn eviction_answered(&mut self, ctx: &mut Context<'_>, id: u32, slot: u32, result: Result<(), Refusal>) {
         self.run(ctx, id, |command, shell| match command {
             Command::Drain(drain) => drain.eviction_answered(shell, slot, result),
-            Command::Single(_) => None,
+            Command::Single(_) | Command::Apply(_) => None,
             Command::Upgrade(upgrade) => upgrade.eviction_answered(shell, slot, result),
             Command::ClusterAutoscaler(autoscaler) => autoscaler.eviction_answered(shell, slot, result),
             Command::Karpenter(karpenter) => karpenter.eviction_answered(shell, slot, result),

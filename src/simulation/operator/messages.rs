@@ -6,7 +6,7 @@
 use std::fmt;
 
 use crate::api::eviction::Refusal;
-use crate::api::{PodMeta, Store, Version};
+use crate::api::{PdbSpec, PodMeta, Store, Version};
 use crate::engine::Duration;
 use crate::simulation::write::WriteError;
 
@@ -105,6 +105,16 @@ pub fn pod_deleted(pod: &PodMeta, version: Version) -> String {
         format!("pod \"{}\" deleted from {} namespace", pod.name, pod.namespace)
     } else {
         format!("pod \"{}\" deleted", pod.name)
+    }
+}
+
+/// A budget has been deleted by `kubectl delete`.
+#[must_use]
+pub fn pdb_deleted(spec: &PdbSpec, version: Version) -> String {
+    if version.delete_tells_namespace() {
+        format!("poddisruptionbudget.policy \"{}\" deleted from {} namespace", spec.name, spec.namespace)
+    } else {
+        format!("poddisruptionbudget.policy \"{}\" deleted", spec.name)
     }
 }
 

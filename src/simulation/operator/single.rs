@@ -4,7 +4,7 @@
 //! `pkg/cmd/rollout/rollout_restart.go` RunRestart, `pkg/cmd/delete/delete.go` DeleteResult, `pkg/cmd/wait/delete.go`
 //! IsDeleted (v1.36).
 
-use crate::api::{AutoscalerId, Kind, NodeId, PodId, Store};
+use crate::api::{AutoscalerId, Kind, NodeId, PodId, ReplicaSetId, StatefulSetId, Store};
 use crate::simulation::context::{Context, node_luck};
 use crate::simulation::event::KubectlStep;
 use crate::simulation::operator::shell::Shell;
@@ -55,6 +55,9 @@ impl Single {
     /// The write has been answered; the exit code if nothing is left to do.
     pub fn written(&mut self, shell: &mut Shell<'_, '_>, result: Result<(), WriteError>) -> Option<i32> {
         if let Err(error) = result {
+            if matches!(self.what, ActionKind::ScaleReplicaSet { .. }) && error == WriteError::Conflict {
+                return self.start(shell); // `pkg/scale/scale.go` ScaleSimple: read and written again
+            }
             return Some(self.refused(shell, error));
         }
         match &self.what {
@@ -67,6 +70,21 @@ impl Single {
             ActionKind::RolloutRestart { deployment } => {
                 let name = deployment_name(shell.ctx, *deployment);
                 shell.print(0, format!("deployment.apps/{name} restarted"));
+            }
+            ActionKind::ScaleReplicaSet { replica_set, .. } => {
+                let name = replica_set_name(shell.ctx, *replica_set);
+                shell.print(0, format!("replicaset.apps/{name} scaled"));
+            }
+            ActionKind::ScaleStatefulSet { stateful_set, .. } => {
+                let name = stateful_set_name(shell.ctx, *stateful_set);
+                shell.print(0, format!("statefulset.apps/{name} scaled"));
+            }
+            ActionKind::DeletePdb { pdb } => {
+                let spec = &shell.ctx.store.pdb_specs[pdb.index()];
+                let text = messages::pdb_deleted(spec, shell.ctx.version);
+                shell.print(0, text);
+                shell.read(shell.ctx.luck_of(Kind::Pdb, pdb.0), KubectlStep::Looked(0));
+                return None;
             }
             ActionKind::DeleteNode(node) => {
                 shell.print(0, format!("node \"{node}\" deleted"));
@@ -103,6 +121,19 @@ impl Single {
             }
             ActionKind::Scale { deployment, .. } | ActionKind::RolloutRestart { deployment } => {
                 shell.read(deployment_luck(shell.ctx, *deployment), KubectlStep::Found(0));
+                None
+            }
+            ActionKind::ScaleReplicaSet { replica_set, .. } => {
+                shell.read(replica_set_luck(shell.ctx, *replica_set), KubectlStep::Found(0));
+                None
+            }
+            ActionKind::ScaleStatefulSet { stateful_set, .. } => {
+                shell.read(stateful_set_luck(shell.ctx, *stateful_set), KubectlStep::Found(0));
+                None
+            }
+            ActionKind::DeletePdb { pdb } => {
+                let luck = shell.ctx.luck_of(Kind::Pdb, pdb.0);
+                shell.write(Write::DeletePdb { pdb: *pdb }, luck, KubectlStep::Answer(0));
                 None
             }
             ActionKind::DeleteNode(name) => {
@@ -154,6 +185,22 @@ impl Single {
                 let (index, replicas) = (u32::try_from(*deployment).unwrap_or(u32::MAX), *replicas);
                 let luck = deployment_luck(shell.ctx, *deployment);
                 shell.write(Write::ScaleDeployment { deployment: index, replicas }, luck, KubectlStep::Answer(0));
+            }
+            ActionKind::ScaleStatefulSet { stateful_set, replicas } => {
+                let (id, replicas) = (StatefulSetId::from(*stateful_set), *replicas);
+                let write = WorkloadWrite::ScaleStatefulSet { stateful_set: id, replicas };
+                let luck = stateful_set_luck(shell.ctx, *stateful_set);
+                shell.write(Write::Workload(write), luck, KubectlStep::Answer(0));
+            }
+            ActionKind::ScaleReplicaSet { replica_set, replicas } => {
+                let (id, replicas) = (replica_set_id(shell.ctx, *replica_set), *replicas);
+                if store.replica_sets.head(id.index()).is_none() {
+                    return Some(self.refused(shell, WriteError::NotFound));
+                }
+                let base = store.replica_sets.head_revision(id.index());
+                let luck = replica_set_luck(shell.ctx, *replica_set);
+                let write = Write::ScaleReplicaSet { replica_set: id, base, replicas };
+                shell.write(write, luck, KubectlStep::Answer(0));
             }
             ActionKind::RolloutRestart { deployment } => {
                 let Some(template) = store.deployments.head(*deployment).map(|d| d.template) else {
@@ -222,6 +269,16 @@ impl Single {
                 let error = messages::write_refused(error, "deployments.apps", deployment_name(shell.ctx, *deployment));
                 (format!("error: failed to patch: {error}"), 1)
             }
+            ActionKind::ScaleReplicaSet { replica_set, .. } => {
+                (messages::from_server(error, "replicasets.apps", replica_set_name(shell.ctx, *replica_set)), 1)
+            }
+            ActionKind::ScaleStatefulSet { stateful_set, .. } => {
+                (messages::from_server(error, "statefulsets.apps", stateful_set_name(shell.ctx, *stateful_set)), 1)
+            }
+            ActionKind::DeletePdb { pdb } => {
+                let name = &shell.ctx.store.pdb_specs[pdb.index()].name;
+                (messages::from_server(error, "poddisruptionbudgets.policy", name), 1)
+            }
             ActionKind::DeleteNode(name) => (messages::from_server(error, "nodes", name), 1),
             ActionKind::PatchAutoscaler { autoscaler, .. } => {
                 let name = autoscaler_name(shell.ctx, *autoscaler);
@@ -269,6 +326,27 @@ const fn grace_of_delete(seconds: Option<i64>) -> Option<i64> {
 
 fn deployment_name<'a>(ctx: &Context<'a>, deployment: usize) -> &'a str {
     ctx.setup.deployments.get(deployment).map_or("", |d| d.name.as_str())
+}
+
+fn replica_set_name<'a>(ctx: &Context<'a>, replica_set: usize) -> &'a str {
+    ctx.setup.replica_sets.get(replica_set).map_or("", |r| r.name.as_str())
+}
+
+fn stateful_set_name<'a>(ctx: &Context<'a>, stateful_set: usize) -> &'a str {
+    ctx.setup.stateful_sets.get(stateful_set).map_or("", |s| s.name.as_str())
+}
+
+fn stateful_set_luck(ctx: &Context<'_>, stateful_set: usize) -> u64 {
+    ctx.luck_of(Kind::StatefulSet, u32::try_from(stateful_set).unwrap_or(u32::MAX))
+}
+
+/// ReplicaSets of their own come after the first ones of the Deployments.
+fn replica_set_id(ctx: &Context<'_>, replica_set: usize) -> ReplicaSetId {
+    ReplicaSetId::from(ctx.setup.deployments.len() + replica_set)
+}
+
+fn replica_set_luck(ctx: &Context<'_>, replica_set: usize) -> u64 {
+    ctx.luck_of(Kind::ReplicaSet, replica_set_id(ctx, replica_set).0)
 }
 
 fn deployment_luck(ctx: &Context<'_>, deployment: usize) -> u64 {

@@ -496,8 +496,8 @@ fn pods_to_move(shell: &Shell<'_, '_>, node: NodeId) -> Vec<PodId> {
     let store = &shell.ctx.store;
     let leaves = |pod: &PodId| {
         let Some(head) = store.pods.head(pod.index()) else { return false };
-        let owner = &store.pod_meta[pod.index()].owner;
-        filters::judge(owner, false, head, &everything, shell.now(), shell.ctx.version).deletes()
+        let owner = store.owner_of(*pod, head);
+        filters::judge(&owner, false, head, &everything, shell.now(), shell.ctx.version).deletes()
     };
     let mut pods: Vec<PodId> = store.pods_on(node).iter().copied().filter(leaves).collect();
     pods.sort_by_key(|pod| store.pod_name(*pod));
