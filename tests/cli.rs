@@ -74,7 +74,7 @@ fn binary_input_is_refused_not_crashed_on() {
 fn help_and_version_go_to_stdout() {
     assert!(printed(&["--help"]).contains("Exit codes: 0 fine, 1 an expectation failed, 2 wrong usage or bad input."));
     assert_eq!(printed(&["--version"]), format!("drainsim {}\n", env!("CARGO_PKG_VERSION")));
-    for command in ["run", "explain", "scenarios", "schema", "completions"] {
+    for command in ["run", "explain", "get", "scenarios", "schema", "completions"] {
         let help = printed(&[command, "--help"]);
         assert!(help.contains("Usage: drainsim"), "{help}");
         assert!(!help.contains('\u{1b}'), "no colour in a pipe");
@@ -86,7 +86,43 @@ fn every_shell_has_completions() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = printed(&["completions", shell]);
         assert!(script.contains("drainsim") && script.contains("explain"), "{shell}");
+        assert!(script.contains("all-namespaces"), "{shell}");
+        // the other shells' scripts have no values of positional arguments
+        if matches!(shell, "bash" | "zsh") {
+            assert!(script.contains("poddisruptionbudgets") && script.contains("endpointslices"), "{shell}");
+        }
     }
+}
+
+#[test]
+fn a_run_is_asked_as_a_cluster_is() {
+    let get = |args: &[&str]| {
+        let mut all = vec!["scenarios", "get"];
+        all.extend(args);
+        printed(&all)
+    };
+    let nodes = get(&["no", "m02-drain", "--at", "11s"]);
+    assert!(nodes.lines().any(|l| l.starts_with("old-1 ") && l.contains("Ready,SchedulingDisabled")), "{nodes}");
+    assert_eq!(get(&["no,po", "m02-drain", "-o", "name", "--at", "0s"]).lines().count(), 7);
+    assert!(get(&["ev", "m02-drain"]).starts_with("LAST SEEN   TYPE"));
+    assert!(get(&["po", "m02-drain", "-A", "-w", "--times"]).starts_with("TIME "));
+    let list: serde_json::Value = serde_json::from_str(&get(&["deploy", "m02-drain", "-o", "json"])).unwrap();
+    assert_eq!((&list["kind"], &list["items"][0]["kind"]), (&"List".into(), &"Deployment".into()));
+    assert!(printed(&["scenarios", "run", "m02-drain", "-o", "events"]).contains("ReplicaSet/nginx-deployment-"));
+    for (args, message) in [
+        (vec!["secrets", "m02-drain"], "a run has no resource type \"secrets\"; it has nodes, pods,"),
+        (vec!["po", "m02-drain", "--at", "3h"], "the run ends at 120.000s"),
+        (vec!["po", "m02-drain", "-w", "--from", "9s", "--to", "8s"], "--from 9.000s is after --to 8.000s"),
+        (vec!["po,no", "m02-drain", "-w"], "you may only specify a single resource type"),
+        (vec!["po", "m02-drain", "--from", "9s"], "--watch"),
+        (vec!["po/x", "m02-drain"], "Error from server (NotFound): pods \"x\" not found"),
+        (vec!["po", "m02-drain", "-l", "=b"], "is not a selector"),
+    ] {
+        let mut all = vec!["scenarios", "get"];
+        all.extend(args);
+        refused(&all, message);
+    }
+    refused(&["scenarios", "run", "m02-drain", "-o", "events", "--runs", "2"], "the events are those of one run");
 }
 
 #[test]

@@ -15,6 +15,7 @@ use std::sync::Once;
 use std::{env, fs};
 
 use assert_cmd::Command;
+use drainsim::analysis::lint::RULES;
 use serde_json::Value;
 
 const FORMAT_PAGE: &str = "docs/scenario-format.md";
@@ -29,7 +30,7 @@ fn pages() -> Vec<(PathBuf, String)> {
     UPDATE.call_once(|| {
         if env::var_os("UPDATE_DOCS").is_some() {
             for (path, text) in stored_pages() {
-                fs::write(path, quoted_anew(&with_catalogue(&with_tables(&text)))).unwrap();
+                fs::write(path, quoted_anew(&with_catalogue(&with_rules(&with_tables(&text))))).unwrap();
             }
         }
     });
@@ -263,6 +264,37 @@ fn with_tables(page: &str) -> String {
         rest = after;
     }
     fresh + rest
+}
+
+/// Every rule of `drainsim lint` has its section, with what it says itself.
+#[test]
+fn the_sections_of_rules_are_those_of_the_program() {
+    let (path, page) = pages().into_iter().find(|(path, _)| path.ends_with("docs/lint.md")).expect("the page of lint");
+    assert!(page == with_rules(&page), "{} is out of date: UPDATE_DOCS=1 cargo test --test docs", path.display());
+    for rule in RULES {
+        assert!(page.contains(&format!("\n### {}\n", rule.id)), "{rule:?}: {} leads nowhere", rule.page());
+    }
+}
+
+/// The page with its sections of rules written anew.
+fn with_rules(page: &str) -> String {
+    const BEGIN: &str = "<!-- rules -->\n";
+    const END: &str = "<!-- end rules -->";
+    let Some((before, after)) = page.split_once(BEGIN) else { return page.to_string() };
+    let (_, after) = after.split_once(END).expect("an end of the rules");
+    let mut rules = String::new();
+    for rule in RULES {
+        let pair = format!("tests/lint/{}", rule.id);
+        let shown = if root().join(&pair).is_dir() { format!("[{pair}](../{pair})") } else { "no pair of runs".into() };
+        let severity = drainsim::report::lint::severity(rule.severity);
+        write!(
+            rules,
+            "\n### {}\n\n*{severity}*: {}.\n\n{}\n\n```yaml\n{}\n```\n\nSource: {}. Shown by: {shown}.\n",
+            rule.id, rule.summary, rule.why, rule.fix, rule.source
+        )
+        .unwrap();
+    }
+    format!("{before}{BEGIN}{rules}\n{END}{after}")
 }
 
 fn schema() -> Value {

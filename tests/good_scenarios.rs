@@ -264,8 +264,9 @@ fn a_daemon_set_has_a_pod_on_each_node_that_it_tolerates() {
         "  nodes: [{name: a}, {name: b, taints: ['x=y:NoSchedule']}, {name: c, unschedulable: true}, {name: d, ready: 10s}]",
         "apiVersion: apps/v1\nkind: DaemonSet\nmetadata: {name: logs}\nspec:\n  template:\n    spec: {containers: [{name: l, image: httpd}]}\n",
     );
-    let pods: Vec<_> = scenario.setup.pods.iter().map(|p| p.name.as_str()).collect();
-    assert_eq!(pods, ["logs-a", "logs-c"]);
+    let outcome = drainsim::simulation::run(&scenario.setup, 1, false);
+    let nodes: Vec<_> = outcome.pods.iter().filter_map(|p| p.node.as_deref()).collect();
+    assert_eq!(nodes, ["a", "c", "d"], "d gets its own when it is there");
 }
 
 #[test]
@@ -385,7 +386,7 @@ fn requests_go_to_the_container_that_has_the_port() {
 fn pods_that_nobody_replaces_are_told_of_once() {
     let pod = |n: u8| {
         format!(
-            "apiVersion: v1\nkind: Pod\nmetadata: {{name: db-{n}, ownerReferences: [{{kind: StatefulSet, name: db, controller: true}}]}}\n\
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: db-{n}, ownerReferences: [{{kind: Rollout, name: db, controller: true}}]}}\n\
              spec: {{nodeName: n1, containers: [{{name: c}}]}}\n---\n"
         )
     };
@@ -394,14 +395,14 @@ fn pods_that_nobody_replaces_are_told_of_once() {
         scenario
             .warnings
             .iter()
-            .filter(|w| w.message.contains("StatefulSet"))
+            .filter(|w| w.message.contains("Rollout"))
             .map(|w| w.message.clone())
             .collect::<Vec<_>>()
     };
     let pods = pod(0) + &pod(1);
-    assert_eq!(told(&pods), ["the pods of a StatefulSet are not replaced"]);
-    let given = pods + "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: db}\nspec: {}\n";
-    assert_eq!(told(&given), ["the kind StatefulSet is not modelled"]);
+    assert_eq!(told(&pods), ["the pods of a Rollout are not replaced"]);
+    let given = pods + "apiVersion: argoproj.io/v1alpha1\nkind: Rollout\nmetadata: {name: db}\nspec: {}\n";
+    assert_eq!(told(&given), ["the kind Rollout is not modelled"]);
 }
 
 #[test]

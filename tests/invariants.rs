@@ -30,7 +30,7 @@ proptest! {
         let outcome = run(&setup, seed, true);
         requests_balance(&outcome);
         time_and_causes_run_forward(&outcome);
-        containers_start_once_and_stop_once(&outcome);
+        processes_start_and_end_in_turn(&outcome);
         the_grace_clock_holds(&setup, &outcome);
         objects_outlive_their_containers(&setup, &outcome);
         budgets_hold_when_only_evictions_disrupt(&setup, &outcome);
@@ -72,6 +72,8 @@ fn independent_inputs_can_change_places() {
         keep_alive: rate > 100.0,
         rate,
         containers: 1,
+        liveness: false,
+        sidecar: false,
     };
     let actions = [(10_000, Deed::Drain(0, false, -1)), (30_000, Deed::Drain(1, false, -1))];
     let setup = build(3, &[workload(150.0), workload(50.0)], &actions, 36, true);
@@ -132,16 +134,29 @@ fn time_and_causes_run_forward(outcome: &Outcome) {
     }
 }
 
-fn containers_start_once_and_stop_once(outcome: &Outcome) {
-    let (mut started, mut exited) = (BTreeMap::new(), BTreeMap::new());
+/// A container has one process at a time; only one that the kubelet gave up, or that ended by itself, gets another one.
+fn processes_start_and_end_in_turn(outcome: &Outcome) {
+    let mut runs: BTreeMap<(PodId, u32), bool> = BTreeMap::new();
     for entry in outcome.trace.entries() {
         match entry.what {
-            What::ContainerStarted { pod, container } => *started.entry((pod, container)).or_insert(0) += 1,
-            What::ContainerExited { pod, container, .. } => *exited.entry((pod, container)).or_insert(0) += 1,
+            What::ContainerStarted { pod, container } => {
+                assert_ne!(runs.insert((pod, container), true), Some(true), "{entry:?} a second time");
+            }
+            What::ContainerExited { pod, container, .. } => {
+                assert_ne!(runs.insert((pod, container), false), Some(false), "{entry:?} a second time");
+            }
             _ => {}
         }
     }
-    assert!(started.values().chain(exited.values()).all(|n| *n == 1), "{started:?} {exited:?}");
+    for pod in &outcome.pods {
+        let of_pod = |e: &&drainsim::simulation::observe::TraceEntry| match e.what {
+            What::ContainerStarted { pod: p, .. } => p == pod.id,
+            _ => false,
+        };
+        let starts = outcome.trace.entries().iter().filter(of_pod).count();
+        let first = if pod.created_at > Time::ZERO { pod.containers.len() } else { 0 };
+        assert!(starts.saturating_sub(first) >= pod.restarts as usize, "{}: {starts} starts", pod.name);
+    }
 }
 
 /// preStop and the wait after the stop signal end with the grace period, or 2 s after it; SIGKILL comes then.
@@ -154,7 +169,7 @@ fn the_grace_clock_holds(setup: &Setup, outcome: &Outcome) {
     let longest = setup.templates.iter().map(|t| t.termination_grace_period_seconds).chain(asked).max().unwrap_or(30);
     for pod in &outcome.pods {
         let Some(began) = pod.times.killing_at else { continue };
-        if let Some(killed) = pod.times.sigkill_at {
+        if let Some(killed) = pod.times.sigkill_at.filter(|killed| *killed >= began) {
             let took = killed.since(began);
             assert!(took >= Duration::from_secs(2), "{}: SIGKILL after {took}", pod.name);
             assert!(took <= Duration::from_secs(longest + 2) + SLACK, "{}: SIGKILL after {took}", pod.name);
@@ -167,7 +182,7 @@ fn the_grace_clock_holds(setup: &Setup, outcome: &Outcome) {
 
 /// An object leaves the store only after its containers have stopped, unless it was removed by force or its node is gone.
 fn objects_outlive_their_containers(setup: &Setup, outcome: &Outcome) {
-    let off = setup.actions.iter().any(|a| matches!(a.what, ActionKind::ShutOff(_)));
+    let off = setup.actions.iter().any(|a| matches!(a.what, ActionKind::ShutOff(_) | ActionKind::Shutdown(_)));
     let mut running: BTreeMap<PodId, BTreeSet<u32>> = BTreeMap::new();
     let mut forced = BTreeSet::new();
     for entry in outcome.trace.entries() {
@@ -196,7 +211,7 @@ fn budgets_hold_when_only_evictions_disrupt(setup: &Setup, outcome: &Outcome) {
         ActionKind::Cordon(_) | ActionKind::Uncordon(_) | ActionKind::AddNode { .. } => true,
         _ => false,
     });
-    if !only_evictions {
+    if !only_evictions || setup.apps.iter().any(|app| app.life != Life::default()) {
         return;
     }
     for (pdb, spec) in outcome.pdbs.iter().zip(&setup.pdbs) {
@@ -235,6 +250,8 @@ struct Workload {
     keep_alive: bool,
     rate: f64,
     containers: usize,
+    liveness: bool,
+    sidecar: bool,
 }
 
 fn any_workload() -> impl Strategy<Value = Workload> {
@@ -259,32 +276,43 @@ fn any_workload() -> impl Strategy<Value = Workload> {
         (0..101u32).prop_map(|p| Some(Budget::MinAvailable(IntOrPercent::Percent(p)))),
         (0..101u32).prop_map(|p| Some(Budget::MaxUnavailable(IntOrPercent::Percent(p)))),
     ];
-    (1..5u32, 0..12u64, hook, any::<bool>(), reaction, budget, any::<bool>(), 1.0..200.0f64, 1..3usize).prop_map(
-        |(replicas, grace, hook, probe, reaction, budget, keep_alive, rate, containers)| Workload {
-            replicas,
-            grace,
-            hook,
-            probe,
-            app: App {
-                profile: "random".into(),
-                startup: Distribution::Constant(Duration::from_millis(300)),
-                service_time: Distribution::log_normal(Duration::from_millis(30), Duration::from_secs(2)).unwrap(),
-                reaction: Distribution::Constant(Duration::from_millis(5)),
-                stop_signal: Signal::Term,
-                reactions: BTreeMap::from([
-                    (Signal::Term, reaction),
-                    (
-                        Signal::Quit,
-                        Reaction::Drain { linger: Duration::ZERO, in_flight_max: None, work: Duration::ZERO },
-                    ),
-                ]),
-                keep_alive_timeout: None,
-                life: Life::default(),
-            },
-            budget,
-            keep_alive,
-            rate,
-            containers,
+    let life = prop_oneof![
+        6 => Just(Life::default()),
+        1 => (0..20_000u64).prop_map(|ms| Life { exits_after: Some(Duration::from_millis(ms)), exit_code: 1, ..Life::default() }),
+        1 => (0..90_000u64).prop_map(|ms| Life { crashes_at: Some(Time::from_millis(ms)), ..Life::default() }),
+        1 => (0..90_000u64).prop_map(|ms| Life { hangs_at: Some(Time::from_millis(ms)), ..Life::default() }),
+    ];
+    let traits = (any::<bool>(), life, any::<bool>(), proptest::bool::weighted(0.3));
+    (1..5u32, 0..12u64, hook, traits, reaction, budget, any::<bool>(), 1.0..200.0f64, 1..3usize).prop_map(
+        |(replicas, grace, hook, (probe, life, liveness, sidecar), reaction, budget, keep_alive, rate, containers)| {
+            Workload {
+                replicas,
+                grace,
+                hook,
+                probe,
+                app: App {
+                    profile: "random".into(),
+                    startup: Distribution::Constant(Duration::from_millis(300)),
+                    service_time: Distribution::log_normal(Duration::from_millis(30), Duration::from_secs(2)).unwrap(),
+                    reaction: Distribution::Constant(Duration::from_millis(5)),
+                    stop_signal: Signal::Term,
+                    reactions: BTreeMap::from([
+                        (Signal::Term, reaction),
+                        (
+                            Signal::Quit,
+                            Reaction::Drain { linger: Duration::ZERO, in_flight_max: None, work: Duration::ZERO },
+                        ),
+                    ]),
+                    keep_alive_timeout: None,
+                    life,
+                },
+                budget,
+                keep_alive,
+                rate,
+                containers,
+                liveness,
+                sidecar,
+            }
         },
     )
 }
@@ -296,6 +324,7 @@ enum Deed {
     Uncordon(usize),
     Add,
     ShutOff(usize),
+    Shutdown(usize),
     Delete(usize, Option<i64>),
     Scale(usize, u32),
     Restart(usize),
@@ -309,6 +338,7 @@ fn any_action() -> impl Strategy<Value = (u64, Deed)> {
         1 => (0..6usize).prop_map(Deed::Uncordon),
         1 => Just(Deed::Add),
         1 => (0..6usize).prop_map(Deed::ShutOff),
+        1 => (0..6usize).prop_map(Deed::Shutdown),
         1 => (0..4usize, proptest::option::of(0..5i64)).prop_map(|(w, g)| Deed::Delete(w, g)),
         1 => (0..4usize, 0..6u32).prop_map(|(w, r)| Deed::Scale(w, r)),
         1 => (0..4usize).prop_map(Deed::Restart),
@@ -324,6 +354,7 @@ fn build(nodes: usize, workloads: &[Workload], actions: &[(u64, Deed)], minor: u
         nodes: (0..nodes).map(|i| NodeSetup { node: plain_node(&node(i)), ready_at: None }).collect(),
         ..Setup::default()
     };
+    setup.kubelet.shutdown_grace = vec![(0, 8), (2_000_000_000, 4)];
     if lab {
         setup.latencies = drainsim::simulation::latency::Latencies::idle_lab();
     }
@@ -338,8 +369,8 @@ fn build(nodes: usize, workloads: &[Workload], actions: &[(u64, Deed)], minor: u
             pre_stop: w.hook.clone().filter(|_| n == 0),
             readiness: (w.probe && n == 0).then_some(probe),
             startup: None,
-            liveness: None,
-            sidecar: false,
+            liveness: (w.liveness && n == 0).then_some(probe),
+            sidecar: n >= w.containers,
             app: u32::try_from(number).unwrap(),
         };
         setup.apps.push(w.app.clone());
@@ -347,7 +378,7 @@ fn build(nodes: usize, workloads: &[Workload], actions: &[(u64, Deed)], minor: u
             namespace: "default".into(),
             labels,
             termination_grace_period_seconds: w.grace,
-            init_containers: Vec::new(),
+            init_containers: w.sidecar.then(|| container(w.containers)).into_iter().collect(),
             containers: (0..w.containers).map(container).collect(),
             serving: 0,
             restart_policy: RestartPolicy::Always,
@@ -416,6 +447,7 @@ fn build(nodes: usize, workloads: &[Workload], actions: &[(u64, Deed)], minor: u
                 ActionKind::AddNode { node: plain_node(&format!("added-{at}")), ready_after: Duration::from_secs(10) }
             }
             Deed::ShutOff(n) => ActionKind::ShutOff(node(*n)),
+            Deed::Shutdown(n) => ActionKind::Shutdown(node(*n)),
             Deed::Delete(w, grace_seconds) => ActionKind::DeletePod {
                 namespace: "default".into(),
                 name: format!("app-{}", workload(*w)),

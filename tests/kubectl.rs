@@ -55,6 +55,7 @@ fn query(resources: &[Resource], output: Output) -> Query {
         name: None,
         namespace: Some("default".to_string()),
         selector: Selector::default(),
+        times: false,
         output,
     }
 }
@@ -160,7 +161,7 @@ fn tables_of_m14() {
         [Resource::Nodes, Resource::Pods, Resource::Deployments, Resource::ReplicaSets, Resource::PodDisruptionBudgets];
     insta::assert_snapshot!("m14_before", played.table(&all, Output::Wide, 0));
     insta::assert_snapshot!("m14_blocked", played.table(&all, Output::Wide, 120));
-    insta::assert_snapshot!("m14_at_the_end", played.table(&all, Output::Table, 360));
+    insta::assert_snapshot!("m14_at_the_end", played.table(&all, Output::Table, 480));
     insta::assert_snapshot!("m14_events", events(&played.cluster(), played.outcome.end));
 }
 
@@ -178,6 +179,91 @@ fn tables_of_m02() {
         let one = Query { name: Some(name), ..query(&[Resource::Pods], Output::Yaml) };
         get(&played.cluster(), &one, Time::from_millis(10_200)).unwrap().out
     });
+}
+
+/// What `kubectl get pods -w` says of a pod that is evicted and of its replacement, without repetitions: as in the recording
+/// `C-iptables-graceful-pre0-r1` of a v1.36.2 cluster (see `tests/recordings`), whose objects were put through printPod by
+/// hand.
+#[test]
+fn pods_go_through_the_states_that_a_recorded_cluster_showed() {
+    let played = Played::builtin("m02-drain");
+    let pods = query(&[Resource::Pods], Output::Table);
+    let watched = watch(&played.cluster(), &pods, Time::ZERO, Time::from_secs(25)).unwrap().out;
+    let states = |suffix: &str| {
+        let rows = watched.lines().filter(|line| line.split(' ').next().unwrap().ends_with(suffix));
+        let mut states: Vec<String> =
+            rows.map(|row| row.split_whitespace().skip(1).take(2).collect::<Vec<_>>().join(" ")).collect();
+        states.dedup();
+        states
+    };
+    assert_eq!(states("-5vrtr"), ["1/1 Running", "1/1 Terminating", "0/1 Completed"]);
+    assert_eq!(states("-22fdk"), ["0/1 Pending", "0/1 ContainerCreating", "0/1 Running", "1/1 Running"]);
+}
+
+const WORKLOADS: &str = r#"apiVersion: drainsim/v1alpha1
+kind: Scenario
+metadata: {name: workloads}
+spec:
+  kubernetes: "1.36"
+  duration: 2m
+  nodes: [{name: node-1}, {name: node-2}]
+  placement: {db: [node-1, node-2]}
+  actions:
+    - {at: 10s, drain: {node: node-1, ignoreDaemonsets: true, force: true}}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db}
+spec:
+  replicas: 2
+  serviceName: db
+  selector: {matchLabels: {app: db}}
+  template:
+    metadata: {labels: {app: db}}
+    spec:
+      containers: [{name: db, image: postgres:17, readinessProbe: {tcpSocket: {port: 5432}, periodSeconds: 3}}]
+---
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: agent, namespace: kube-system}
+spec:
+  selector: {matchLabels: {app: agent}}
+  template:
+    metadata: {labels: {app: agent}}
+    spec: {containers: [{name: agent, image: agent:1}]}
+---
+apiVersion: batch/v1
+kind: Job
+metadata: {name: work}
+spec:
+  parallelism: 2
+  completions: 3
+  template:
+    metadata: {labels: {app: work}}
+    spec: {restartPolicy: Never, containers: [{name: work, image: work:1}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: bare, labels: {app: bare}}
+spec:
+  nodeName: node-1
+  initContainers: [{name: wait, image: busybox}]
+  containers: [{name: app, image: nginx:1.25}, {name: side, image: side:1}]
+"#;
+
+/// One of each kind that has pods, on a node that is drained by force.
+#[test]
+fn every_kind_of_workload_is_shown() {
+    let memory = Memory(BTreeMap::from([(PathBuf::from("s.yaml"), WORKLOADS.as_bytes().to_vec())]));
+    let scenario = Scenario::load_from(&memory, &[Input::Path("s.yaml".into())], &[]);
+    let played = Played::new(scenario.unwrap_or_else(|problems| panic!("{problems}")));
+    let all = [Resource::StatefulSets, Resource::DaemonSets, Resource::Jobs, Resource::Pods];
+    let table = |seconds| {
+        let everywhere = Query { namespace: None, ..query(&all, Output::Wide) };
+        get(&played.cluster(), &everywhere, Time::from_secs(seconds)).unwrap().out
+    };
+    insta::assert_snapshot!("workloads", [table(0), table(20)].join("\n----\n\n"));
+    insta::assert_snapshot!("workloads_events", events(&played.cluster(), played.outcome.end));
 }
 
 /// Objects come out as they went in: what a run shows of its start is read as the same cluster again.

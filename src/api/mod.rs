@@ -5,6 +5,7 @@
 pub mod autoscaler;
 pub mod daemon_set;
 pub mod deletion;
+pub mod disruption;
 pub mod eviction;
 pub mod job;
 pub mod labels;

@@ -205,6 +205,14 @@ impl Version {
         self.minor >= 35
     }
 
+    /// The Events of a StatefulSet about its pods begin with a capital.
+    ///
+    /// Source: `pkg/controller/statefulset/stateful_pod_control.go` recordPodEvent (v1.35 against v1.34).
+    #[must_use]
+    pub const fn stateful_set_events_are_titled(self) -> bool {
+        self.minor >= 35
+    }
+
     /// The Event ScalingReplicaSet says "from 2 to 3", no longer "to 3 from 2".
     ///
     /// Source: `pkg/controller/deployment/sync.go` (v1.32 against v1.31).

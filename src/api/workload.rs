@@ -24,6 +24,24 @@ impl Default for Strategy {
     }
 }
 
+impl Strategy {
+    /// How many pods a rolling update of so many replicas may have too many and too few: the surge rounded up, the
+    /// unavailable rounded down. Were both zero nothing could ever move, so one may be unavailable then; were more
+    /// unavailable than there are, all may. Both are zero for Recreate.
+    ///
+    /// Source: `pkg/controller/deployment/util/deployment_util.go` ResolveFenceposts, MaxSurge, MaxUnavailable (v1.36).
+    #[must_use]
+    pub fn fenceposts(self, replicas: u32) -> (u32, u32) {
+        let Self::RollingUpdate { max_surge, max_unavailable } = self else { return (0, 0) };
+        let max_surge = max_surge.scaled_up(replicas);
+        let max_unavailable = match max_unavailable.scaled_down(replicas) {
+            0 if max_surge == 0 => 1,
+            n => n,
+        };
+        (max_surge, max_unavailable.min(replicas))
+    }
+}
+
 /// One version of a Deployment, as stored.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Deployment {

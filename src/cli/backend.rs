@@ -1,9 +1,11 @@
 //! What the command line calls: reading scenarios, and running them.
 
+use crate::analysis::lint::Findings;
 use crate::scenario::Originals;
 use crate::scenario::expectation::Expectation;
 use crate::simulation::{self, Outcome, Setup};
 
+pub(super) use crate::api::Version;
 pub(super) use crate::scenario::{Diagnostics, Input};
 
 /// A scenario as the commands need it.
@@ -37,4 +39,13 @@ pub(super) fn simulate(setup: &Setup, seed: u64, keep_trace: bool) -> Outcome {
 
 pub(super) fn scenario_schema() -> serde_json::Value {
     crate::scenario::schema()
+}
+
+pub(super) fn lint(inputs: &[Input], options: &crate::analysis::lint::Options) -> Result<Findings, Diagnostics> {
+    crate::analysis::lint::lint(&crate::scenario::Disk, inputs, options)
+}
+
+/// "there is no such …", with the nearest valid name.
+pub(super) fn unknown_name<'a>(name: &str, what: &str, names: impl IntoIterator<Item = &'a str>) -> String {
+    crate::scenario::help_with_name(name, what, names)
 }

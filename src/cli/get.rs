@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
 use super::backend::{self, Input};
@@ -17,7 +18,7 @@ use crate::report::kubectl::{Cluster, Output, Query, Resource, get, watch};
 
 Examples:
   drainsim get pods drain.yaml --at 42s
-  drainsim get pods drain.yaml --from 10s --to 40s -w
+  drainsim get pods drain.yaml --from 10s --to 40s -w --times
   drainsim get nodes,pdb,endpointslices drain.yaml --at 15s
   drainsim get events drain.yaml
   drainsim get pod/web-7d4b9c-x2x8k drain.yaml --at 42s -o yaml")]
@@ -37,8 +38,29 @@ pub(super) struct GetArgs {
 pub(super) struct What {
     /// A resource (pods, nodes, pdb, endpointslices, deployments, replicasets, services, events), several with commas
     /// between them, or one object as TYPE/NAME
-    #[arg(value_name = "TYPE")]
+    #[arg(value_name = "TYPE", value_parser = TypeParser, hide_possible_values = true)]
     resource: String,
+}
+
+/// Takes anything, and offers the types for completion.
+#[derive(Clone, Copy, Debug)]
+struct TypeParser;
+
+impl TypedValueParser for TypeParser {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        arg: Option<&clap::Arg>,
+        value: &std::ffi::OsStr,
+    ) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(Resource::ALL.into_iter().map(|resource| PossibleValue::new(resource.plural()))))
+    }
 }
 
 /// How it is asked.
@@ -59,6 +81,10 @@ pub(super) struct GetOptions {
     /// Print what there is, and then every change
     #[arg(short, long, conflicts_with = "at")]
     watch: bool,
+
+    /// With -w: put the time since the start of the run before each line
+    #[arg(long, requires = "watch")]
+    times: bool,
 
     /// The namespace
     #[arg(short, long, value_name = "NAME", default_value = "default")]
@@ -149,6 +175,7 @@ fn query(what: &What, options: &GetOptions) -> Result<Query, Failure> {
         name,
         namespace: (!options.all_namespaces).then(|| options.namespace.clone()),
         selector,
+        times: options.times,
         output: match options.output {
             None => Output::Table,
             Some(GetFormat::Wide) => Output::Wide,

@@ -9,6 +9,7 @@ mod drain;
 mod explain;
 mod get;
 pub mod library;
+mod lint;
 mod output;
 mod run;
 mod scenarios;
@@ -38,6 +39,7 @@ use output::Failure;
   drainsim drain node-3 -f cluster.yaml         drain a node of your own cluster: no scenario to write
   drainsim explain drain.yaml --request 1       why the first failed request failed
   drainsim get pods drain.yaml --at 42s         the pods at that time, as kubectl prints them
+  drainsim lint manifests/                      what is wrong with manifests, without a run
   kubectl get deploy,svc,pdb -o yaml | drainsim run scenario.yaml -
 
 Exit codes: 0 fine, 1 an expectation failed, 2 wrong usage or bad input."
@@ -57,6 +59,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Show pods, nodes or other objects at any time of a run, as kubectl get does
     Get(get::GetArgs),
+    /// Tell what is wrong with manifests, without a run
+    Lint(lint::LintArgs),
     /// List, show and run the built-in scenarios
     #[command(subcommand)]
     Scenarios(scenarios::ScenariosCommand),
@@ -142,6 +146,7 @@ pub fn main() -> ExitCode {
         Command::Drain(args) => drain::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Get(args) => get::run(&args),
+        Command::Lint(args) => lint::run(&args),
         Command::Scenarios(command) => scenarios::run(&command),
         Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args),

@@ -5,8 +5,10 @@ pub mod cluster;
 pub mod explain;
 pub mod json;
 pub mod kubectl;
+pub mod lint;
 pub mod metrics;
 pub mod reference;
+pub mod sarif;
 pub mod summary;
 pub mod text;
 

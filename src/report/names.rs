@@ -155,6 +155,20 @@ impl<'a> Names<'a> {
         stream.map(|t| t.name.clone()).unwrap_or_else(|| format!("#{traffic}"))
     }
 
+    /// Who a process that empties nodes is.
+    #[must_use]
+    pub fn operator(&self, process: u32) -> String {
+        let action = self.outcome.drains.iter().find(|d| d.kubectl == process).map(|d| d.action);
+        let what = action.and_then(|action| self.setup.actions.get(action as usize)).map(|a| &a.what);
+        match what {
+            Some(ActionKind::Upgrade(_)) => "the upgrade",
+            Some(ActionKind::ClusterAutoscaler(_)) => "cluster-autoscaler",
+            Some(ActionKind::Karpenter(_)) => "Karpenter",
+            _ => "kubectl",
+        }
+        .to_string()
+    }
+
     /// An action as one would type it: `kubectl drain node-1`.
     #[must_use]
     pub fn action(&self, action: u32) -> String {

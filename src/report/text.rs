@@ -179,7 +179,7 @@ fn drain(drain: &DrainOutcome) -> String {
         (None, Some(at)) => ("✗", BAD, format!("given up after {:.3} s", at.since(drain.started_at).as_secs_f64())),
         (None, None) => ("…", WARN, "not drained when the run ended".to_string()),
     };
-    let code = drain.exit_code.map_or_else(|| "kubectl still running".to_string(), |code| format!("exit code {code}"));
+    let code = drain.exit_code.map_or_else(|| "still running".to_string(), |code| format!("exit code {code}"));
     let evictions = format!(
         "{} granted, {} denied",
         plural(drain.evictions_granted, "eviction"),
@@ -321,10 +321,7 @@ mod tests {
         let text = text(&outcome, &[]);
         let line = text.lines().nth(2).unwrap_or_default();
         assert_eq!(line, "✗ the drain of node-2 was still going on when the run ended, 1 eviction denied");
-        assert!(
-            text.contains("… node-2: not drained when the run ended, kubectl still running; 1 eviction granted"),
-            "{text}"
-        );
+        assert!(text.contains("… node-2: not drained when the run ended, still running; 1 eviction granted"), "{text}");
     }
 
     #[test]

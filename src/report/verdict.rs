@@ -206,6 +206,9 @@ pub(super) fn failure_sentence(report: &Report<'_>, failure: &Failure) -> String
             format!("reset by {name}: the request was sent on an idle connection just as the server closed it")
         }
         FailureKind::NoEndpoints => no_endpoints(report, failure),
+        FailureKind::RequestTimeout if failure.pod_phase == PodActivity::Hanging => {
+            format!("{name} hangs: it accepts requests and answers none")
+        }
         FailureKind::RequestTimeout => {
             format!("{name} accepted the request, but did not answer within the client's timeout")
         }
@@ -404,10 +407,10 @@ mod tests {
 
     #[test]
     fn every_kind_and_phase_has_a_sentence() {
-        use PodActivity::{Draining, Exited, NetworkGone, NoPod, NodeOff, PreStop, Serving, Starting};
+        use PodActivity::{Draining, Exited, Hanging, NetworkGone, NoPod, NodeOff, PreStop, Serving, Starting};
         let mut outcome = fixture::outcome();
         for kind in FailureKind::ALL {
-            for phase in [NoPod, Starting, Serving, PreStop, Draining, Exited, NetworkGone, NodeOff] {
+            for phase in [NoPod, Starting, Serving, PreStop, Draining, Exited, NetworkGone, NodeOff, Hanging] {
                 for pod in [None, Some(PodId(0)), Some(PodId(9))] {
                     for service in [ServiceId(0), ServiceId(9)] {
                         let first = outcome.failures[0];

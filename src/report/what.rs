@@ -25,10 +25,14 @@ pub fn sentence(names: &Names<'_>, what: What) -> Sentence {
     let (who, what) = match what {
         What::ActionStarted { action } => ("scenario".to_string(), names.action(action)),
         What::ActionDone { action } => ("scenario".to_string(), format!("{} is done", names.action(action))),
-        What::DrainStarted { node, .. } => ("kubectl".to_string(), format!("begins to drain {}", names.node(node))),
-        What::DrainEnded { node, code: 0, .. } => ("kubectl".to_string(), format!("{} drained", names.node(node))),
-        What::DrainEnded { node, code, .. } => {
-            ("kubectl".to_string(), format!("gives {} up, exit code {code}", names.node(node)))
+        What::DrainStarted { kubectl, node } => {
+            (names.operator(kubectl), format!("begins to drain {}", names.node(node)))
+        }
+        What::DrainEnded { kubectl, node, code: 0 } => {
+            (names.operator(kubectl), format!("{} drained", names.node(node)))
+        }
+        What::DrainEnded { kubectl, node, code } => {
+            (names.operator(kubectl), format!("gives {} up, exit code {code}", names.node(node)))
         }
         What::Cordoned { node } => ("apiserver".to_string(), format!("{} is marked unschedulable", names.node(node))),
         What::Uncordoned { node } => ("apiserver".to_string(), format!("{} is marked schedulable", names.node(node))),
@@ -44,7 +48,9 @@ pub fn sentence(names: &Names<'_>, what: What) -> Sentence {
         What::NodeDeleted { node } => {
             ("apiserver".to_string(), format!("the Node object {} is deleted", names.node(node)))
         }
-        What::EvictionRequested { pod, .. } => ("kubectl".to_string(), format!("asks to evict {}", names.the_pod(pod))),
+        What::EvictionRequested { pod, kubectl } => {
+            (names.operator(kubectl), format!("asks to evict {}", names.the_pod(pod)))
+        }
         What::EvictionAdmitted { pod, pdb } => (
             "apiserver".to_string(),
             format!("budget {} admits the eviction of {}", names.pdb(pdb), names.the_pod(pod)),
@@ -128,6 +134,10 @@ pub fn sentence(names: &Names<'_>, what: What) -> Sentence {
                 format!("budget {}: {allowed} {of} allowed, {healthy} healthy", names.pdb(pdb)),
             )
         }
+        What::NodeMarked { node, present } => {
+            let change = if present == 1 { "is tainted" } else { "loses its taint" };
+            ("apiserver".to_string(), format!("{} {change}", names.node(node)))
+        }
         What::PdbApplied { pdb } => ("apiserver".to_string(), format!("budget {} is applied", names.pdb(pdb))),
         What::PdbDeleted { pdb } => ("apiserver".to_string(), format!("budget {} is deleted", names.pdb(pdb))),
         What::DeploymentScaled { deployment, replicas } => {
@@ -184,10 +194,9 @@ pub fn sentence(names: &Names<'_>, what: What) -> Sentence {
             };
             (kubelet(pod), format!("the {kind} probe of {} fails", names.container(pod, container)))
         }
-        What::SurplusDeleted { pod, replica_set } => (
-            "ReplicaSet controller".to_string(),
-            format!("{} deletes {}", names.replica_set(replica_set), names.the_pod(pod)),
-        ),
+        What::DeletedByController { pod } => {
+            ("controller manager".to_string(), format!("{} is deleted by its controller", names.the_pod(pod)))
+        }
     };
     Sentence { who, what }
 }

@@ -15,6 +15,8 @@ pub enum Severity {
     Error,
     /// It can, but perhaps not as it was meant.
     Warning,
+    /// Good to know.
+    Info,
 }
 
 /// One problem.
@@ -22,6 +24,8 @@ pub enum Severity {
 pub struct Diagnostic {
     /// How bad it is.
     pub severity: Severity,
+    /// The name of the rule that found it, where there is one.
+    pub code: Option<&'static str>,
     /// What is wrong, in one line.
     pub message: String,
     /// The place, with a word about it. None for what has no place, such as a file that is not there.
@@ -47,8 +51,10 @@ impl Diagnostic {
         Self::new(Severity::Warning, message.into())
     }
 
-    fn new(severity: Severity, message: String) -> Self {
-        Self { severity, message, place: None, related: Vec::new(), notes: Vec::new(), help: None }
+    /// Of any severity.
+    #[must_use]
+    pub fn new(severity: Severity, message: String) -> Self {
+        Self { severity, code: None, message, place: None, related: Vec::new(), notes: Vec::new(), help: None }
     }
 
     /// The place, with a word about it (may be empty).
@@ -98,9 +104,14 @@ impl Diagnostic {
         let level = match self.severity {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
+            Severity::Info => Level::INFO,
         };
         let excerpts = self.excerpts();
-        let mut group = Group::with_title(level.primary_title(self.message.as_str()));
+        let mut title = level.primary_title(self.message.as_str());
+        if let Some(code) = self.code {
+            title = title.id(code);
+        }
+        let mut group = Group::with_title(title);
         for excerpt in &excerpts {
             group = group.element(excerpt.snippet());
         }

@@ -114,6 +114,34 @@ pub fn read_documents(files: &dyn Files, inputs: &[Input], problems: &mut Diagno
     reader.documents
 }
 
+/// All manifests of a directory and of those inside it, in order; logs and other files are passed by.
+///
+/// # Errors
+/// A directory cannot be read, there are too many files, or none.
+pub fn manifests_in(files: &dyn Files, path: &Path) -> Result<Vec<PathBuf>, Box<Diagnostic>> {
+    let mut waiting = vec![path.to_path_buf()];
+    let mut found = Vec::new();
+    while let Some(directory) = waiting.pop() {
+        for entry in files.list(&directory).map_err(|error| Box::new(cannot_read(&directory, &error)))? {
+            if files.is_directory(&entry) {
+                waiting.push(entry);
+            } else if is_manifest(&entry) {
+                found.push(entry);
+            }
+        }
+        if found.len() + waiting.len() > FILES_MAX {
+            let message = format!("the directory `{}` contains more than {FILES_MAX} files", path.display());
+            return Err(Box::new(Diagnostic::error(message)));
+        }
+    }
+    if found.is_empty() {
+        let message = format!("`{}` is a directory without manifests", path.display());
+        return Err(Box::new(Diagnostic::error(message).help("manifests are files named *.yaml, *.yml or *.json")));
+    }
+    found.sort();
+    Ok(found)
+}
+
 struct Reader<'a> {
     files: &'a dyn Files,
     problems: &'a mut Diagnostics,
@@ -135,37 +163,17 @@ impl Reader<'_> {
         }
     }
 
-    /// All manifests of a directory and of those inside it; logs and other files are passed by.
+    /// All manifests of a directory.
     fn directory(&mut self, path: &Path, named_at: Option<&Span>) {
-        let mut waiting = vec![path.to_path_buf()];
-        let mut found = Vec::new();
-        while let Some(directory) = waiting.pop() {
-            match self.files.list(&directory) {
-                Ok(entries) => {
-                    for entry in entries {
-                        if self.files.is_directory(&entry) {
-                            waiting.push(entry);
-                        } else if is_manifest(&entry) {
-                            found.push(entry);
-                        }
-                    }
+        match manifests_in(self.files, path) {
+            Ok(mut found) => {
+                // A directory that contains the file that names it is no cycle: that file has been read.
+                found.retain(|file| !self.stack.contains(&normal(file)));
+                for file in found {
+                    self.file(&file, named_at);
                 }
-                Err(error) => self.told(named_at, cannot_read(&directory, &error)),
             }
-            if found.len() + waiting.len() > FILES_MAX {
-                let message = format!("the directory `{}` contains more than {FILES_MAX} files", path.display());
-                return self.told(named_at, Diagnostic::error(message));
-            }
-        }
-        if found.is_empty() {
-            let message = format!("`{}` is a directory without manifests", path.display());
-            self.told(named_at, Diagnostic::error(message).help("manifests are files named *.yaml, *.yml or *.json"));
-        }
-        found.sort();
-        // A directory that contains the file that names it is no cycle: that file has been read.
-        found.retain(|file| !self.stack.contains(&normal(file)));
-        for file in found {
-            self.file(&file, named_at);
+            Err(problem) => self.told(named_at, *problem),
         }
     }
 

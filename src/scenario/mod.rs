@@ -10,7 +10,7 @@
 pub mod cluster;
 mod compile;
 pub mod diagnostic;
-mod document;
+pub(crate) mod document;
 pub mod expectation;
 mod expectations;
 mod file;
@@ -20,13 +20,13 @@ pub mod load;
 mod manifests;
 mod originals;
 pub mod profiles;
-mod read;
+pub(crate) mod read;
 mod schema;
 mod set;
 pub mod source;
 mod suggest;
-mod tree;
-mod values;
+pub(crate) mod tree;
+pub(crate) mod values;
 mod wait_command;
 
 use crate::api::Labels;
@@ -39,6 +39,7 @@ pub use manifests::Ignored;
 pub use originals::Originals;
 pub use schema::schema;
 pub use source::Span;
+pub(crate) use suggest::help as help_with_name;
 pub use values::selector;
 
 /// A validated scenario.
@@ -99,5 +100,11 @@ impl Scenario {
             Some(scenario) if !problems.has_errors() => Ok(Self { warnings: problems.list, ..scenario }),
             _ => Err(problems),
         }
+    }
+
+    /// The scenario among documents that have been read, if it can be run: for what looks at the documents, too.
+    pub(crate) fn of_documents(documents: &[document::Document]) -> Option<Self> {
+        let mut problems = Diagnostics::default();
+        compile::compile(documents, false, &mut problems).filter(|_| !problems.has_errors())
     }
 }

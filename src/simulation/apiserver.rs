@@ -177,7 +177,7 @@ pub fn commit(ctx: &mut Context<'_>, network: &mut Network<'_>, write: Write) ->
                 }
                 n.unschedulable = unschedulable.unwrap_or(n.unschedulable);
             })?;
-            ctx.note(What::TaintsChanged { node });
+            ctx.note(What::NodeMarked { node, present: u32::from(present) });
             match unschedulable {
                 Some(true) => _ = ctx.note(What::Cordoned { node }),
                 Some(false) => _ = ctx.note(What::Uncordoned { node }),

@@ -136,14 +136,14 @@ impl<'a> World<'a> {
                     Write::RemovePod { pod } | Write::DeletePod { pod, .. } => Some(pod),
                     _ => None,
                 };
-                let surplus = match (&write, caller) {
-                    (Write::DeletePod { pod, .. }, Caller::Controller(Controller::ReplicaSet, key)) => {
-                        Some(What::SurplusDeleted { pod: *pod, replica_set: ReplicaSetId(key) })
+                let deleted = match (&write, caller) {
+                    (Write::DeletePod { pod, .. }, Caller::Controller(controller, _)) if makes_pods(controller) => {
+                        Some(What::DeletedByController { pod: *pod })
                     }
                     _ => None,
                 };
                 let result = apiserver::commit(ctx, &mut self.network, write);
-                if let Some(what) = surplus.filter(|_| result.is_ok()) {
+                if let Some(what) = deleted.filter(|_| result.is_ok()) {
                     ctx.remark(what);
                 }
                 if let Some(pod) = removed.filter(|pod| ctx.store.pods.head(pod.index()).is_none()) {
@@ -405,7 +405,9 @@ impl<'a> World<'a> {
 
     /// Nothing delays the shutdown of a machine any more.
     fn shutdown_is_over(&mut self, node: NodeId) {
-        self.machine_off(node);
+        if !self.kubelets.is_node_off(node) {
+            self.machine_off(node);
+        }
         let done: Vec<_> = self.shutting_down.iter().filter(|(n, _)| *n == node).map(|(_, action)| *action).collect();
         self.shutting_down.retain(|(n, _)| *n != node);
         for action in done {
@@ -437,4 +439,9 @@ impl<'a> World<'a> {
             }
         }
     }
+}
+
+/// Whether a controller has pods of its own, which it also deletes.
+const fn makes_pods(controller: Controller) -> bool {
+    matches!(controller, Controller::ReplicaSet | Controller::StatefulSet | Controller::DaemonSet | Controller::Job)
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::api::{DeploymentId, NodeId, PdbId, PodId, ReplicaSetId, ServiceId, Store};
+use crate::api::{
+    DaemonSetId, DeploymentId, JobId, NodeId, PdbId, PodId, ReplicaSetId, ServiceId, StatefulSetId, Store,
+};
 use crate::engine::{Key, Time};
 use crate::report::kubectl::resource::Resource;
 use crate::scenario::Originals;
@@ -62,6 +64,9 @@ impl<'a> Cluster<'a> {
             Resource::Pods => whole(self.store.pods.len()),
             Resource::Deployments => whole(self.store.deployments.len()),
             Resource::ReplicaSets => whole(self.store.replica_sets.len()),
+            Resource::StatefulSets => whole(self.store.stateful_sets.len()),
+            Resource::DaemonSets => whole(self.store.daemon_sets.len()),
+            Resource::Jobs => whole(self.store.jobs.len()),
             Resource::Services => whole(self.store.services.len()),
             Resource::PodDisruptionBudgets => whole(self.store.pdbs.len()),
             Resource::EndpointSlices => {
@@ -84,6 +89,9 @@ impl<'a> Cluster<'a> {
             Resource::Pods => self.pod(PodId::from(index), at),
             Resource::Deployments => self.deployment(DeploymentId::from(index), at),
             Resource::ReplicaSets => self.replica_set(ReplicaSetId::from(index), at),
+            Resource::StatefulSets => self.stateful_set(StatefulSetId::from(index), at),
+            Resource::DaemonSets => self.daemon_set(DaemonSetId::from(index), at),
+            Resource::Jobs => self.job(JobId::from(index), at),
             Resource::Services => self.service(ServiceId::from(index)),
             Resource::PodDisruptionBudgets => self.pdb(PdbId::from(index), at),
             Resource::EndpointSlices => self.endpoint_slice(ServiceId::from(index), slice, at),
@@ -104,6 +112,9 @@ impl<'a> Cluster<'a> {
                 times(store.pods.history(id.index)).chain(facts).collect()
             }
             Resource::ReplicaSets => times(store.replica_sets.history(id.index)).collect(),
+            Resource::StatefulSets => times(store.stateful_sets.history(id.index)).collect(),
+            Resource::DaemonSets => times(store.daemon_sets.history(id.index)).collect(),
+            Resource::Jobs => times(store.jobs.history(id.index)).collect(),
             Resource::Deployments => {
                 let own = self.replica_sets_of(DeploymentId::from(id.index));
                 let below = own.into_iter().flat_map(|rs| times(store.replica_sets.history(rs.index())));
@@ -140,7 +151,7 @@ impl<'a> Cluster<'a> {
     }
 }
 
-/// What `kubectl` can see of what happens in containers.
+/// What tells how a pod's containers came to the state that `kubectl` shows.
 const fn is_of_containers(what: What) -> bool {
     matches!(
         what,
@@ -148,7 +159,9 @@ const fn is_of_containers(what: What) -> bool {
             | What::PodUnschedulable { .. }
             | What::ContainerStarted { .. }
             | What::ContainerExited { .. }
-            | What::SignalArrived { .. }
+            | What::PreStopEnded { .. }
+            | What::PreStopOverran { .. }
+            | What::EvictionRequested { .. }
     )
 }
 

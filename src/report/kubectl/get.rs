@@ -27,6 +27,8 @@ pub struct Query {
     pub namespace: Option<String>,
     /// Only objects whose labels this selects.
     pub selector: Selector,
+    /// In a watch, the time of the run before each row; kubectl has no such thing.
+    pub times: bool,
     /// How it is printed.
     pub output: Output,
 }
@@ -135,8 +137,17 @@ pub fn watch(cluster: &Cluster<'_>, query: &Query, from: Time, to: Time) -> Resu
             let mut rows: Vec<Vec<String>> = Vec::new();
             if !std::mem::replace(&mut headed, true) {
                 rows.push(headers(query, resource, wide));
+                if query.times {
+                    rows[0].insert(0, "TIME".to_string());
+                }
             }
-            rows.extend(block.iter().map(|(at, object)| row(query, resource, object, wide, false, Instant::at(*at))));
+            rows.extend(block.iter().map(|(at, object)| {
+                let mut cells = row(query, resource, object, wide, false, Instant::at(*at));
+                if query.times {
+                    cells.insert(0, at.to_string());
+                }
+                cells
+            }));
             out.push_str(&columns.block(&rows));
             continue;
         }

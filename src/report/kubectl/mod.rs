@@ -10,6 +10,7 @@ mod columns;
 mod events;
 mod get;
 mod objects;
+mod owner;
 mod pod_status;
 mod printers;
 mod resource;

@@ -21,6 +21,11 @@ pub(super) fn headers(resource: Resource, wide: bool) -> Vec<&'static str> {
         }
         Resource::Deployments => (&["NAME", "READY", "UP-TO-DATE", "AVAILABLE", "AGE"], workload),
         Resource::ReplicaSets => (&["NAME", "DESIRED", "CURRENT", "READY", "AGE"], workload),
+        Resource::StatefulSets => (&["NAME", "READY", "AGE"], &["CONTAINERS", "IMAGES"]),
+        Resource::DaemonSets => {
+            (&["NAME", "DESIRED", "CURRENT", "READY", "UP-TO-DATE", "AVAILABLE", "NODE SELECTOR", "AGE"], workload)
+        }
+        Resource::Jobs => (&["NAME", "STATUS", "COMPLETIONS", "DURATION", "AGE"], workload),
         Resource::Services => (&["NAME", "TYPE", "CLUSTER-IP", "EXTERNAL-IP", "PORT(S)", "AGE"], &["SELECTOR"]),
         Resource::EndpointSlices => (&["NAME", "ADDRESSTYPE", "PORTS", "ENDPOINTS", "AGE"], &[]),
         Resource::PodDisruptionBudgets => {
@@ -74,6 +79,18 @@ pub(super) fn row(resource: Resource, object: &Value, wide: bool, now: Instant) 
                 age,
             ]
         }
+        Resource::StatefulSets => {
+            let ready = format!("{}/{}", count(&object["status"]["readyReplicas"]), count(&object["spec"]["replicas"]));
+            vec![name, ready, age]
+        }
+        Resource::DaemonSets => {
+            let of = |key: &str| count(&object["status"][key]);
+            let selector = pairs(&object["spec"]["template"]["spec"]["nodeSelector"]);
+            let (desired, current) = (of("desiredNumberScheduled"), of("currentNumberScheduled"));
+            let (updated, available) = (of("updatedNumberScheduled"), of("numberAvailable"));
+            vec![name, desired, current, of("numberReady"), updated, available, selector, age]
+        }
+        Resource::Jobs => vec![name, job_status(object), job_completions(object), job_duration(object, now), age],
         Resource::Services => {
             let spec = &object["spec"];
             vec![name, text(&spec["type"]), text(&spec["clusterIP"]), "<none>".to_string(), service_ports(spec), age]
@@ -127,10 +144,18 @@ fn more(resource: Resource, object: &Value) -> Vec<String> {
             let gates = "<none>".to_string();
             vec![or_none(&object["status"]["podIP"]), or_none(&object["spec"]["nodeName"]), gates.clone(), gates]
         }
-        Resource::Deployments | Resource::ReplicaSets => {
+        Resource::Deployments
+        | Resource::ReplicaSets
+        | Resource::StatefulSets
+        | Resource::DaemonSets
+        | Resource::Jobs => {
             let containers = object["spec"]["template"]["spec"]["containers"].as_array().into_iter().flatten();
             let joined = |key: &str| containers.clone().map(|c| text(&c[key])).collect::<Vec<_>>().join(",");
-            vec![joined("name"), joined("image"), selector(&object["spec"]["selector"])]
+            let mut cells = vec![joined("name"), joined("image")];
+            if resource != Resource::StatefulSets {
+                cells.push(selector(&object["spec"]["selector"]));
+            }
+            cells
         }
         Resource::Services => vec![pairs(&object["spec"]["selector"])],
         Resource::EndpointSlices | Resource::PodDisruptionBudgets | Resource::Events => Vec::new(),
@@ -162,6 +187,36 @@ fn event(object: &Value, wide: bool, now: Instant) -> Vec<String> {
     let source = if host.is_empty() { component } else { format!("{component}, {host}") };
     let path = text(&about["fieldPath"]);
     vec![last, kind, reason, target, path, source, message, first, times, text(&object["metadata"]["name"])]
+}
+
+/// printJob, STATUS.
+fn job_status(job: &Value) -> String {
+    let conditions = job["status"]["conditions"].as_array().into_iter().flatten();
+    let has = |kind: &str| conditions.clone().any(|c| c["type"] == kind && c["status"] == "True");
+    if has("Complete") {
+        "Complete"
+    } else if has("Failed") {
+        "Failed"
+    } else {
+        "Running"
+    }
+    .to_string()
+}
+
+/// printJob, COMPLETIONS.
+fn job_completions(job: &Value) -> String {
+    let (succeeded, parallelism) = (count(&job["status"]["succeeded"]), job["spec"]["parallelism"].as_u64());
+    match (job["spec"]["completions"].as_u64(), parallelism) {
+        (Some(completions), _) => format!("{succeeded}/{completions}"),
+        (None, Some(parallelism)) if parallelism > 1 => format!("{succeeded}/1 of {parallelism}"),
+        (None, _) => format!("{succeeded}/1"),
+    }
+}
+
+/// printJob, DURATION.
+fn job_duration(job: &Value, now: Instant) -> String {
+    let time = |key: &str| job["status"][key].as_str().and_then(clock::parse);
+    time("startTime").map_or_else(String::new, |from| clock::age(time("completionTime").unwrap_or(now), from))
 }
 
 /// `Ready,SchedulingDisabled`.

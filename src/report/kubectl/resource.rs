@@ -11,6 +11,12 @@ pub enum Resource {
     Deployments,
     /// ReplicaSets.
     ReplicaSets,
+    /// StatefulSets.
+    StatefulSets,
+    /// DaemonSets.
+    DaemonSets,
+    /// Jobs.
+    Jobs,
     /// Services.
     Services,
     /// EndpointSlices.
@@ -26,11 +32,14 @@ type Names = (&'static str, &'static [&'static str], &'static str, &'static str,
 
 impl Resource {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Nodes,
         Self::Pods,
         Self::Deployments,
         Self::ReplicaSets,
+        Self::StatefulSets,
+        Self::DaemonSets,
+        Self::Jobs,
         Self::Services,
         Self::EndpointSlices,
         Self::PodDisruptionBudgets,
@@ -43,6 +52,9 @@ impl Resource {
             Self::Pods => ("pods", &["pod", "po"], "Pod", "", "v1"),
             Self::Deployments => ("deployments", &["deployment", "deploy"], "Deployment", ".apps", "apps/v1"),
             Self::ReplicaSets => ("replicasets", &["replicaset", "rs"], "ReplicaSet", ".apps", "apps/v1"),
+            Self::StatefulSets => ("statefulsets", &["statefulset", "sts"], "StatefulSet", ".apps", "apps/v1"),
+            Self::DaemonSets => ("daemonsets", &["daemonset", "ds"], "DaemonSet", ".apps", "apps/v1"),
+            Self::Jobs => ("jobs", &["job"], "Job", ".batch", "batch/v1"),
             Self::Services => ("services", &["service", "svc"], "Service", "", "v1"),
             Self::EndpointSlices => {
                 ("endpointslices", &["endpointslice"], "EndpointSlice", ".discovery.k8s.io", "discovery.k8s.io/v1")

@@ -258,7 +258,8 @@ impl Compiler<'_> {
             When::OnSuccess(first, wait) => When::OnSuccess(first, wait + deadline),
             window @ When::Window { .. } => window,
         };
-        if let (When::At(end), Some(span)) = (end, notice.deadline.as_ref().map(|d| &d.span))
+        let span = notice.deadline.as_ref().map_or(&notice.node.span, |d| &d.span);
+        if let When::At(end) = end
             && end > instant(self.setup.duration)
         {
             let problem = Diagnostic::warning("the machine is still there at the end of the run");

@@ -289,7 +289,7 @@ pub(super) fn measure(metric: &Metric, name: &str, outcome: &Outcome) -> Measure
             let of_name = |p: &&PodOutcome| selects(name, &format!("{}/{}", p.namespace, p.name));
             let mut pods: Vec<_> = outcome.pods.iter().filter(of_name).collect();
             let Read::Pod(read) = metric.read else { return Measured::Nothing(String::new()) };
-            if !pods.is_empty() && metric.kind == ValueKind::Span {
+            if !pods.is_empty() && metric.key == "slack" {
                 // Pods that stayed have no slack; they say nothing against those that went.
                 pods.retain(|p| p.slack_nanos.is_some());
                 return together(metric, &pods, read, &format!("no pod {name} lost its routes and its listener"), "");

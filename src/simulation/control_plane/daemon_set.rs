@@ -465,7 +465,8 @@ mod tests {
     #[test]
     fn what_is_missing_and_what_is_too_many() {
         // pods of one node; shouldRun, shouldContinueRunning; created?, deleted pods
-        let cases: [(&[&str], bool, bool, bool, &[u32]); 12] = [
+        type Case = (&'static [&'static str], bool, bool, bool, &'static [u32]);
+        let cases: [Case; 12] = [
             (&[], true, true, true, &[]),
             (&[], false, true, false, &[]),
             (&[], false, false, false, &[]),
@@ -505,7 +506,8 @@ mod tests {
     #[test]
     fn a_rolling_update_takes_the_broken_and_as_many_others_as_may_be() {
         use IntOrPercent::{Int, Percent};
-        let cases: [(IntOrPercent, &[&[&str]], &[u32]); 8] = [
+        type Case = (IntOrPercent, &'static [&'static [&'static str]], &'static [u32]);
+        let cases: [Case; 8] = [
             (Int(1), &[&["old"], &["old"], &["old"]], &[0]),
             (Int(2), &[&["old"], &["old"], &["old"]], &[0, 1]),
             (Percent(50), &[&["old"], &["old"], &["old"]], &[0, 1]),

@@ -1,12 +1,13 @@
-//! The disruption controller: how many pods each PodDisruptionBudget lets go.
+//! The disruption controller: how many pods each PodDisruptionBudget lets go. Its arithmetic is in
+//! [`api::disruption`](crate::api::disruption).
 //!
 //! Source: `pkg/controller/disruption/disruption.go` (v1.36): trySync, getExpectedPodCount, countHealthyPods,
 //! buildDisruptedPodMap, updatePdbStatus.
 
 use std::collections::BTreeSet;
 
-use crate::api::pdb::{Budget, DisruptionReason};
-use crate::api::{IntOrPercent, Kind, Owner, Pdb, PdbId, PdbStatus, Pod, PodId, Revision};
+use crate::api::pdb::DisruptionReason;
+use crate::api::{Kind, Owner, Pdb, PdbId, PdbStatus, Pod, PodId, Revision, disruption};
 use crate::engine::{Duration, Time};
 use crate::simulation::context::Context;
 use crate::simulation::control_plane::rate_limit::RateLimit;
@@ -15,8 +16,6 @@ use crate::simulation::event::Controller;
 use crate::simulation::latency::Hop;
 use crate::simulation::write::{Caller, Write, WriteError};
 
-/// How long an admitted eviction counts although its pod has no deletionTimestamp (`DeletionTimeout`).
-const DELETION_TIMEOUT: Duration = Duration::from_secs(120);
 /// The recheck of an expiring entry goes through the rate limiter of the main queue, whose least delay this is. Without it
 /// the exact boundary, at which an entry is kept but no longer counted, would be looked at for ever.
 const RECHECK_DELAY: Duration = Duration::from_millis(5);
@@ -125,82 +124,18 @@ pub fn compute(ctx: &Context<'_>, pdb: PdbId, version: &Pdb, seen: Revision) -> 
         .filter_map(|id| Some((id, *ctx.store.pods.at(id.index(), seen)?)))
         .filter(|(_, pod)| ctx.store.label_set(pod.labels).pdbs.contains(&pdb))
         .collect();
-    let now = ctx.now();
-    let mut disrupted_pods = Vec::new();
-    let mut recheck: Option<Time> = None;
-    for (id, at) in &old.disrupted_pods {
-        let expires = *at + DELETION_TIMEOUT;
-        let waits_for_deletion =
-            pods.binary_search_by_key(id, |(p, _)| *p).is_ok_and(|i| pods[i].1.deletion.is_none()) && expires >= now;
-        if waits_for_deletion {
-            disrupted_pods.push((*id, *at));
-            recheck = Some(recheck.map_or(expires, |r| r.min(expires)));
-        }
-    }
-    let is_disrupted = |id: PodId| {
-        disrupted_pods
-            .binary_search_by_key(&id, |(p, _)| *p)
-            .is_ok_and(|i| disrupted_pods[i].1 + DELETION_TIMEOUT > now)
-    };
-    let healthy = pods.iter().filter(|(id, pod)| pod.ready && pod.deletion.is_none() && !is_disrupted(*id)).count();
-    let current_healthy = u32::try_from(healthy).unwrap_or(u32::MAX);
-    let status = match expected(ctx, version.budget, &pods) {
-        Ok((expected_pods, desired_healthy)) => {
-            let disruptions_allowed =
-                if expected_pods == 0 { 0 } else { current_healthy.saturating_sub(desired_healthy) };
-            let reason = if disruptions_allowed > 0 {
-                DisruptionReason::SufficientPods
-            } else {
-                DisruptionReason::InsufficientPods
-            };
-            PdbStatus {
-                observed_generation: old.observed_generation,
-                disruptions_allowed,
-                current_healthy,
-                desired_healthy,
-                expected_pods,
-                disrupted_pods,
-                reason,
-            }
-        }
-        // failSafe: the numbers stay, nothing is allowed
-        Err(NoController) => PdbStatus { disruptions_allowed: 0, reason: DisruptionReason::SyncFailed, ..old.clone() },
-    };
-    (status, recheck)
-}
-
-/// A pod's controller has no scale that could be asked: the budget cannot be computed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct NoController;
-
-/// (expectedPods, desiredHealthy). Counts of pods include terminating ones in every phase; with a percentage or with
-/// maxUnavailable it is `spec.replicas` of their controllers that counts.
-fn expected(ctx: &Context<'_>, budget: Budget, pods: &[(PodId, Pod)]) -> Result<(u32, u32), NoController> {
-    match budget {
-        Budget::Nothing => Ok((0, 0)),
-        Budget::MinAvailable(IntOrPercent::Int(n)) => Ok((u32::try_from(pods.len()).unwrap_or(u32::MAX), n)),
-        Budget::MinAvailable(percent @ IntOrPercent::Percent(_)) => {
-            let expected = scale_of_controllers(ctx, pods)?;
-            Ok((expected, percent.scaled_up(expected)))
-        }
-        Budget::MaxUnavailable(unavailable) => {
-            let expected = scale_of_controllers(ctx, pods)?;
-            Ok((expected, expected.saturating_sub(unavailable.scaled_up(expected))))
-        }
-    }
+    disruption::status(version.budget, &pods, || scale_of_controllers(ctx, &pods), old, ctx.now())
 }
 
 /// The sum of `spec.replicas` over the distinct controllers of the pods: a ReplicaSet's Deployment if it has one, as the
-/// informers know it. A pod without controller adds nothing.
-fn scale_of_controllers(ctx: &Context<'_>, pods: &[(PodId, Pod)]) -> Result<u32, NoController> {
+/// informers know it. A pod without controller adds nothing; `None` if a controller has no scale that could be asked.
+fn scale_of_controllers(ctx: &Context<'_>, pods: &[(PodId, Pod)]) -> Option<u32> {
     let mut controllers = BTreeSet::new();
     let mut sum = 0;
     for (id, pod) in pods {
         match ctx.store.owner_of(*id, pod) {
             Owner::ReplicaSet(rs_id) => {
-                let Some(rs) = ctx.store.replica_sets.at(rs_id.index(), ctx.controller_view(Kind::ReplicaSet)) else {
-                    return Err(NoController);
-                };
+                let rs = ctx.store.replica_sets.at(rs_id.index(), ctx.controller_view(Kind::ReplicaSet))?;
                 let deployment = rs.deployment.and_then(|d| {
                     Some((d, ctx.store.deployments.at(d.index(), ctx.controller_view(Kind::Deployment))?))
                 });
@@ -215,22 +150,24 @@ fn scale_of_controllers(ctx: &Context<'_>, pods: &[(PodId, Pod)]) -> Result<u32,
             Owner::None | Owner::Mirror => {}
             Owner::StatefulSet(id) => {
                 let seen = ctx.controller_view(Kind::StatefulSet);
-                let set = ctx.store.stateful_sets.at(id.index(), seen).ok_or(NoController)?;
+                let set = ctx.store.stateful_sets.at(id.index(), seen)?;
                 if controllers.insert(("StatefulSet", id.0)) {
                     sum += set.replicas;
                 }
             }
             // they have no scale subresource
-            Owner::DaemonSet(_) | Owner::Job(_) | Owner::Other { .. } => return Err(NoController),
+            Owner::DaemonSet(_) | Owner::Job(_) | Owner::Other { .. } => return None,
         }
     }
-    Ok(sum)
+    Some(sum)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::IntOrPercent;
     use crate::api::job::{JobStatus, PodReplacementPolicy};
+    use crate::api::pdb::Budget;
     use crate::api::pod::Handover;
     use crate::api::stateful_set::{PodManagement, StatefulSetStatus, StatefulSetUpdate};
     use crate::api::workload::Strategy;
@@ -243,6 +180,11 @@ mod tests {
     const OF_DEPLOYMENT: Owner = Owner::ReplicaSet(ReplicaSetId(0));
     const ALONE: Owner = Owner::ReplicaSet(ReplicaSetId(1));
     const STATEFUL: Owner = Owner::StatefulSet(StatefulSetId(0));
+
+    /// (expectedPods, desiredHealthy) by the controllers in the store.
+    fn expected(ctx: &Context<'_>, budget: Budget, pods: &[(PodId, Pod)]) -> Option<(u32, u32)> {
+        disruption::expected(budget, pods.len(), || scale_of_controllers(ctx, pods))
+    }
 
     /// A Deployment of 4, a ReplicaSet of 6 and a StatefulSet of 5.
     fn context(setup: &Setup) -> Context<'_> {
@@ -334,7 +276,8 @@ mod tests {
         let custom = Owner::Other { kind: "Rollout".into(), name: "r".into() };
         let setup = Setup::default();
         // the pods' controllers; the budget; expectedPods and desiredHealthy, or SyncFailed
-        let cases: [(&[&Owner], Budget, Option<(u32, u32)>); 30] = [
+        type Case<'a> = (&'a [&'a Owner], Budget, Option<(u32, u32)>);
+        let cases: [Case<'_>; 30] = [
             (&[&OF_DEPLOYMENT; 4], MaxUnavailable(Int(1)), Some((4, 3))),
             (&[&OF_DEPLOYMENT; 2], MaxUnavailable(Int(1)), Some((4, 3))),
             (&[&OF_DEPLOYMENT; 5], MaxUnavailable(Percent(50)), Some((4, 2))),
@@ -372,7 +315,7 @@ mod tests {
         for (owners, budget, answer) in cases {
             let mut ctx = context(&setup);
             let pods: Vec<_> = owners.iter().map(|owner| add(&mut ctx, owner, Handover::None)).collect();
-            assert_eq!(expected(&ctx, budget, &pods).ok(), answer, "{owners:?} {budget:?}");
+            assert_eq!(expected(&ctx, budget, &pods), answer, "{owners:?} {budget:?}");
         }
     }
 
@@ -383,7 +326,7 @@ mod tests {
         let released = add(&mut ctx, &STATEFUL, Handover::Released);
         let adopted = add(&mut ctx, &Owner::None, Handover::Adopted(ReplicaSetId(1)));
         let budget = Budget::MaxUnavailable(IntOrPercent::Int(1));
-        assert_eq!(expected(&ctx, budget, &[released]).ok(), Some((0, 0)));
-        assert_eq!(expected(&ctx, budget, &[released, adopted]).ok(), Some((6, 5)));
+        assert_eq!(expected(&ctx, budget, &[released]), Some((0, 0)));
+        assert_eq!(expected(&ctx, budget, &[released, adopted]), Some((6, 5)));
     }
 }

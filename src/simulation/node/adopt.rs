@@ -8,7 +8,7 @@ use crate::simulation::event::{AppStep, Event, KubeletStep};
 use crate::simulation::node::actions::Seen;
 use crate::simulation::node::app::{Ended, Process};
 use crate::simulation::node::back_off::{self, BackOff};
-use crate::simulation::node::kubelet::{Kubelets, Sandbox, template};
+use crate::simulation::node::kubelet::{Kubelets, Sandbox};
 use crate::simulation::node::probe::ProbeState;
 use crate::simulation::node::status::StatusState;
 use crate::simulation::setup::{App, Setup};
@@ -53,15 +53,16 @@ pub fn long_running(setup: &Setup, template: &PodTemplate) -> (Vec<ContainerStat
 }
 
 impl Kubelets {
-    /// Puts the containers of an old pod into their states; whether all of them run.
-    pub(super) fn adopt_containers(&mut self, ctx: &mut Context<'_>, pod: PodId) -> bool {
-        let template = template(ctx, pod).clone();
+    /// Puts the containers of an old pod into their states.
+    pub(super) fn adopt_containers(&mut self, ctx: &mut Context<'_>, pod: PodId) {
+        let setup = ctx.setup;
+        // old pods have the templates of the setup
+        let template = &setup.templates[ctx.store.pod_meta[pod.index()].template.index()];
         let luck = ctx.pod_luck(pod);
         let version = *ctx.store.pods.head(pod.index()).expect("an adopted pod exists");
         let runtime = self.pod(pod);
         runtime.sandbox = Sandbox::Ready;
         runtime.status = StatusState::of(&version);
-        let mut all_run = true;
         let mut first_retry: Option<Duration> = None;
         for c in 0..u8::try_from(template.container_count()).unwrap_or(u8::MAX) {
             let life = &Self::app_of(ctx, pod, c).life;
@@ -79,7 +80,7 @@ impl Kubelets {
             let readiness = phase_of(spec.readiness.map_or(Duration::ZERO, |p| p.period), "probePhase");
             let liveness = phase_of(spec.liveness.map_or(Duration::ZERO, |p| p.period), "livenessPhase");
             container.probe = ProbeState::ready_for_long(readiness, liveness);
-            if crash_loops(ctx.setup, &template, c) {
+            if crash_loops(setup, template, c) {
                 let left = phase_of(back_off::MAX, "crashLoopPhase");
                 container.process = Process::Exited;
                 container.seen = Seen::Exited(life.exit_code);
@@ -88,7 +89,6 @@ impl Kubelets {
                 container.waits = true;
                 container.probe.forget();
                 first_retry = Some(first_retry.map_or(left, |first: Duration| first.min(left)));
-                all_run = false;
                 continue;
             }
             container.process = Process::Serving;
@@ -105,6 +105,5 @@ impl Kubelets {
             let timer = Self::after(ctx, left, pod, KubeletStep::Update);
             self.pod(pod).retry = Some(timer);
         }
-        all_run
     }
 }

@@ -164,7 +164,8 @@ impl Kubelets {
         let services = services_of(ctx, pod);
         network.pod_created(pod, template.serving().app, &services, node);
         let serving = template.serving;
-        if !self.adopt_containers(ctx, pod) || self.container(pod, serving).process == Process::Serving {
+        self.adopt_containers(ctx, pod);
+        if self.container(pod, serving).process == Process::Serving {
             network.listen(Time::ZERO, pod, ctx.cause);
         }
     }

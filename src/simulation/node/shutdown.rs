@@ -52,10 +52,10 @@ impl Kubelets {
     /// Somebody shuts the machine down.
     pub fn shut_down(&mut self, ctx: &mut Context<'_>, node: NodeId) {
         let state = &self.nodes[node.index()];
-        if state.off || state.shutdown.is_some() {
-            return;
+        if state.shutdown.is_some() && !state.off {
+            return; // it is being shut down already
         }
-        if ctx.setup.kubelet.shutdown_grace.is_empty() {
+        if state.off || ctx.setup.kubelet.shutdown_grace.is_empty() {
             ctx.schedule(Duration::ZERO, Event::NodeShutdown(node, ShutdownStep::PowerOff));
             return;
         }
@@ -71,6 +71,9 @@ impl Kubelets {
 
     /// Does what an event asks for.
     pub fn shutdown_step(&mut self, ctx: &mut Context<'_>, node: NodeId, step: ShutdownStep) {
+        if self.is_node_off(node) {
+            return;
+        }
         let group = match step {
             ShutdownStep::GroupOver(group) => group,
             ShutdownStep::Look | ShutdownStep::PowerOff => return self.group_goes_on(ctx, node),

@@ -316,3 +316,90 @@ impl Kubelets {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Container;
+    use crate::simulation::control_plane::harness;
+
+    /// A container's status in short: `c` creating, `r` running, `R` running and not started, `0` and `1` ended with that code,
+    /// `b` and `B` waiting in back-off after it ended with 0 and 1.
+    fn status(short: char) -> ContainerStatus {
+        let ended = |exit_code| Terminated { exit_code, finished_at: Time::ZERO };
+        let base = ContainerStatus::waiting(WaitingReason::ContainerCreating);
+        let (state, last) = match short {
+            'r' | 'R' => (ContainerState::Running, None),
+            '0' | '1' => (ContainerState::Terminated(ended(u32::from(short == '1'))), None),
+            'b' | 'B' => {
+                (ContainerState::Waiting(WaitingReason::CrashLoopBackOff), Some(ended(u32::from(short == 'B'))))
+            }
+            _ => (base.state, None),
+        };
+        ContainerStatus { state, last, started: short == 'r', ..base }
+    }
+
+    /// getPhase and its tests (`pkg/kubelet/kubelet_pods_test.go` TestPodPhaseWith…): containers, init containers (`S` before
+    /// one makes it a sidecar).
+    #[test]
+    fn phases() {
+        use Phase::{Failed, Pending, Running, Succeeded};
+        use RestartPolicy::{Always, Never, OnFailure};
+        for (policy, containers, inits, is_over, expected) in [
+            (Always, "cc", "", false, Pending),
+            (Always, "rc", "", false, Pending),
+            (Always, "rr", "", false, Running),
+            (Always, "r1", "", false, Running),
+            (Always, "rB", "", false, Running),
+            (Always, "00", "", false, Running),
+            (Always, "BB", "", false, Running),
+            (Always, "00", "", true, Succeeded),
+            (Always, "01", "", true, Failed),
+            (OnFailure, "00", "", false, Succeeded),
+            (OnFailure, "01", "", false, Running),
+            (OnFailure, "0B", "", false, Running),
+            (OnFailure, "r0", "", false, Running),
+            (Never, "00", "", false, Succeeded),
+            (Never, "01", "", false, Failed),
+            (Never, "r1", "", false, Running),
+            // init containers that run to completion
+            (Always, "c", "c", false, Pending),
+            (Always, "c", "r", false, Pending),
+            (Always, "c", "0", false, Pending),
+            (Always, "c", "1", false, Pending),
+            (Always, "c", "B", false, Pending),
+            (Never, "c", "1", false, Failed),
+            (Always, "r", "0", false, Running),
+            // sidecars
+            (Always, "c", "SR", false, Pending),
+            (Always, "c", "Sr", false, Pending),
+            (Always, "r", "Sr", false, Running),
+            (Always, "r", "SB", false, Running),
+            (Always, "r", "SR", false, Running),
+            (Never, "0", "Sr", false, Running),
+            (Never, "0", "S0", false, Succeeded),
+            (Never, "1", "S0", false, Failed),
+            (Never, "0", "S1", false, Succeeded),
+        ] {
+            let mut template = harness::template("web", 100);
+            let one = |sidecar| Container {
+                name: "app".into(),
+                image: "app".into(),
+                pre_stop: None,
+                readiness: None,
+                startup: None,
+                liveness: None,
+                sidecar,
+                app: 0,
+            };
+            template.restart_policy = policy;
+            template.containers = containers.chars().map(|_| one(false)).collect();
+            let is_sidecar = inits.starts_with('S');
+            let inits = inits.trim_start_matches('S');
+            template.init_containers = inits.chars().map(|_| one(is_sidecar)).collect();
+            let statuses: Vec<_> = containers.chars().chain(inits.chars()).map(status).collect();
+            let phase = phase_of(&template, &statuses, is_over);
+            assert_eq!(phase, expected, "{policy:?} {containers} {inits} sidecar: {is_sidecar} over: {is_over}");
+        }
+    }
+}

@@ -166,8 +166,8 @@ whats! {
     ImagePulled(pod: PodId, container: u32);
     /// An attempt of a liveness (2), startup (1) or readiness (0) probe failed.
     ProbeFailed(pod: PodId, container: u32, startup: u32);
-    /// A ReplicaSet deleted a pod that was too many.
-    SurplusDeleted(pod: PodId, replica_set: ReplicaSetId);
+    /// A pod was deleted by its own controller.
+    DeletedByController(pod: PodId);
     /// The start of a container that has ended is put off: CrashLoopBackOff.
     ContainerBacksOff(pod: PodId, container: u32);
     /// A process began to answer nothing.
@@ -182,6 +182,8 @@ whats! {
     PdbApplied(pdb: PdbId);
     /// A budget was deleted.
     PdbDeleted(pdb: PdbId);
+    /// An operator gave a node its taint (1), or took it away (0).
+    NodeMarked(node: NodeId, present: u32);
 }
 
 /// A field of a note as a number.
@@ -255,7 +257,7 @@ impl What {
             | Self::ImagePulling { pod, .. }
             | Self::ImagePulled { pod, .. }
             | Self::ProbeFailed { pod, .. }
-            | Self::SurplusDeleted { pod, .. } => Some(pod),
+            | Self::DeletedByController { pod } => Some(pod),
             _ => None,
         }
     }

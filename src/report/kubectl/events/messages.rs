@@ -100,6 +100,17 @@ pub(super) fn scaled(replica_set: &str, from: u32, to: u32, is_new: bool, versio
     format!("Scaled {direction} replica set {replica_set} {numbers}")
 }
 
+/// Source: `pkg/controller/statefulset/stateful_pod_control.go` recordPodEvent (v1.34 against v1.35).
+pub(super) fn of_stateful_set(pod: &str, set: &str, is_new: bool, version: Version) -> String {
+    let verb = match (version.stateful_set_events_are_titled(), is_new) {
+        (true, true) => "Create",
+        (true, false) => "Delete",
+        (false, true) => "create",
+        (false, false) => "delete",
+    };
+    format!("{verb} Pod {pod} in StatefulSet {set} successful")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,6 +135,8 @@ mod tests {
             (scaled("web-1", 6, 2, false, new), "Scaled down replica set web-1 from 6 to 2"),
             (scaled("web-1", 6, 2, false, Version::minor(31)), "Scaled down replica set web-1 to 2 from 6"),
             (scaled("web-1", 0, 6, true, Version::minor(31)), "Scaled up replica set web-1 to 6"),
+            (of_stateful_set("db-0", "db", true, old), "create Pod db-0 in StatefulSet db successful"),
+            (of_stateful_set("db-0", "db", false, new), "Delete Pod db-0 in StatefulSet db successful"),
             (
                 pulled("i", Duration::from_micros(1_234_567), Duration::from_secs(2)),
                 "Successfully pulled image \"i\" in 1.234s (2s including waiting)",

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::api::{NodeId, Owner, PodId, PodTemplate, ReplicaSetId};
+use crate::api::{JobId, NodeId, PodId, PodTemplate, ReplicaSetId};
 use crate::engine::{Duration, Key, Random, Time};
 use crate::report::kubectl::cluster::{Cluster, uid};
 use crate::report::kubectl::events::messages;
+use crate::report::kubectl::owner::newest;
 use crate::report::kubectl::resource::Resource;
 use crate::simulation::context::node_luck;
 use crate::simulation::observe::{TraceEntry, What};
@@ -129,18 +130,8 @@ impl Collector<'_, '_> {
                 let message = cluster.trace.text(entry.id).unwrap_or_default().to_string();
                 self.push(time, scheduler("Scheduling"), self.pod(pod), Warning, "FailedScheduling", message);
             }
-            What::PodCreated { pod } => {
-                if let Owner::ReplicaSet(owner) = cluster.store.pod_meta[pod.index()].owner {
-                    let message = format!("Created pod: {}", self.pod(pod).name);
-                    let about = self.replica_set(owner);
-                    self.push(time, controller("replicaset-controller"), about, Normal, "SuccessfulCreate", message);
-                }
-            }
-            What::SurplusDeleted { pod, replica_set } => {
-                let message = format!("Deleted pod: {}", self.pod(pod).name);
-                let about = self.replica_set(replica_set);
-                self.push(time, controller("replicaset-controller"), about, Normal, "SuccessfulDelete", message);
-            }
+            What::PodCreated { pod } => self.by_controller(time, pod, "SuccessfulCreate"),
+            What::DeletedByController { pod } => self.by_controller(time, pod, "SuccessfulDelete"),
             What::ReplicaSetScaled { replica_set, replicas } => self.scaled(time, replica_set, replicas),
             What::ImagePresent { pod, container } => {
                 if let Some((image, about)) = self.container(pod, container) {
@@ -199,6 +190,7 @@ impl Collector<'_, '_> {
                 self.push(time, by, self.node(node), Normal, "Starting", "Starting kubelet.".to_string());
                 self.node_status(time, "kubelet", node, "NodeReady");
             }
+            What::JobEnded { job, complete } => self.job_ended(time, job, complete == 1),
             What::PdbUpdated { pdb, .. } => {
                 let at = cluster.store.pdbs.stored_at_time(pdb.index(), time).and_then(|v| v.value.as_ref());
                 let selects = !cluster.store.pods_of_pdb(pdb).is_empty();
@@ -233,6 +225,34 @@ impl Collector<'_, '_> {
         self.push(time, by, about, kind, reason, message);
     }
 
+    /// A pod's controller has made it, or deleted it.
+    fn by_controller(&mut self, time: Time, pod: PodId, reason: &'static str) {
+        let store = self.cluster.store;
+        let version = store.pods.history(pod.index()).iter().rev().find(|v| v.time <= time && v.value.is_some());
+        let owner = version.and_then(|v| v.value).map(|version| store.owner_of(pod, &version));
+        let Some(of) = owner.and_then(|owner| self.cluster.controller(&owner)) else { return };
+        let name = &self.pod(pod).name;
+        let is_new = reason == "SuccessfulCreate";
+        let message = if of.kind == "StatefulSet" {
+            messages::of_stateful_set(name, &of.name, is_new, self.cluster.setup.version)
+        } else if is_new {
+            format!("Created pod: {name}")
+        } else {
+            format!("Deleted pod: {name}")
+        };
+        let namespace = &store.pod_meta[pod.index()].namespace;
+        let kind = Resource::ALL.into_iter().find(|r| r.kind() == of.kind).map_or("", Resource::kind);
+        let about = About {
+            api_version: of.api_version,
+            kind,
+            namespace: namespace.clone(),
+            name: of.name.clone(),
+            uid: uid(kind, namespace, &of.name, of.number),
+            field_path: String::new(),
+        };
+        self.push(time, controller(of.component), about, Kind::Normal, reason, message);
+    }
+
     fn scaled(&mut self, time: Time, id: ReplicaSetId, to: u32) {
         let history = self.cluster.store.replica_sets.history(id.index());
         let Some(after) =
@@ -245,10 +265,22 @@ impl Collector<'_, '_> {
         let (from, is_new) = before.map_or((0, true), |rs| (rs.replicas, false));
         if let (Some(owner), true) = (rs.deployment, from != to) {
             let message = messages::scaled(&rs.name, from, to, is_new, self.cluster.setup.version);
-            let name = self.cluster.store.deployments.head(owner.index()).map_or("", |d| d.name.as_str());
-            let about = reference(Resource::Deployments, &rs.namespace, name, owner.index());
+            let name = self.cluster.deployment_name(owner);
+            let about = reference(Resource::Deployments, &rs.namespace, &name, owner.index());
             self.push(time, controller("deployment-controller"), about, Kind::Normal, "ScalingReplicaSet", message);
         }
+    }
+
+    /// Source: `pkg/controller/job/job_controller.go` recordJobFinished (v1.36).
+    fn job_ended(&mut self, time: Time, id: JobId, complete: bool) {
+        let Some(job) = newest(&self.cluster.store.jobs, id.index()) else { return };
+        let about = reference(Resource::Jobs, &job.namespace, &job.name, id.index());
+        let (kind, reason, message) = if complete {
+            (Kind::Normal, "Completed", "Job completed")
+        } else {
+            (Kind::Warning, "BackoffLimitExceeded", "Job has reached the specified backoff limit")
+        };
+        self.push(time, controller("job-controller"), about, kind, reason, message.to_string());
     }
 
     fn image_pulled(&mut self, time: Time, pod: PodId, container: u32) {
@@ -301,15 +333,16 @@ impl Collector<'_, '_> {
         );
         let of_hook = |e: &&TraceEntry| match e.what {
             // ended by the container's own end: the note comes right after that of the exit
-            What::PreStopEnded { pod: p, container } => p == pod && container == number && e.cause >= exit.id,
-            What::PreStopOverran { pod: p, container } => p == pod && container == number,
+            What::PreStopEnded { container, .. } => container == number && e.cause >= exit.id,
+            What::PreStopOverran { container, .. } => container == number,
             _ => false,
         };
-        if is_command && self.cluster.trace.entries().iter().any(|e| of_hook(&e)) {
-            if let Some((_, about)) = self.container(pod, number) {
-                let message = "PreStopHook failed".to_string();
-                self.kubelet(exit.time, pod, about, Kind::Warning, "FailedPreStopHook", message);
-            }
+        if is_command
+            && self.cluster.facts_of(pod).iter().any(|e| of_hook(&e))
+            && let Some((_, about)) = self.container(pod, number)
+        {
+            let message = "PreStopHook failed".to_string();
+            self.kubelet(exit.time, pod, about, Kind::Warning, "FailedPreStopHook", message);
         }
     }
 
@@ -404,12 +437,6 @@ impl Collector<'_, '_> {
 
     fn node(&self, node: NodeId) -> About {
         reference(Resource::Nodes, "", self.cluster.store.node_name(node), node.index())
-    }
-
-    fn replica_set(&self, id: ReplicaSetId) -> About {
-        let newest = self.cluster.store.replica_sets.history(id.index()).iter().rev().find_map(|v| v.value.as_ref());
-        let (namespace, name) = newest.map_or(("", ""), |rs| (&rs.namespace, &rs.name));
-        reference(Resource::ReplicaSets, namespace, name, id.index())
     }
 
     /// The image of a container (init containers counted first), and the reference to it.

@@ -1,11 +1,14 @@
 //! Objects as the apiserver shows them: what the input says of them, and what the run has made of that.
 
 mod containers;
+mod daemon_set;
 mod endpoint_slice;
+mod job;
 mod node;
 mod pdb;
 mod pod;
 mod service;
+mod stateful_set;
 mod workload;
 
 use serde_json::{Map, Value, json};

@@ -32,7 +32,7 @@ impl Cluster<'_> {
             metadata["deletionTimestamp"] = json!(Instant::at(deletion.timestamp).rfc3339());
             metadata["deletionGracePeriodSeconds"] = json!(deletion.grace_seconds);
         }
-        self.add_owner(&mut metadata, &meta.owner, at);
+        self.add_owner(&mut metadata, &self.store.owner_of(id, &version));
         let mut spec = template["spec"].as_object().cloned().unwrap_or_default();
         if let Some(node) = version.node {
             spec.insert("nodeName".to_string(), json!(self.store.node_name(node)));
@@ -45,12 +45,7 @@ impl Cluster<'_> {
     /// A pod template as it was written; one that came up during the run is like the one that it replaced.
     pub(in crate::report::kubectl) fn template(&self, id: TemplateId) -> Value {
         let template = &self.store.templates[id.index()];
-        let written = self.originals.template(id).or_else(|| {
-            let newest = (0..self.store.deployments.len()).find(|&index| {
-                self.store.deployments.history(index).iter().any(|v| v.value.as_ref().is_some_and(|d| d.template == id))
-            })?;
-            self.originals.template(self.setup.deployments.get(newest)?.template)
-        });
+        let written = self.originals.template(id).or_else(|| self.originals.template(self.first_template(id)?));
         let mut fresh = written.cloned().unwrap_or_else(|| json!({}));
         if !fresh["spec"].is_object() {
             let container = |c: &crate::api::Container| json!({"name": c.name, "image": c.image});
@@ -70,36 +65,18 @@ impl Cluster<'_> {
         fresh
     }
 
-    fn add_owner(&self, metadata: &mut Value, owner: &Owner, at: Time) {
+    fn add_owner(&self, metadata: &mut Value, owner: &Owner) {
+        if *owner == Owner::Mirror {
+            let uid = metadata["uid"].clone();
+            metadata["annotations"]["kubernetes.io/config.mirror"] = uid;
+        }
+        let Some(of) = self.controller(owner) else { return };
         let namespace = metadata["namespace"].as_str().unwrap_or_default().to_string();
-        let (api_version, kind, name, number) = match owner {
-            Owner::None => return,
-            Owner::Mirror => {
-                let uid = metadata["uid"].clone();
-                metadata["annotations"]["kubernetes.io/config.mirror"] = uid;
-                return;
-            }
-            Owner::ReplicaSet(id) => {
-                let rs = self.store.replica_sets.stored_at_time(id.index(), at).and_then(|v| v.value.as_ref());
-                let Some(rs) = rs.or_else(|| self.store.replica_sets.head(id.index())) else { return };
-                ("apps/v1", "ReplicaSet", rs.name.clone(), id.index())
-            }
-            Owner::StatefulSet(id) => {
-                let Some(set) = self.store.stateful_sets.head(id.index()) else { return };
-                ("apps/v1", "StatefulSet", set.name.clone(), id.index())
-            }
-            Owner::DaemonSet(id) => {
-                let Some(set) = self.store.daemon_sets.head(id.index()) else { return };
-                ("apps/v1", "DaemonSet", set.name.clone(), id.index())
-            }
-            Owner::Job(id) => {
-                let Some(job) = self.store.jobs.head(id.index()) else { return };
-                ("batch/v1", "Job", job.name.clone(), id.index())
-            }
-            Owner::Other { kind, name } => ("apps/v1", kind.as_str(), name.clone(), 0),
-        };
-        metadata["generateName"] = json!(format!("{name}-"));
-        metadata["ownerReferences"] = controller(api_version, kind, &namespace, &name, number);
+        // a StatefulSet names its pods itself
+        if of.kind != "StatefulSet" {
+            metadata["generateName"] = json!(format!("{}-", of.name));
+        }
+        metadata["ownerReferences"] = controller(of.api_version, &of.kind, &namespace, &of.name, of.number);
     }
 
     fn pod_status(&self, id: PodId, version: &Pod, statuses: &Statuses, at: Time) -> Value {
@@ -143,8 +120,8 @@ impl Cluster<'_> {
         let mut conditions = Vec::new();
         if version.disruption_target {
             let since = first(|p| p.disruption_target);
-            let evicted = |what| matches!(what, What::EvictionRequested { pod, .. } if pod == id);
-            let (reason, message) = if self.trace.entries().iter().any(|e| evicted(e.what)) {
+            let evicted = self.facts_of(id).iter().any(|e| matches!(e.what, What::EvictionRequested { .. }));
+            let (reason, message) = if evicted {
                 ("EvictionByEvictionAPI", "Eviction API: evicting")
             } else {
                 ("DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint")
@@ -186,7 +163,8 @@ impl Cluster<'_> {
             unready.filter_map(|s| s["name"].as_str()).collect::<Vec<_>>().join(" ")
         };
         if initialized {
-            conditions.push(condition("Initialized", true, began, "", ""));
+            let reason = if version.phase == Phase::Succeeded { "PodCompleted" } else { "" };
+            conditions.push(condition("Initialized", true, began, reason, ""));
         } else {
             let message = format!("containers with incomplete status: [{}]", names(&statuses.init, true));
             conditions.push(condition("Initialized", false, began, "ContainersNotInitialized", &message));

@@ -102,9 +102,9 @@ impl Cluster<'_> {
             selected.insert(TEMPLATE_HASH.to_string(), hash.to_string());
             metadata["annotations"][REVISION] = json!(rs.revision.to_string());
             metadata["labels"] = labels(&selected);
-            let owner_name = self.store.deployments.history(owner.index()).iter().rev().find_map(|v| v.value.as_ref());
-            let owner_name = owner_name.map_or("", |d| d.name.as_str());
-            metadata["ownerReferences"] = controller("apps/v1", "Deployment", &rs.namespace, owner_name, owner.index());
+            let owner_name = self.deployment_name(owner);
+            metadata["ownerReferences"] =
+                controller("apps/v1", "Deployment", &rs.namespace, &owner_name, owner.index());
         }
         template["metadata"]["labels"] = labels(&selected);
         let mut spec = spec(original);
@@ -129,7 +129,7 @@ impl Cluster<'_> {
         Some(object(Resource::ReplicaSets, metadata, Value::Object(spec), status))
     }
 
-    fn bare_template(&self, id: crate::api::TemplateId) -> Value {
+    pub(super) fn bare_template(&self, id: crate::api::TemplateId) -> Value {
         let mut template = self.template(id);
         template["metadata"]["labels"] = labels(&self.store.templates[id.index()].labels);
         template
@@ -137,7 +137,7 @@ impl Cluster<'_> {
 }
 
 /// Counts of nothing are left out, as `omitempty` does.
-fn drop_zeros(status: &mut Value) {
+pub(super) fn drop_zeros(status: &mut Value) {
     if let Some(map) = status.as_object_mut() {
         map.retain(|_, value| *value != json!(0));
     }

@@ -63,18 +63,10 @@ pub(super) struct Fenceposts {
     pub max_unavailable: u32,
 }
 
-/// ResolveFenceposts, MaxSurge and MaxUnavailable: the surge rounded up, the unavailable rounded down; were both zero,
-/// nothing could ever move, so one may be unavailable then. Both are zero for Recreate.
+/// Those of the Deployment at its present size.
 pub(super) fn fenceposts(deployment: &Deployment) -> Fenceposts {
-    let Strategy::RollingUpdate { max_surge, max_unavailable } = deployment.strategy else {
-        return Fenceposts { max_surge: 0, max_unavailable: 0 };
-    };
-    let max_surge = max_surge.scaled_up(deployment.replicas);
-    let mut max_unavailable = max_unavailable.scaled_down(deployment.replicas);
-    if max_surge == 0 && max_unavailable == 0 {
-        max_unavailable = 1;
-    }
-    Fenceposts { max_surge, max_unavailable: max_unavailable.min(deployment.replicas) }
+    let (max_surge, max_unavailable) = deployment.strategy.fenceposts(deployment.replicas);
+    Fenceposts { max_surge, max_unavailable }
 }
 
 /// Whether the Deployment's size has changed since its ReplicaSets were last scaled (isScalingEvent).
