@@ -7,6 +7,8 @@ use drainsim::api::pod::{Hook, HookStep, Signal};
 use drainsim::api::{Owner, Version};
 use drainsim::engine::{Distribution, Duration, Time};
 use drainsim::scenario::{Input, Memory, Scenario, schema};
+use drainsim::simulation::Setup;
+use drainsim::simulation::found::FoundOwner;
 use drainsim::simulation::latency::Hop;
 use drainsim::simulation::setup::{ActionKind, Connections, Reaction, When};
 
@@ -192,8 +194,9 @@ fn a_list_from_a_cluster_becomes_that_cluster() {
     let list = LIST.replace("POD_A", &pod_of_web("web-5d4f-a", "n2")).replace("POD_B", &pod_of_web("web-5d4f-b", "n1"));
     let scenario = load_files(&[("s.yaml", DRAIN_N1), ("cluster.json", &list)], &[]);
     let setup = &scenario.setup;
-    assert_eq!(setup.deployments[0].placement, ["n2", "n1"], "its pods tell where they are");
-    assert_eq!(setup.replica_sets, [], "the Deployment makes its ReplicaSet");
+    assert_eq!(found(setup), [("web-5d4f", "web-5d4f-a", Some("n2")), ("web-5d4f", "web-5d4f-b", Some("n1"))]);
+    assert_eq!(setup.found.replica_sets[0].of, FoundOwner::Deployment(0));
+    assert_eq!(setup.replica_sets, [], "it is the Deployment's");
     let pods: Vec<_> = setup.pods.iter().map(|p| (p.name.as_str(), p.node.as_deref())).collect();
     assert_eq!(pods, [("bare", Some("n2"))]);
     assert_eq!(setup.pods[0].owner, Owner::None);
@@ -224,7 +227,8 @@ fn pods_without_their_replica_set_still_find_their_deployment_or_make_one() {
     assert_eq!(scenario.setup.nodes.len(), 2, "the nodes that the pods name");
     let replica_set = &scenario.setup.replica_sets[0];
     assert_eq!((replica_set.name.as_str(), replica_set.replicas), ("web-5d4f", 2));
-    assert_eq!(replica_set.placement, ["n1", "n2"]);
+    let pods = found(&scenario.setup);
+    assert_eq!(pods, [("web-5d4f", "web-5d4f-a", Some("n1")), ("web-5d4f", "web-5d4f-b", Some("n2"))]);
     assert_eq!(scenario.setup.pods, []);
 }
 
@@ -245,7 +249,13 @@ fn a_dumped_directory_is_read() {
         ],
         &[],
     );
-    assert_eq!(scenario.setup.replica_sets[0].placement, ["n1"]);
+    assert_eq!(found(&scenario.setup), [("web-5d4f", "web-5d4f-a", Some("n1"))]);
+}
+
+/// The pods of ReplicaSets that were found: ReplicaSet, name and node.
+fn found(setup: &Setup) -> Vec<(&str, &str, Option<&str>)> {
+    let sets = setup.found.replica_sets.iter();
+    sets.flat_map(|rs| rs.pods.iter().map(|p| (rs.name.as_str(), p.name.as_str(), p.node.as_deref()))).collect()
 }
 
 #[test]

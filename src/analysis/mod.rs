@@ -1,6 +1,8 @@
 //! Questions over many runs of one scenario, and what can be said of manifests without a run.
 
 pub mod compare;
+pub mod deadlock;
+pub mod drain;
 pub mod judge;
 pub mod lint;
 pub mod paired;

@@ -67,6 +67,7 @@ library! {
     "m25-what-a-drain-leaves",
     "m26-crash-loop-always-allow",
     "m26-crash-loop-blocks-drain",
+    "m27-a-cluster-as-json",
     "sidecar-stops-last",
     "spot-notice",
     "statefulset-drained-in-order",

@@ -6,6 +6,7 @@
 mod backend;
 mod compare;
 mod completions;
+mod drain;
 mod explain;
 mod get;
 pub mod library;
@@ -39,6 +40,7 @@ use output::Failure;
   drainsim scenarios run m02-drain              run a built-in scenario
   drainsim run drain.yaml                       run your own, with the seed 1
   drainsim run drain.yaml --runs 1000           run it with 1,000 seeds
+  drainsim drain node-3 -f cluster.yaml         drain a node of your own cluster: no scenario to write
   drainsim test scenarios/                      check what scenarios expect, in CI
   drainsim compare drain.yaml --set-b preStop=2s  two policies under the same weather
   drainsim sweep drain.yaml --vary preStop=0s..15s:1s   the same at many points
@@ -60,6 +62,8 @@ struct Cli {
 enum Command {
     /// Run a scenario, with one seed or with many
     Run(run::RunArgs),
+    /// Ask of a cluster as it is: does `kubectl drain` end, what blocks it, what do clients lose
+    Drain(drain::DrainArgs),
     /// Check the expectations of scenarios, each over as many seeds as it takes
     Test(test::TestArgs),
     /// Compare two scenarios, or two versions of one, under the same seeds
@@ -162,6 +166,7 @@ pub fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Run(args) => run::run(&args),
+        Command::Drain(args) => drain::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Sweep(args) => sweep::run(&args),

@@ -148,6 +148,7 @@ pub(crate) fn outcome() -> Outcome {
         trace: observer.trace,
         history: None,
         warnings: Vec::new(),
+        end_state: None,
     }
 }
 

@@ -7,6 +7,7 @@
 //!
 //! A [`Scenario`] that exists is runnable: nothing behind it parses or checks a string again.
 
+pub mod cluster;
 mod compile;
 pub mod diagnostic;
 pub mod discover;
@@ -38,6 +39,7 @@ use crate::simulation::setup::Setup;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use load::{Disk, Files, Input, Memory};
+pub use manifests::Ignored;
 pub use originals::Originals;
 pub use schema::schema;
 pub use source::Span;
@@ -64,6 +66,8 @@ pub struct Scenario {
     /// What the files do not say and the model needs, one sentence each: what was taken instead, and how to say
     /// otherwise.
     pub assumptions: Vec<String>,
+    /// Objects of the files that are not modelled, by kind.
+    pub ignored: Vec<Ignored>,
     /// The Kubernetes objects as they were written.
     pub originals: Originals,
 }
@@ -96,7 +100,7 @@ impl Scenario {
         let mut problems = Diagnostics::default();
         let mut documents = load::read_documents(files, inputs, &mut problems);
         set::apply(sets, &mut documents, &mut problems);
-        let scenario = compile::compile(&documents, &mut problems);
+        let scenario = compile::compile(&documents, false, &mut problems);
         problems.sort();
         match scenario {
             Some(scenario) if !problems.has_errors() => Ok(Self { warnings: problems.list, ..scenario }),
@@ -107,6 +111,6 @@ impl Scenario {
     /// The scenario among documents that have been read, if it can be run: for what looks at the documents, too.
     pub(crate) fn of_documents(documents: &[document::Document]) -> Option<Self> {
         let mut problems = Diagnostics::default();
-        compile::compile(documents, &mut problems).filter(|_| !problems.has_errors())
+        compile::compile(documents, false, &mut problems).filter(|_| !problems.has_errors())
     }
 }

@@ -3,9 +3,11 @@
 pub mod apiserver;
 pub mod context;
 pub mod control_plane;
+pub mod end_state;
 pub mod event;
 pub mod eviction;
 mod fault;
+pub mod found;
 pub mod latency;
 pub mod network;
 pub mod node;
@@ -21,4 +23,4 @@ pub mod write;
 
 pub use outcome::Outcome;
 pub use setup::Setup;
-pub use world::run;
+pub use world::{run, run_until_settled};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::api::{NodeId, PodId, ServiceId, Store};
 use crate::engine::{Duration, Time};
+use crate::simulation::end_state::EndState;
 use crate::simulation::observe::{CauseId, PodTimes, Trace};
 use crate::simulation::outage::Outage;
 
@@ -44,6 +45,8 @@ pub struct Outcome {
     pub history: Option<Store>,
     /// What the run itself found worth a warning.
     pub warnings: Vec<String>,
+    /// Where everything stood at the end, if a drain was still going on.
+    pub end_state: Option<Box<EndState>>,
 }
 
 /// So many failed requests are kept one by one; all are counted.

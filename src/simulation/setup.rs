@@ -12,6 +12,7 @@ use crate::api::stateful_set::{PodManagement, StatefulSetUpdate};
 use crate::api::workload::Strategy;
 use crate::api::{Labels, Node, Owner, PdbSpec, PodTemplate, Selector, Service, ServiceId, Taint, TemplateId, Version};
 use crate::engine::{Distribution, Duration, Time};
+use crate::simulation::found::Found;
 use crate::simulation::latency::Latencies;
 
 /// The input of one run.
@@ -45,6 +46,8 @@ pub struct Setup {
     pub autoscalers: Vec<AutoscalerSetup>,
     /// Single pods: bare ones, and those of controllers that are not modelled.
     pub pods: Vec<PodSetup>,
+    /// What of the workloads and pods was found running, under names of its own. Empty: everything is rolled out.
+    pub found: Found,
     /// The applications that run in containers.
     pub apps: Vec<App>,
     /// The clients.
@@ -470,6 +473,17 @@ pub enum When {
     At(Time),
     /// So long after the action of this index is done.
     After(usize, Duration),
+    /// As [`After`](Self::After), unless that action is a command that failed.
+    OnSuccess(usize, Duration),
+    /// As soon as so many of the actions `first..end` are done: work that goes on in a window.
+    Window {
+        /// The first action that counts.
+        first: usize,
+        /// The one behind the last that counts.
+        end: usize,
+        /// How many must be done.
+        done: usize,
+    },
 }
 
 /// What is done.

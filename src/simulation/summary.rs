@@ -2,6 +2,7 @@
 
 use crate::api::{Owner, PdbId, Phase, PodId, ServiceId, Store};
 use crate::engine::{Duration, Time};
+use crate::simulation::end_state;
 use crate::simulation::eviction::Evictions;
 use crate::simulation::outage::outages;
 use crate::simulation::outcome::{
@@ -11,6 +12,7 @@ use crate::simulation::world::World;
 
 /// Takes the world apart.
 pub(super) fn outcome(world: World<'_>, seed: u64, end: Time, events: u64) -> Outcome {
+    let end_state = end_state::of(&world);
     let World { mut ctx, network, evictions, kubectl, warnings, .. } = world;
     let network = network.finish(end);
     debug_assert_eq!(
@@ -106,6 +108,7 @@ pub(super) fn outcome(world: World<'_>, seed: u64, end: Time, events: u64) -> Ou
         history: ctx.observer.trace.is_kept().then_some(ctx.store),
         trace: ctx.observer.trace,
         warnings,
+        end_state,
     }
 }
 

@@ -15,6 +15,7 @@ use crate::simulation::control_plane::replica_set::ReplicaSetController;
 use crate::simulation::control_plane::scheduler::Scheduler;
 use crate::simulation::control_plane::stateful_set::StatefulSetController;
 use crate::simulation::control_plane::taint_eviction::TaintEvictionController;
+use crate::simulation::end_state::Progress;
 use crate::simulation::event::{Controller, Event, ShutdownStep, WatchId};
 use crate::simulation::eviction::{Answer, Evictions};
 use crate::simulation::fault::Machines;
@@ -31,13 +32,31 @@ use crate::simulation::{apiserver, start, summary};
 /// Equal `setup` and `seed` give an equal outcome, whether or not the causal trace is kept.
 #[must_use]
 pub fn run(setup: &Setup, seed: u64, keep_trace: bool) -> crate::simulation::Outcome {
+    run_to_the_end(setup, seed, keep_trace, None)
+}
+
+/// As [`run`], but ends `settle` after the last action is done, if that is before the end of the setup's duration.
+#[must_use]
+pub fn run_until_settled(setup: &Setup, seed: u64, keep_trace: bool, settle: Duration) -> crate::simulation::Outcome {
+    run_to_the_end(setup, seed, keep_trace, Some(settle))
+}
+
+fn run_to_the_end(setup: &Setup, seed: u64, keep_trace: bool, settle: Option<Duration>) -> crate::simulation::Outcome {
     let mut world = World::new(setup, seed, keep_trace);
     start::steady_state(&mut world);
-    let end = Time::ZERO + setup.duration;
+    let mut end = Time::ZERO + setup.duration;
+    let mut settling = false;
     let mut events = 0;
     while let Some(event) = world.ctx.pop(end) {
         events += 1;
         world.handle(event);
+        if let Some(settle) = settle
+            && !settling
+            && world.nothing_is_to_come()
+        {
+            settling = true;
+            end = end.min(world.ctx.now() + settle);
+        }
     }
     summary::outcome(world, seed, end, events)
 }
@@ -63,6 +82,8 @@ pub(super) struct World<'a> {
     pub(super) kubectl: Kubectl,
     pub(super) machines: Machines,
     pub(super) warnings: Vec<String>,
+    /// How far each action of the setup has come.
+    pub(super) progress: Vec<Progress>,
     /// Who waits for a node to become Ready.
     joining: Vec<(NodeId, Joiner)>,
     /// Actions that wait for a machine to be down.
@@ -102,6 +123,7 @@ impl<'a> World<'a> {
             kubectl: Kubectl::new(),
             machines: Machines::default(),
             warnings: Vec::new(),
+            progress: vec![Progress::Waiting; setup.actions.len()],
             joining: Vec::new(),
             shutting_down: Vec::new(),
         }
@@ -312,18 +334,50 @@ impl<'a> World<'a> {
     }
 
     pub(super) fn action_done(&mut self, action: u32) {
+        self.progress[action as usize] = Progress::Done;
+        let failed = self.kubectl.has_failed(action);
         for (number, waiting) in self.ctx.setup.actions.iter().enumerate() {
-            if let When::After(first, wait) = waiting.when
-                && first == action as usize
-            {
+            let due = match waiting.when {
+                When::At(_) => None,
+                When::After(first, wait) => (first == action as usize).then_some(wait),
+                When::OnSuccess(first, wait) => (first == action as usize && !failed).then_some(wait),
+                When::Window { first, end, done } => {
+                    let reached = self.progress[first..end].iter().filter(|p| **p == Progress::Done).count() == done;
+                    (reached && (first..end).contains(&(action as usize))).then_some(Duration::ZERO)
+                }
+            };
+            if let Some(wait) = due {
                 let number = u32::try_from(number).unwrap_or(u32::MAX);
                 self.ctx.schedule(wait, Event::Action(number));
             }
         }
     }
 
+    /// Whether every action is done, or waits for what will not be.
+    fn nothing_is_to_come(&self) -> bool {
+        if self.progress.contains(&Progress::Begun) {
+            return false;
+        }
+        let waiting = self.ctx.setup.actions.iter().zip(&self.progress).filter(|(_, p)| **p == Progress::Waiting);
+        // what is done has set off whatever follows from it: what still waits for something done waits in vain, unless its
+        // time has not come
+        let due_later = |when: When| match when {
+            When::At(_) => true,
+            When::After(first, _) => self.progress[first] == Progress::Done,
+            When::OnSuccess(first, _) => {
+                let number = u32::try_from(first).unwrap_or(u32::MAX);
+                self.progress[first] == Progress::Done && !self.kubectl.has_failed(number)
+            }
+            When::Window { first, end, done } => {
+                self.progress[first..end].iter().filter(|p| **p == Progress::Done).count() >= done
+            }
+        };
+        waiting.into_iter().all(|(action, _)| !due_later(action.when))
+    }
+
     fn begin_action(&mut self, action: u32) {
         self.ctx.note(What::ActionStarted { action });
+        self.progress[action as usize] = Progress::Begun;
         let what = &self.ctx.setup.actions[action as usize].what;
         if self.begin_fault(action, what) {
             return;

@@ -278,6 +278,8 @@ impl Compiler<'_> {
         let end = match when {
             When::At(at) => When::At(at + deadline),
             When::After(first, wait) => When::After(first, wait + deadline),
+            When::OnSuccess(first, wait) => When::OnSuccess(first, wait + deadline),
+            window @ When::Window { .. } => window,
         };
         let span = notice.deadline.as_ref().map_or(&notice.node.span, |d| &d.span);
         if let When::At(end) = end
@@ -364,7 +366,8 @@ impl Compiler<'_> {
             for _ in 0..self.setup.actions.len() {
                 match self.setup.actions[at].when {
                     When::At(_) => break,
-                    When::After(first, _) => at = first,
+                    When::After(first, _) | When::OnSuccess(first, _) => at = first,
+                    When::Window { .. } => break,
                 }
                 if at == start {
                     let Some(after) = &self.spec.actions[start].after else { break };

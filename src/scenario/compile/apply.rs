@@ -44,7 +44,7 @@ impl Compiler<'_> {
 
     fn applied_object(&mut self, document: &Document) -> Option<AppliedManifest> {
         let errors = self.problems.list.len();
-        let mut read = manifests::read(std::slice::from_ref(document), self.setup.version, self.problems);
+        let mut read = manifests::read(std::slice::from_ref(document), self.setup.version, false, self.problems);
         if let Some(manifest) = read.deployments.pop() {
             let replicas = document.node.at(&["spec", "replicas"]).map(|_| manifest.replicas);
             return self.applied_deployment(manifest, replicas);

@@ -164,20 +164,24 @@ impl Compiler<'_> {
     fn state_profile(&mut self, id: TemplateId, c: u8, image: &str, app: &App, known: bool) {
         let who = self.who(id, c);
         let stop = app.stop_signal.name();
-        self.assume(if known {
-            format!(
+        if known {
+            let sentence = format!(
                 "{who} behaves as the profile `{}` does and is stopped by {stop}, since its image is {image} \
                  (`apps[].profile`, `apps[].stopSignal`)",
                 app.profile
-            )
-        } else {
-            let image = if image.is_empty() { "its image" } else { image };
-            format!(
-                "{who}: how {image} takes {stop} is not known; taken to exit at once, cutting what is in flight \
-                 (profile `{}`; `apps[].profile` or `apps[].signals` says otherwise)",
-                app.profile
-            )
-        });
+            );
+            let of_many = format!("taken to behave as the profile `{}` does, by the image", app.profile);
+            return self.assume_of(&who, of_many, sentence);
+        }
+        let image = if image.is_empty() { "its image" } else { image };
+        let sentence = format!(
+            "{who}: how {image} takes {stop} is not known; taken to exit at once, cutting what is in flight \
+             (profile `{}`; `apps[].profile` or `apps[].signals` says otherwise)",
+            app.profile
+        );
+        let of_many =
+            format!("taken to exit at once on {stop}, cutting what is in flight, since nothing is known of the image");
+        self.assume_of(&who, of_many, sentence);
     }
 
     /// States the times that were taken from the profile. Requests go to one container only.
@@ -191,7 +195,8 @@ impl Compiler<'_> {
         }
         if !taken.is_empty() {
             let who = self.who(id, c);
-            self.assume(format!("{who}: {} (`apps[]`)", taken.join(", ")));
+            let taken = taken.join(", ");
+            self.assume_of(&who, format!("taken to have {taken}"), format!("{who}: {taken} (`apps[]`)"));
         }
     }
 
@@ -219,19 +224,24 @@ impl Compiler<'_> {
         match hook {
             HookManifest::Unknown(span, unknown) => {
                 let parts: Vec<String> = unknown.iter().map(|part| format!("`{}`", shorten(part))).collect();
-                self.assume(format!(
-                    "{who}: what {} in its preStop hook does is not known; taken to do nothing, at once (`apps[].preStop`)",
-                    parts.join(" and ")
-                ));
+                let what = parts.join(" and ");
+                let sentence = format!(
+                    "{who}: what {what} in its preStop hook does is not known; taken to do nothing, at once (`apps[].preStop`)"
+                );
+                self.assume_of(&who, format!("with {what} in the preStop hook, taken to do nothing, at once"), sentence);
                 self.push(
                     Diagnostic::warning("this preStop command is not understood")
                         .at(&span, format!("{} is taken to do nothing, at once", parts.join(" and ")))
                         .help("say what it does: `preStop: 5s` or `preStop: [{wait: 5s}, {signal: SIGTERM}]` under `apps`"),
                 );
             }
-            HookManifest::HttpGet(_) => self.assume(format!(
-                "{who}: its preStop request is answered as soon as it arrives, and changes nothing (`apps[].preStop`)"
-            )),
+            HookManifest::HttpGet(_) => self.assume_of(
+                &who,
+                "whose preStop request is taken to be answered at once, and to change nothing".into(),
+                format!(
+                    "{who}: its preStop request is answered as soon as it arrives, and changes nothing (`apps[].preStop`)"
+                ),
+            ),
             HookManifest::None | HookManifest::Sleep(_) | HookManifest::Known(_) => {}
         }
     }

@@ -194,7 +194,8 @@ impl Compiler<'_> {
         }
     }
 
-    pub(super) fn job_of_pod(&mut self, manifest: &PodManifest, name: &str, node: Option<String>) {
+    /// The index of the Job.
+    pub(super) fn job_of_pod(&mut self, manifest: &PodManifest, name: &str, node: Option<String>) -> usize {
         let namespace = &manifest.meta.namespace;
         let jobs = &self.setup.jobs;
         let index = jobs.iter().position(|j| j.namespace == *namespace && j.name == name).unwrap_or_else(|| {
@@ -221,6 +222,7 @@ impl Compiler<'_> {
             job.completions = job.completions.map(|n| n + 1);
         }
         job.placement.push(node.unwrap_or_default());
+        index
     }
 
     fn assume_made_up(&mut self, kind: &str, namespace: &str, name: &str, what: &str) {

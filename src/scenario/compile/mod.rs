@@ -6,6 +6,7 @@ mod apply;
 mod apps;
 mod components;
 mod controllers;
+mod found;
 mod kubelet;
 mod nodes;
 mod operators;
@@ -33,17 +34,21 @@ use crate::scenario::{Scenario, expectations};
 use crate::simulation::latency::Hop;
 use crate::simulation::setup::{KubeProxySetup, Setup};
 
+pub(super) use found::some_of;
+
 /// No run may be longer: 31 days.
 const DURATION_MAX: Duration = Duration::from_secs(31 * 24 * 3600);
 
 /// Makes a scenario of the documents; `None` if there is none, or if `problems` now has errors.
-pub(super) fn compile(documents: &[Document], problems: &mut Diagnostics) -> Option<Scenario> {
+///
+/// Of an `export` of a whole cluster, what is assumed of many containers is told once.
+pub(super) fn compile(documents: &[Document], export: bool, problems: &mut Diagnostics) -> Option<Scenario> {
     let document = the_scenario(documents, problems);
     let file = document.and_then(|d| ScenarioFile::read(&d.node, problems));
     // The version is needed to read manifests, also when something else is wrong with the scenario.
     let version = document.and_then(|d| d.node.at(&["spec", "kubernetes"])).map(version_of);
     let version = version.flatten().unwrap_or_default();
-    let manifests = manifests::read(documents, version, problems);
+    let manifests = manifests::read(documents, version, export, problems);
     if problems.has_errors() {
         return None;
     }
@@ -54,6 +59,7 @@ pub(super) fn compile(documents: &[Document], problems: &mut Diagnostics) -> Opt
         manifests,
         problems,
         assumptions: Vec::new(),
+        of_many: export.then(BTreeMap::new),
         made_up_stateful_sets: BTreeSet::new(),
         made_up_jobs: BTreeSet::new(),
         templates: Vec::new(),
@@ -61,6 +67,7 @@ pub(super) fn compile(documents: &[Document], problems: &mut Diagnostics) -> Opt
         setup: Setup { version, duration: file.spec.value.duration.value, ..Setup::default() },
     };
     compiler.run();
+    let ignored = std::mem::take(&mut compiler.manifests.ignored);
     let mut originals = Originals::new(documents);
     for template in &compiler.templates {
         originals.add_template(template.kind, &template.namespace, &template.name);
@@ -76,6 +83,7 @@ pub(super) fn compile(documents: &[Document], problems: &mut Diagnostics) -> Opt
         expectations,
         warnings: Vec::new(),
         assumptions,
+        ignored,
         originals,
     })
 }
@@ -121,6 +129,8 @@ struct Compiler<'a> {
     manifests: Manifests,
     problems: &'a mut Diagnostics,
     assumptions: Vec<String>,
+    /// What is assumed of single containers, collected by what it is; `None`: each is told on its own.
+    of_many: Option<BTreeMap<String, Vec<String>>>,
     /// StatefulSets and Jobs that are known by their pods only.
     made_up_stateful_sets: BTreeSet<usize>,
     made_up_jobs: BTreeSet<usize>,
@@ -166,6 +176,7 @@ impl Compiler<'_> {
         self.traffic();
         self.actions();
         self.latencies();
+        self.tell_assumptions_of_many();
         if let Some(period) = self.spec.kube_proxy.as_ref().and_then(|p| p.min_sync_period) {
             self.setup.kube_proxy = KubeProxySetup { min_sync_period: period };
         }
@@ -200,6 +211,25 @@ impl Compiler<'_> {
 
     fn push(&mut self, problem: Diagnostic) {
         self.problems.push(problem);
+    }
+
+    /// Something that is assumed of one container, in a whole sentence; `of_many` says it of any number of them.
+    fn assume_of(&mut self, who: &str, of_many: String, sentence: String) {
+        match &mut self.of_many {
+            Some(collected) => collected.entry(of_many).or_default().push(who.to_string()),
+            None => self.assume(sentence),
+        }
+    }
+
+    fn tell_assumptions_of_many(&mut self) {
+        for (what, mut who) in self.of_many.take().unwrap_or_default() {
+            who.sort();
+            let count = match who.len() {
+                1 => "1 container".to_string(),
+                n => format!("{n} containers"),
+            };
+            self.assume(format!("{count} {what}: {}", found::some_of(&who)));
+        }
     }
 
     fn assume(&mut self, sentence: String) {

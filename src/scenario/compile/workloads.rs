@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 
 use crate::api::{Owner, RestartPolicy, Selector, TemplateId};
+use crate::scenario::compile::found::FoundPods;
 use crate::scenario::compile::{Compiler, TemplateOrigin, is_named};
 use crate::scenario::diagnostic::Diagnostic;
 use crate::scenario::manifests::{PodManifest, ReplicaSetManifest, TemplateManifest};
 use crate::scenario::source::{Span, Spanned};
 use crate::scenario::suggest;
+use crate::simulation::found::FoundOwner;
 use crate::simulation::setup::{DeploymentSetup, PodSetup, ReplicaSetSetup};
 
 /// No scenario may start with more pods (the largest supported clusters have 150,000).
@@ -78,7 +80,7 @@ impl Compiler<'_> {
         let mut seen: BTreeMap<String, Span> = BTreeMap::new();
         let all = std::mem::take(&mut self.manifests.replica_sets);
         for manifest in &all {
-            let ReplicaSetManifest { meta, replicas, min_ready_seconds, selector, template } = manifest;
+            let ReplicaSetManifest { meta, replicas, min_ready_seconds, selector, template, .. } = manifest;
             if self.is_duplicate("ReplicaSet", &meta.full_name(), &meta.name.span, &mut seen) {
                 continue;
             }
@@ -108,18 +110,22 @@ impl Compiler<'_> {
     fn pods(&mut self) {
         let mut seen: BTreeMap<String, Span> = BTreeMap::new();
         let (mut finished, mut leaving) = (0, Vec::new());
+        let mut found = FoundPods::default();
         for manifest in std::mem::take(&mut self.manifests.pods) {
             if self.is_duplicate("Pod", &manifest.meta.full_name(), &manifest.meta.name.span, &mut seen) {
                 continue;
             }
             if manifest.phase.is_terminal() {
                 finished += 1;
+                found.saw(&manifest.meta.namespace);
             } else if manifest.meta.deleting {
+                found.saw(&manifest.meta.namespace);
                 leaving.push(manifest.meta.name);
             } else {
-                self.pod(manifest);
+                self.pod(manifest, &mut found);
             }
         }
+        self.found(found);
         if finished > 0 {
             self.assume(match finished {
                 1 => "1 pod that has ended (Succeeded or Failed) is left out".to_string(),
@@ -148,15 +154,34 @@ impl Compiler<'_> {
         );
     }
 
-    fn pod(&mut self, mut manifest: PodManifest) {
+    fn pod(&mut self, mut manifest: PodManifest, found: &mut FoundPods) {
         let node = self.node_of_pod(&mut manifest);
         match self.maker(&manifest) {
-            Maker::Deployment(index) => self.setup.deployments[index].placement.extend(node),
-            Maker::ReplicaSet(index) => self.setup.replica_sets[index].placement.extend(node),
-            Maker::StatefulSet(name) => self.stateful_set_of_pod(&manifest, &name, node),
-            Maker::DaemonSet(name) => self.daemon_set_of_pod(&manifest, &name, node),
-            Maker::Job(name) => self.job_of_pod(&manifest, &name, node),
+            Maker::Deployment(index) => {
+                if found.add(FoundOwner::Deployment(index), &manifest, node.as_ref()).is_none() {
+                    self.setup.deployments[index].placement.extend(node);
+                }
+            }
+            Maker::ReplicaSet(index) => {
+                if found.add(FoundOwner::ReplicaSet(index), &manifest, node.as_ref()).is_none() {
+                    self.setup.replica_sets[index].placement.extend(node);
+                }
+            }
+            Maker::StatefulSet(name) => {
+                found.add_other(&manifest, &mut self.setup);
+                self.stateful_set_of_pod(&manifest, &name, node);
+            }
+            Maker::DaemonSet(name) => {
+                found.add_other(&manifest, &mut self.setup);
+                self.daemon_set_of_pod(&manifest, &name, node);
+            }
+            Maker::Job(name) => {
+                let at = node.clone();
+                let job = self.job_of_pod(&manifest, &name, node);
+                found.add_to_job(job, &manifest, at.as_ref(), &mut self.setup);
+            }
             Maker::Nobody(owner) => {
+                found.add_other(&manifest, &mut self.setup);
                 let PodManifest { meta, template, .. } = manifest;
                 self.tell_unreplaced(&owner, &meta.name.span);
                 let template = self.add_template("Pod", &meta.namespace, &meta.name, template);

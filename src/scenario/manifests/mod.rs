@@ -31,7 +31,9 @@ pub(crate) use pod::hook_longer_than_grace;
 pub use pod::{ContainerManifest, HookManifest, TemplateManifest};
 pub use service::{ServiceManifest, TargetPort};
 pub use stateful_set::StatefulSetManifest;
-pub use workload::{DeploymentManifest, PodManifest, ReplicaSetManifest};
+pub use workload::{DeploymentManifest, PodManifest, PodState, ReplicaSetManifest};
+
+pub use unmodelled::Ignored;
 
 use priority::Priorities;
 use unmodelled::Unmodelled;
@@ -59,6 +61,8 @@ pub struct Manifests {
     pub autoscalers: Vec<AutoscalerManifest>,
     /// `v1` Pod.
     pub pods: Vec<PodManifest>,
+    /// Objects that are not modelled.
+    pub ignored: Vec<Ignored>,
 }
 
 /// What readers of objects share.
@@ -80,11 +84,13 @@ impl Cx<'_> {
     }
 }
 
-/// Reads all documents that are not the scenario.
-pub fn read(documents: &[Document], version: Version, problems: &mut Diagnostics) -> Manifests {
+/// Reads all documents that are not the scenario. An `export` is what a cluster hands out: its apiserver has accepted all of
+/// it, so what cannot be read here is left out with a warning instead of refused.
+pub fn read(documents: &[Document], version: Version, export: bool, problems: &mut Diagnostics) -> Manifests {
     let mut manifests = Manifests::default();
     let mut cx = Cx { version, problems, unmodelled: Unmodelled::default(), priorities: Priorities::read(documents) };
     for document in documents.iter().filter(|d| !d.is_scenario()) {
+        let before = cx.problems.list.len();
         match (document.group.as_str(), document.kind.as_str()) {
             ("", "Node") => manifests.nodes.extend(node::read(document, &mut cx)),
             ("", "Service") => manifests.services.extend(service::read(document, &mut cx)),
@@ -106,8 +112,12 @@ pub fn read(documents: &[Document], version: Version, problems: &mut Diagnostics
             ("", "Pod") => manifests.pods.extend(workload::read_pod(document, &mut cx)),
             _ => cx.unmodelled.kind(document),
         }
+        for problem in cx.problems.list.iter_mut().skip(before).filter(|_| export) {
+            problem.severity = crate::scenario::Severity::Warning;
+        }
     }
-    cx.unmodelled.tell(cx.problems);
+    manifests.ignored = cx.unmodelled.ignored();
+    cx.unmodelled.tell(export, cx.problems);
     manifests
 }
 

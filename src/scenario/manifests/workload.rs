@@ -38,6 +38,8 @@ pub struct ReplicaSetManifest {
     pub replicas: u32,
     /// `spec.minReadySeconds`.
     pub min_ready_seconds: u64,
+    /// The annotation `deployment.kubernetes.io/revision`; 0 without one.
+    pub revision: u32,
     /// `spec.selector`.
     pub selector: Selector,
     /// `spec.template`.
@@ -53,7 +55,39 @@ pub struct PodManifest {
     pub template: TemplateManifest,
     /// `status.phase`.
     pub phase: Phase,
+    /// How it was in the cluster that it comes from; `None`: it has no status.
+    pub state: Option<PodState>,
 }
+
+/// The part of a pod's status that tells how it goes on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PodState {
+    /// The condition Ready.
+    pub ready: bool,
+    /// The reason for which a container waits and that does not go away by itself; or that the containers run, and the pod
+    /// is not Ready.
+    pub why: Option<String>,
+}
+
+/// Reasons of waiting containers that only somebody's doing, or a change elsewhere, takes away.
+///
+/// Source: `pkg/kubelet/container/sync_result.go`, `pkg/kubelet/images/types.go` (v1.36).
+const FAILING: &[&str] = &[
+    "CrashLoopBackOff",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "ErrImageNeverPull",
+    "ErrImagePull",
+    "ImageInspectError",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "PostStartHookError",
+    "PreCreateHookError",
+    "PreStartHookError",
+    "RegistryUnavailable",
+    "RunContainerError",
+    "SignatureValidationFailed",
+];
 
 /// The label with which a Deployment's controller tells its ReplicaSets' pods apart; the model adds its own.
 pub(super) const TEMPLATE_HASH: &str = "pod-template-hash";
@@ -75,7 +109,9 @@ pub(super) fn read_deployment(document: &Document, cx: &mut Cx<'_>) -> Option<De
 
 pub(super) fn read_replica_set(document: &Document, cx: &mut Cx<'_>) -> Option<ReplicaSetManifest> {
     let Common { meta, spec, selector, template } = read_common(document, cx)?;
+    let revision = document.node.at(&["metadata", "annotations", "deployment.kubernetes.io/revision"]);
     Some(ReplicaSetManifest {
+        revision: revision.and_then(Node::as_str).and_then(|text| text.parse().ok()).unwrap_or(0),
         replicas: cx.field(spec, "replicas").unwrap_or(1),
         min_ready_seconds: cx.field(spec, "minReadySeconds").unwrap_or(0),
         meta,
@@ -100,7 +136,8 @@ pub(super) fn read_pod(document: &Document, cx: &mut Cx<'_>) -> Option<PodManife
     };
     let mut template = pod::read(spec, &meta.namespace, labels, cx)?;
     read_hints(document.node.get("metadata"), &mut template.template.hints);
-    Some(PodManifest { template, meta, phase })
+    let state = read_state(document);
+    Some(PodManifest { template, meta, phase, state })
 }
 
 /// The annotations with which pods speak to Karpenter and to cluster-autoscaler.
@@ -112,6 +149,26 @@ fn read_hints(metadata: Option<&Node>, hints: &mut DisruptionHints) {
         Some("false") => Some(false),
         _ => None,
     };
+}
+
+/// What `status` says of a pod; `None` for one that has none, as in manifests that people write.
+fn read_state(document: &Document) -> Option<PodState> {
+    let status = document.node.get("status")?;
+    let phase = status.get("phase").and_then(Node::as_str)?;
+    let text = |node: &Node, key: &str| node.get(key).and_then(Node::as_str).unwrap_or_default().to_string();
+    // a status that somebody has shortened to its phase says nothing against the pod
+    let ready = status.get("conditions").map_or(phase == "Running", |conditions| {
+        conditions.items().iter().any(|c| text(c, "type") == "Ready" && text(c, "status") == "True")
+    });
+    let containers = ["initContainerStatuses", "containerStatuses"];
+    let containers = containers.iter().flat_map(|key| status.get(key).map(Node::items).unwrap_or_default());
+    let waiting = containers.filter_map(|c| c.at(&["state", "waiting"]));
+    let failing = waiting.map(|w| text(w, "reason")).find(|reason| {
+        let reason = reason.strip_prefix("Init:").unwrap_or(reason);
+        FAILING.contains(&reason)
+    });
+    let running = (phase != "Pending" && !ready).then(|| "Running, not Ready".to_string());
+    Some(PodState { ready, why: failing.or(running).filter(|_| !ready) })
 }
 
 fn spec_of<'a>(document: &'a Document, meta: &Meta, cx: &mut Cx<'_>) -> Option<&'a Node> {

@@ -101,6 +101,35 @@ impl AutoscalerController {
         self.scale(ctx, id, hpa.target, desired);
     }
 
+    /// The fewest and the most replicas that it may ever want of its target, if nobody changes the autoscaler itself.
+    #[must_use]
+    pub fn range(&self, ctx: &Context<'_>, id: AutoscalerId) -> Option<(ScaleTarget, u32, u32)> {
+        let hpa = ctx.store.autoscalers.head(id.index())?;
+        let current = scale_of(ctx, hpa.target)?;
+        let tracked = self.hpas.get(&id)?;
+        // whatever is ready, the metric asks for what it is now, or for load divided by the share of a pod
+        let template = template_of(ctx, hpa.target).map(|id| &ctx.store.templates[id.index()]);
+        let may_flow = |traffic: &&Traffic| {
+            let service = &ctx.store.services[traffic.service.index()];
+            let selects = |t: &&crate::api::PodTemplate| {
+                service.namespace == t.namespace && service.selector.as_ref().is_some_and(|s| s.matches(&t.labels))
+            };
+            template.filter(selects).is_some()
+        };
+        let flows = || ctx.setup.traffic.iter().filter(may_flow);
+        let changes = flows().any(|t| t.start > ctx.now() || t.stop.is_some());
+        let most_load: f64 = flows().map(|t| t.rate).sum();
+        let need = |load: f64| ceil(load / tracked.per_pod);
+        let (least, most) = if tracked.load_at_start > 0.0 {
+            (if changes { 0 } else { need(most_load) }, need(most_load))
+        } else {
+            (tracked.replicas_at_start, tracked.replicas_at_start)
+        };
+        let recommended = tracked.recommendations.iter().map(|(_, n)| *n).max().unwrap_or(current);
+        let within = |n: u32| n.min(hpa.max_replicas).max(hpa.min_replicas);
+        Some((hpa.target, current.min(within(least)), current.max(within(most.max(recommended)))))
+    }
+
     /// The answer to a scaling. A failed one is tried again at the next sync.
     pub fn written(&mut self, _ctx: &mut Context<'_>, _key: u32, _result: Result<(), WriteError>) {}
 

@@ -107,7 +107,7 @@ impl Kubelets {
             let waited = app.life.waits_for.is_some();
             let run = ends_after.or_else(|| waited.then_some(Duration::ZERO));
             ends_after = run.or_else(|| Some(self.latency(ctx, Hop::InitContainerRun, pod)));
-        } else {
+        } else if !self.pod(pod).never_ready {
             let key = Key::new("appStartup").number(self.pod(pod).luck);
             let occasion = u64::from(c) + 256 * u64::from(self.container(pod, c).restarts);
             let startup = app.startup.sample(ctx.random.unit(key, occasion));

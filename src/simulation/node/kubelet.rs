@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use crate::api::{Kind, NodeId, Owner, PodId, PodTemplate};
+use crate::api::{Kind, NodeId, Owner, Pod, PodId, PodTemplate};
 use crate::engine::{Duration, Time, Timer};
 use crate::simulation::context::Context;
 use crate::simulation::event::{AppStep, Event, KubeletStep};
@@ -28,6 +28,8 @@ use crate::simulation::setup::App;
 pub struct Kubelets {
     pub(super) nodes: Vec<NodeState>,
     pub(super) pods: Vec<Option<PodRuntime>>,
+    /// Pods that were found unable to start.
+    stuck: BTreeSet<PodId>,
 }
 
 /// What a kubelet keeps for its node.
@@ -79,6 +81,8 @@ pub(super) struct PodRuntime {
     /// By number: `containers`, then `init_containers`.
     pub(super) containers: Vec<ContainerRuntime>,
     pub(super) status: StatusState,
+    /// It was found not Ready, or its kind never becomes so: its process never listens.
+    pub(super) never_ready: bool,
 }
 
 /// The pod's sandbox, and with it its network.
@@ -246,10 +250,26 @@ impl Kubelets {
         }
     }
 
-    /// Whether the node has no power.
-    #[must_use]
-    pub fn is_node_off(&self, node: NodeId) -> bool {
-        self.nodes[node.index()].off
+    /// A pod that was found running and not Ready: its containers are there, and nothing listens in them.
+    pub fn adopt_unready(&mut self, ctx: &mut Context<'_>, network: &mut Network<'_>, pod: PodId, node: NodeId) {
+        self.insert(ctx, pod, node);
+        let template = ctx.store.template_of(pod);
+        let images = template.init_containers.iter().chain(&template.containers).map(|c| c.image.clone());
+        self.nodes[node.index()].images.extend(images.collect::<Vec<_>>());
+        let services = services_of(ctx, pod);
+        network.pod_created(pod, template.serving().app, &services, node);
+        self.adopt_containers(ctx, pod);
+        let runtime = self.pods[pod.index()].as_mut().expect("just inserted");
+        runtime.never_ready = true;
+        for container in runtime.containers.iter_mut().filter(|c| c.process == Process::Serving) {
+            container.process = Process::Starting;
+            container.probe = ProbeState::default();
+        }
+    }
+
+    /// A pod that was found unable to start: its kubelet goes on trying, and nothing comes of it until the pod is deleted.
+    pub fn adopt_stuck(&mut self, pod: PodId) {
+        self.stuck.insert(pod);
     }
 
     /// The watch of a kubelet has delivered a version of one of its pods. `relisted`: it was found, or missed, in a list of
@@ -343,6 +363,22 @@ impl Kubelets {
         }
     }
 
+    /// Whether this node's machine has no power.
+    #[must_use]
+    pub fn is_node_off(&self, node: NodeId) -> bool {
+        self.nodes.get(node.index()).is_some_and(|n| n.off)
+    }
+
+    /// Whether a pod will not become Ready, whatever happens: as it was found, or as all of its kind are.
+    #[must_use]
+    pub fn is_never_ready(&self, ctx: &Context<'_>, pod: PodId, object: &Pod) -> bool {
+        let template = ctx.store.pod_meta[pod.index()].template;
+        match self.runtime(pod) {
+            Some(runtime) => runtime.never_ready || (!object.ready && self.nodes[runtime.node.index()].off),
+            None => ctx.setup.found.never_ready.contains(&template) || self.stuck.contains(&pod),
+        }
+    }
+
     /// The application in a container.
     pub(super) fn app_of<'c>(ctx: &Context<'c>, pod: PodId, c: u8) -> &'c App {
         &ctx.setup.apps[template(ctx, pod).container(c).app as usize]
@@ -415,6 +451,7 @@ impl Kubelets {
             retry: None,
             containers: std::iter::repeat_with(container).take(template(ctx, pod).container_count()).collect(),
             status: StatusState::default(),
+            never_ready: ctx.setup.found.never_ready.contains(&ctx.store.pod_meta[pod.index()].template),
         });
     }
 }

@@ -148,8 +148,9 @@ impl Kubelets {
         let statuses = self.statuses(ctx, pod, false);
         let stage = runtime.worker.stage;
         let phase = phase_of(template, &statuses, false);
-        let ready =
-            !phase.is_terminal() && (statuses.iter().zip(0..)).all(|(s, c)| s.ready || template.runs_to_completion(c));
+        let ready = !runtime.never_ready
+            && !phase.is_terminal()
+            && (statuses.iter().zip(0..)).all(|(s, c)| s.ready || template.runs_to_completion(c));
         if stage != Work::Sync {
             // only readiness changes while the pod is being stopped
             let phase = runtime.status.phase;

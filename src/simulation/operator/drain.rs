@@ -11,9 +11,10 @@
 //! and that an eviction, which goes by name, may hit a successor of the same name: nothing here makes one.
 
 use crate::api::eviction::Refusal;
-use crate::api::{NodeId, Owner, PodId};
+use crate::api::{NodeId, Owner, PodId, Store};
 use crate::engine::{Duration, Time};
 use crate::simulation::context::node_luck;
+use crate::simulation::end_state::OpenDrain;
 use crate::simulation::event::KubectlStep;
 use crate::simulation::latency::Hop;
 use crate::simulation::observe::What;
@@ -111,6 +112,21 @@ impl Drain {
     /// The nodes, in the order of the command line, with their names.
     pub fn nodes(&self) -> impl Iterator<Item = (&str, &NodeDrain)> {
         self.names.iter().map(String::as_str).zip(&self.nodes)
+    }
+
+    /// What it is busy with, as `action` of the setup.
+    #[must_use]
+    pub fn open(&self, action: u32, store: &Store) -> OpenDrain {
+        let node = self.nodes.get(self.current);
+        let targets = node.map(|n| n.targets.as_slice()).unwrap_or_default();
+        let left = |target: &Target| store.pods.head(target.pod.index()).map(|_| target.pod);
+        OpenDrain {
+            action,
+            nodes: self.names.clone(),
+            current: self.current,
+            node: node.and_then(|n| n.id),
+            pods: (!targets.is_empty()).then(|| targets.iter().filter_map(left).collect()),
+        }
     }
 
     /// Takes a step; the exit code if it was the last one.

@@ -1,9 +1,10 @@
 //! All `kubectl` processes of a run.
 
 use crate::api::eviction::Refusal;
-use crate::api::{NodeId, PodId};
+use crate::api::{NodeId, PodId, Store};
 use crate::engine::Time;
 use crate::simulation::context::{Context, node_luck};
+use crate::simulation::end_state::OpenDrain;
 use crate::simulation::event::{Event, KubectlStep};
 use crate::simulation::latency::Hop;
 use crate::simulation::observe::What;
@@ -190,6 +191,22 @@ impl Kubectl {
             }
         }
         outcomes
+    }
+
+    /// Whether this action's process has ended with another exit code than 0.
+    #[must_use]
+    pub fn has_failed(&self, action: u32) -> bool {
+        self.processes.iter().any(|p| p.action == action && p.end.is_some_and(|(_, code)| code != 0))
+    }
+
+    /// The drains that go on, with the pods that they wait for.
+    #[must_use]
+    pub fn open_drains(&self, store: &Store) -> Vec<OpenDrain> {
+        let open = |process: &Process| match &process.command {
+            Command::Drain(drain) if process.end.is_none() => Some(drain.open(process.action, store)),
+            _ => None,
+        };
+        self.processes.iter().filter_map(open).collect()
     }
 
     /// Lets a process do something. If that was the last thing, the action is done.

@@ -60,6 +60,11 @@ fn stateful_sets(world: &mut World<'_>) {
         for index in 0..setup.replicas {
             let ordinal = setup.first_ordinal + index;
             let Some(new) = stateful_set::new_pod(&world.ctx, id, ordinal, (1, setup.template), 0) else { continue };
+            let found = &world.ctx.setup.found;
+            let name = format!("{}/{}", setup.namespace, new.name);
+            if found.namespaces.contains(&setup.namespace) && !found.pods.contains_key(&name) {
+                continue;
+            }
             let node = setup.placement.get(index as usize).map(String::as_str);
             placed += u32::from(add_new(world, new, node));
         }
@@ -92,7 +97,8 @@ fn daemon_sets(world: &mut World<'_>) {
             let is_there = world.ctx.setup.nodes[node.index()].ready_at.is_none();
             let known = setup.pods.get(&name);
             let template = &world.ctx.store.templates[setup.template.index()];
-            let wanted = known.is_some() || daemon_set::should_run(template, object);
+            let all_known = world.ctx.setup.found.namespaces.contains(&setup.namespace);
+            let wanted = known.is_some() || (!all_known && daemon_set::should_run(template, object));
             if !is_there || !wanted {
                 continue;
             }
@@ -126,6 +132,14 @@ fn jobs(world: &mut World<'_>) {
             status: JobStatus { active, ..JobStatus::default() },
         };
         world.ctx.store.put_job(Time::ZERO, number, job);
+        if let Some(found) = world.ctx.setup.found.jobs.get(&number) {
+            for (ordinal, pod) in (0..).zip(found) {
+                let Some(mut new) = job::new_pod(&world.ctx, id, ordinal) else { continue };
+                new.name.clone_from(&pod.name);
+                add_new(world, new, pod.node.as_deref());
+            }
+            continue;
+        }
         for ordinal in 0..active {
             let Some(new) = job::new_pod(&world.ctx, id, ordinal) else { continue };
             add_new(world, new, setup.placement.get(ordinal as usize).map(String::as_str));

@@ -1,0 +1,274 @@
+//! A whole cluster as input: the made-up export `tests/clusters/shop.yaml` (by `examples/cluster_export.rs`), as a list in
+//! YAML and JSON and as a dump, and the questions that `drainsim drain` answers about it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use assert_cmd::Command;
+use drainsim::analysis::deadlock::{Remedy, Shortage, Why};
+use drainsim::analysis::drain::{self, DrainRun, NodeEnd};
+use drainsim::analysis::runs;
+use drainsim::engine::Duration;
+use drainsim::scenario::cluster::{Cluster, Question, Then, Upgrade};
+use drainsim::scenario::{Disk, Input, Memory, Scenario};
+use drainsim::simulation::found::FoundState;
+use serde_json::{Value, json};
+
+const SHOP: &str = "tests/clusters/shop.yaml";
+
+fn node(number: usize) -> String {
+    format!("ip-10-0-{}-{}.eu-central-1.compute.internal", 16 * (number % 3), 20 + 7 * number)
+}
+
+fn question(nodes: &[usize]) -> Question {
+    let names: Vec<String> = nodes.iter().map(|n| node(*n)).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut question = Question::drain(&names);
+    question.drain.ignore_daemonsets = true;
+    question.drain.delete_emptydir_data = true;
+    question
+}
+
+fn load(question: &Question) -> Cluster {
+    Cluster::load(&Disk, &[Input::Path(SHOP.into())], question).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+fn play(cluster: &Cluster) -> DrainRun {
+    drain::play(&cluster.setup, &cluster.nodes, 1)
+}
+
+/// The export as values.
+fn items() -> Vec<Value> {
+    let text = std::fs::read_to_string(SHOP).unwrap();
+    let list: Value = serde_saphyr::from_str(&text).unwrap();
+    list["items"].as_array().unwrap().clone()
+}
+
+#[test]
+fn the_cluster_is_as_it_was() {
+    assert!(std::fs::read_to_string(SHOP).unwrap().lines().count() > 5000, "a real one is long");
+    let cluster = load(&question(&[0]));
+    let setup = &cluster.setup;
+    assert_eq!((setup.nodes.len(), setup.deployments.len(), setup.stateful_sets.len()), (6, 7, 3));
+    assert_eq!(setup.version.to_string(), "1.33", "the kubelets say so");
+    assert_eq!(setup.nodes[0].node.allocatable.cpu_millis, 3920);
+    let web = setup.found.replica_sets.iter().find(|rs| rs.name.starts_with("web-")).unwrap();
+    assert_eq!((web.revision, web.replicas, web.pods.len()), (2, 4, 4), "the newest of two; the old one has no pods");
+    assert!(web.pods.iter().all(|pod| pod.name.starts_with(&web.name) && pod.state == FoundState::Ready));
+    let nodes: Vec<_> = web.pods.iter().map(|pod| pod.node.clone().unwrap()).collect();
+    assert_eq!(nodes, [node(0), node(1), node(2), node(3)]);
+    let search = setup.found.replica_sets.iter().find(|rs| rs.name.starts_with("search-")).unwrap();
+    assert_eq!(search.pods[1].state, FoundState::NotReady, "it crashes");
+    assert_eq!(setup.found.pods["data/postgres-2"], FoundState::Ready);
+}
+
+#[test]
+fn what_is_ignored_is_counted_and_named_once() {
+    let cluster = load(&question(&[0]));
+    let ignored: Vec<String> = cluster.ignored.iter().map(ToString::to_string).collect();
+    for expected in
+        ["35 Secrets", "5 ConfigMaps", "12 monitoring.coreos.com/ServiceMonitor", "5 cert-manager.io/Certificate"]
+    {
+        assert!(ignored.iter().any(|i| i == expected), "{expected}: {ignored:?}");
+    }
+    let told: Vec<&String> = cluster.warnings.iter().chain(&cluster.assumptions).collect();
+    assert!(told.len() < 30, "{told:#?}");
+    for word in ["Secret", "ServiceMonitor", "Certificate", "managedFields", "unknown field"] {
+        assert!(!told.iter().any(|line| line.contains(word)), "{word}: {told:#?}");
+    }
+    let unique: std::collections::BTreeSet<_> = told.iter().collect();
+    assert_eq!(unique.len(), told.len());
+}
+
+#[test]
+fn a_budget_that_wants_the_only_replica_blocks_for_ever_and_scaling_helps() {
+    let cluster = load(&question(&[3]));
+    let run = play(&cluster);
+    assert_eq!(run.nodes, [NodeEnd::Never]);
+    let [deadlock] = run.deadlocks.as_slice() else { panic!("{:?}", run.deadlocks) };
+    let [blocked] = deadlock.pods.as_slice() else { panic!("{:?}", deadlock.pods) };
+    assert!(blocked.name.starts_with("shop/checkout-"), "{}", blocked.name);
+    let Why::Budget(pdb, shortage) = &blocked.why else { panic!("{:?}", blocked.why) };
+    assert_eq!(cluster.setup.pdbs[pdb.index()].full_name(), "shop/checkout");
+    assert_eq!(*shortage, Shortage::TooFewReplicas { most: 1, desired: 1 });
+    let resolution = drain::resolve(&cluster.setup, &cluster.nodes, &run);
+    assert!(
+        matches!(resolution.changes[..], [Remedy::ScaleDeployment { replicas: 2, .. }]),
+        "{:?}",
+        resolution.changes
+    );
+    assert!(resolution.run.is_some_and(|run| run.is_drained()));
+}
+
+#[test]
+fn a_pod_that_crashes_keeps_its_healthy_neighbour_where_it_is() {
+    let cluster = load(&question(&[0]));
+    let run = play(&cluster);
+    let pods = &run.deadlocks[0].pods;
+    assert!(pods.iter().all(|p| p.name.starts_with("shop/search-")), "{pods:?}");
+    let Why::Budget(_, Shortage::Unhealthy { broken, most: 1, desired: 1, .. }) = &pods[0].why else {
+        panic!("{pods:?}")
+    };
+    assert_eq!(broken.len(), 1);
+    // the one that crashes may go itself: nobody counts on it
+    let other = play(&load(&question(&[5])));
+    assert!(other.is_drained(), "{:?}", other.nodes);
+}
+
+#[test]
+fn the_same_cluster_in_any_form_gives_the_same_answer() {
+    let items = items();
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string();
+    let as_json = Memory(BTreeMap::from([(PathBuf::from("cluster.json"), list.into_bytes())]));
+    let dump = Memory(dump(&items));
+    let question = question(&[4]);
+    let mut answers = vec![play(&load(&question))];
+    for (files, inputs) in [(&as_json, vec!["cluster.json"]), (&dump, vec!["dump", "pdb.json"])] {
+        let inputs: Vec<Input> = inputs.into_iter().map(|path| Input::Path(path.into())).collect();
+        let cluster = Cluster::load(files, &inputs, &question).unwrap_or_else(|problems| panic!("{problems}"));
+        answers.push(play(&cluster));
+    }
+    assert!(answers[0].is_drained());
+    let sorted = |run: &DrainRun| {
+        let mut services = run.services.clone();
+        services.sort_by(|a, b| a.name.cmp(&b.name));
+        (run.nodes.clone(), services)
+    };
+    assert_eq!(answers[0].digest, answers[1].digest, "YAML and JSON");
+    assert_eq!(sorted(&answers[0]), sorted(&answers[2]), "a list and a dump, which has another order");
+}
+
+/// As `kubectl cluster-info dump --output-directory` lays it out: typed lists, whose items have no kind, by namespace. It has
+/// no budgets, which stand in a file of their own.
+fn dump(items: &[Value]) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut lists: BTreeMap<(PathBuf, String, String), Vec<Value>> = BTreeMap::new();
+    for item in items {
+        let text = |key: &str| item[key].as_str().unwrap_or_default().to_string();
+        let (api_version, kind) = (text("apiVersion"), text("kind"));
+        let namespace = item["metadata"]["namespace"].as_str().unwrap_or_default();
+        let path = match kind.as_str() {
+            "Node" => PathBuf::from("dump/nodes.json"),
+            "PodDisruptionBudget" => PathBuf::from("pdb.json"),
+            "Service"
+            | "Pod"
+            | "Deployment"
+            | "ReplicaSet"
+            | "DaemonSet"
+            | "StatefulSet"
+            | "Job"
+            | "HorizontalPodAutoscaler" => PathBuf::from(format!("dump/{namespace}/{}s.json", kind.to_lowercase())),
+            _ => continue,
+        };
+        let mut item = item.clone();
+        item.as_object_mut().unwrap().retain(|key, _| key != "apiVersion" && key != "kind");
+        lists.entry((path, api_version, kind)).or_default().push(item);
+    }
+    let mut files: BTreeMap<PathBuf, Vec<u8>> = lists
+        .into_iter()
+        .map(|((path, api_version, kind), items)| {
+            let list = json!({"apiVersion": api_version, "kind": format!("{kind}List"), "metadata": {"resourceVersion": "1"}, "items": items});
+            (path, list.to_string().into_bytes())
+        })
+        .collect();
+    files.insert("dump/shop/web-x/logs.txt".into(), b"==== START logs for container web ====\n{[".to_vec());
+    files
+}
+
+#[test]
+fn threads_and_repetition_change_nothing() {
+    let cluster = load(&question(&[1]));
+    let all = |jobs| runs::by_seed(7, 6, jobs, |seed| drain::play(&cluster.setup, &cluster.nodes, seed), |_| {});
+    let once = all(1);
+    assert_eq!(once, all(3));
+    let again = load(&question(&[1]));
+    assert_eq!(cluster, again);
+}
+
+#[test]
+fn an_upgrade_goes_on_beside_a_node_that_never_empties() {
+    let mut all = question(&[0, 1, 2, 3, 4, 5]);
+    all.upgrade = Some(Upgrade { max_parallel: 3, then: Then::Replace(Duration::from_secs(90)) });
+    let cluster = load(&all);
+    let run = play(&cluster);
+    // checkout holds its node; search holds one until the pod that crashes has been evicted from another
+    let drained = |n: &NodeEnd| matches!(n, NodeEnd::Drained(_));
+    assert_eq!(run.nodes.iter().filter(|n| drained(n)).count(), 5, "{:?}", run.nodes);
+    assert_eq!(run.nodes[3], NodeEnd::Never);
+    assert!(matches!(run.nodes[0], NodeEnd::Drained(took) if took > Duration::from_secs(60)), "{:?}", run.nodes);
+    let resolution = drain::resolve(&cluster.setup, &cluster.nodes, &run);
+    assert!(resolution.run.is_some(), "{:?}", resolution.changes);
+    all.upgrade = Some(Upgrade { max_parallel: 1, then: Then::Uncordon(Duration::from_secs(60)) });
+    let run = play(&load(&all));
+    assert!(run.nodes.contains(&NodeEnd::NotReached), "one at a time, the first that blocks ends it: {:?}", run.nodes);
+}
+
+#[test]
+fn without_ignore_daemonsets_kubectl_refuses() {
+    let mut refused = question(&[2]);
+    refused.drain.ignore_daemonsets = false;
+    let run = play(&load(&refused));
+    assert!(
+        matches!(&run.nodes[..], [NodeEnd::Failed(words)] if words.contains("DaemonSet-managed Pods")),
+        "{:?}",
+        run.nodes
+    );
+}
+
+#[test]
+fn questions_that_make_no_sense_are_told() {
+    let told = |question: &Question| {
+        let result = Cluster::load(&Disk, &[Input::Path(SHOP.into())], question);
+        result.err().map(|problems| problems.to_string()).unwrap_or_default()
+    };
+    let unknown = Question::drain(&["ip-10-0-0-20.eu-central-1.compute.interna"]);
+    assert!(
+        told(&unknown).contains("did you mean `ip-10-0-0-20.eu-central-1.compute.internal`?"),
+        "{}",
+        told(&unknown)
+    );
+    let mut traffic = question(&[0]);
+    traffic.traffic("shop/wep=5/s").unwrap();
+    assert!(told(&traffic).contains("did you mean `shop/web`?"), "{}", told(&traffic));
+    let mut app = question(&[0]);
+    app.app("app=nothing=graceful").unwrap();
+    assert!(told(&app).contains("no pod has these labels"), "{}", told(&app));
+}
+
+#[test]
+fn a_scenario_may_take_its_manifests_from_an_export() {
+    let scenario = format!(
+        "apiVersion: drainsim/v1alpha1\nkind: Scenario\nmetadata: {{name: replay}}\nspec:\n  duration: 2m\n  manifests: [cluster.json]\n  \
+         traffic: [{{service: shop/web, rate: 20/s}}]\n  actions: [{{at: 5s, drain: {{node: {}, ignoreDaemonsets: true}}}}]\n",
+        node(1)
+    );
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": items()}).to_string();
+    let files = [("s.yaml", scenario), ("cluster.json", list)];
+    let memory = Memory(files.into_iter().map(|(p, t)| (PathBuf::from(p), t.into_bytes())).collect::<BTreeMap<_, _>>());
+    let scenario = Scenario::load_from(&memory, &[Input::Path("s.yaml".into())], &[]);
+    let scenario = scenario.unwrap_or_else(|problems| panic!("{problems}"));
+    let outcome = drainsim::simulation::run(&scenario.setup, 1, false);
+    assert!(outcome.drains[0].completed_at.is_some(), "{:?}", outcome.drains[0].messages);
+    assert!(outcome.pods.iter().any(|p| p.name == "postgres-1" && p.times.deleted_at.is_some()), "by its own name");
+}
+
+fn drainsim(args: &[&str]) -> assert_cmd::assert::Assert {
+    Command::cargo_bin("drainsim").unwrap().args(args).assert()
+}
+
+#[test]
+fn the_exit_code_tells_how_it_went() {
+    let (fine, blocked) = (node(4), node(3));
+    let flags = ["-f", SHOP, "--ignore-daemonsets", "--delete-emptydir-data", "--runs", "2"];
+    let with = |first: &[&'static str], node: &str| -> Vec<String> {
+        ["drain", node].iter().chain(&flags).chain(first).map(ToString::to_string).collect()
+    };
+    let run = |args: Vec<String>| drainsim(&args.iter().map(String::as_str).collect::<Vec<_>>());
+    run(with(&[], &fine)).code(0);
+    let output = run(with(&["-o", "json"], &blocked)).code(1).get_output().stdout.clone();
+    let answer: Value = serde_json::from_slice(&output).unwrap();
+    assert_eq!((&answer["verdict"], &answer["blocked"][0]["pdb"]), (&json!("never"), &json!("shop/checkout")));
+    assert_eq!(answer["changesResolve"], json!(true));
+    run(with(&["--traffic", "nobody/home=1/s"], &fine)).code(2);
+    drainsim(&["drain", "-f", SHOP]).code(2);
+    drainsim(&["drain", "x", "-f", "no-such-file.yaml"]).code(2);
+}
