@@ -17,7 +17,11 @@ use crate::report::{metrics, reference};
 #[command(after_help = "An editor with a YAML language server checks and completes a scenario that begins with
   # yaml-language-server: $schema=./scenario.schema.json
 after
-  drainsim schema > scenario.schema.json")]
+  drainsim schema > scenario.schema.json
+
+Examples:
+  drainsim schema expectations
+  drainsim schema profiles")]
 pub(super) struct SchemaArgs {
     /// What to describe
     #[arg(value_enum, value_name = "WHAT", default_value = "scenario")]

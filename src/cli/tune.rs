@@ -19,7 +19,7 @@ use crate::simulation::Setup;
   drainsim tune drain.yaml --failed 5 --in 99.9% --confidence 99%
   drainsim tune drain.yaml --drain-within 2m
 
-The promise is about runs: in at least --in of all runs (as many drains of your cluster as you like) at most --failed
+The promise is about runs: in at least --in of all runs (as many drains of your cluster as you like) at most --failed \
 requests fail. The smallest sleep is found by bisection with common random numbers, and confirmed with other seeds.
 
 Exit codes: 0 found, 1 cannot be met, 2 wrong usage or bad input.")]

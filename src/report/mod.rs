@@ -23,6 +23,7 @@ mod style;
 mod table;
 mod verdict;
 mod what;
+mod workflow;
 
 #[cfg(test)]
 pub(crate) mod fixture;

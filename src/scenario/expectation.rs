@@ -151,12 +151,6 @@ impl Expectation {
             .then(|| (collection, self.subject.name.as_str(), self.subject.name_span.clone()))
     }
 
-    /// The metric that it looks at.
-    #[must_use]
-    pub fn metric(&self) -> &'static Metric {
-        self.subject.metric
-    }
-
     /// What it says about many runs.
     #[must_use]
     pub fn claim(&self) -> Claim {
