@@ -132,7 +132,7 @@ mod tests {
     use crate::scenario::Input;
 
     fn subject(expect: &str, runs: Option<u32>) -> Subject {
-        let text = crate::cli::library::find("m06-the-race").unwrap().text;
+        let text = crate::scenario::library::find("m06-the-race").unwrap().text;
         let (before, rest) = text.split_once("  expect:\n").unwrap();
         let (_, after) = rest.split_once("---\n").unwrap();
         let lines: String = expect.lines().map(|line| format!("    - {line}\n")).collect();

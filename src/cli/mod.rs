@@ -9,7 +9,6 @@ mod completions;
 mod drain;
 mod explain;
 mod get;
-pub mod library;
 mod lint;
 mod output;
 mod run;

@@ -286,7 +286,7 @@ mod tests {
 
     #[test]
     fn a_panic_of_one_scenario_leaves_the_others() {
-        let text = super::super::library::find("m02-drain").unwrap().text.to_string();
+        let text = crate::scenario::library::find("m02-drain").unwrap().text.to_string();
         let scenario = Scenario::load(&[Input::Builtin { name: "t".into(), text }], &[]).unwrap();
         let good = Subject { path: "good".into(), scenario, first_seed: 1, runs: None };
         let mut bad = Subject { path: "bad".into(), ..good.clone() };

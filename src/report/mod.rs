@@ -25,9 +25,6 @@ mod verdict;
 mod what;
 mod workflow;
 
-#[cfg(test)]
-pub(crate) mod fixture;
-
 pub use explain::{Question, explain};
 pub use names::Names;
 pub use what::{Sentence, sentence};

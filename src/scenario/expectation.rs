@@ -260,7 +260,7 @@ fn compare(left: Value, operator: Operator, right: Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
+    use crate::simulation::fixture;
 
     fn check(text: &str) -> (bool, String) {
         let checked = Expectation::parse(text).unwrap_or_else(|e| panic!("{text}: {e}")).evaluate(&fixture::outcome());
