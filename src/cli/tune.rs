@@ -4,10 +4,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::output::{self, Failure, print, shell_word};
+use super::output::{self, Failure, Format, print, print_data, shell_word};
 use super::{Changes, Files};
 use crate::analysis::tune::{Plan, Promise, Tuner};
 use crate::engine::Duration;
+use crate::report::tune::data::TuneResult;
 use crate::report::tune::{Question, grace_seconds, render};
 use crate::scenario::{Disk, Scenario, patch};
 use crate::simulation::Setup;
@@ -57,6 +58,10 @@ pub(super) struct TuneArgs {
     /// How many threads; the result is the same for any number [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: Option<u16>,
+
+    /// How the result is printed
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "text")]
+    output: Format,
 }
 
 /// Reads `99%` or `0.99`, above 0 and below 1.
@@ -127,7 +132,10 @@ pub(super) fn run(args: &TuneArgs) -> Result<ExitCode, Failure> {
         assumptions: &base.assumptions,
         replay: replay.as_deref(),
     };
-    print(&render(&question, &tuned))?;
+    match args.output {
+        Format::Text => print(&render(&question, &tuned))?,
+        data => print_data(data, &TuneResult::new(&question, &tuned))?,
+    }
     Ok(ExitCode::from(u8::from(tuned.recommended.is_none())))
 }
 
