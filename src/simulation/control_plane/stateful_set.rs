@@ -2,7 +2,7 @@
 //!
 //! A name exists once. So a pod that is being deleted is replaced only when its object is *gone*: after its grace period,
 //! and never if its node is lost and nobody removes the object. What one sync does is decided by the pure function
-//! [`decide`].
+//! `decide`.
 //!
 //! Source: `pkg/controller/statefulset/stateful_set_control.go` (updateStatefulSet, processReplica, processCondemned),
 //! `stateful_set.go` (updatePod, syncStatefulSet) and `stateful_set_utils.go` (v1.36).

@@ -3,7 +3,7 @@
 //!
 //! [`Kubectl`] plays all processes that run. [`drain`] is `kubectl drain`, [`single`] the commands that write one object, [`apply`] `kubectl apply`,
 //! [`filters`] the pods that a drain takes or refuses, [`wait`](mod@wait) its polling, [`rate_limit`] the client's token buckets,
-//! [`messages`] what is printed. [`upgrade`] is the upgrade of a node pool as managed services do it,
+//! `messages` what is printed. [`upgrade`] is the upgrade of a node pool as managed services do it,
 //! [`cluster_autoscaler`] and [`karpenter`] remove nodes as those controllers do; they ask for evictions through an
 //! [`evictor`], each with its own patience.
 
