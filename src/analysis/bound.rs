@@ -112,6 +112,8 @@ pub struct Bound {
     pub cut: Vec<Hop>,
     /// At most one pod is taken away, so that nothing else can be in the way of its deletion.
     pub alone: bool,
+    /// By budget of which two pods or more may be evicted: its name, and what two evictions at once come to.
+    pub races: Vec<(String, race::Race)>,
 }
 
 /// The bound of a scenario.
@@ -142,7 +144,7 @@ pub fn bound(setup: &Setup, quantile: f64) -> Result<Bound, Vec<String>> {
     worst.sort_by_key(|w| std::cmp::Reverse(w.deficit()));
     let in_chain = |hop: &&Hop| worst[0].propagation.terms.iter().any(|t| t.from == hop.name()) && limits.is_cut(**hop);
     let cut = Hop::ALL.iter().filter(in_chain).copied().collect();
-    Ok(Bound { premises: victims.premises(setup), cut, alone: victims.is_alone(), worst })
+    Ok(Bound { premises: victims.premises(setup), cut, alone: victims.is_alone(), races: victims.races(setup), worst })
 }
 
 /// What the arithmetic does not hold for.

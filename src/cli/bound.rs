@@ -68,7 +68,7 @@ pub(super) fn run(args: &BoundArgs) -> Result<ExitCode, Failure> {
         .map_err(|reasons| Failure::usage(format!("there is no bound for this scenario: {}", reasons.join("; "))))?;
     let cover = cover(args, &inputs)?;
     let limits = Limits { setup: &base.setup, quantile: args.quantile };
-    let settings = settings(args, &inputs, &limits);
+    let settings = settings(args, &inputs, &limits, &bound);
     let changed = load(&inputs, &[&args.changes.sets[..], &settings].concat())?;
     let first_seed = args.changes.seed(&base);
     let jobs = usize::from(args.jobs.unwrap_or(0));
@@ -124,15 +124,20 @@ fn cover(args: &BoundArgs, inputs: &[Input]) -> Result<Cover, Failure> {
     Ok(Cover::Sleep { seconds, grace_above_seconds: seconds, patches })
 }
 
-/// The settings of the run that attains the bound, reactions of the scenario's `apps` included.
-fn settings(args: &BoundArgs, inputs: &[Input], limits: &Limits<'_>) -> Vec<String> {
-    let mut settings = replay::settings(limits);
+/// The settings of the run that attains the bound. Reactions belong to no hop; they are set through the scenario's `apps`, if
+/// all applications have the same shortest one.
+fn settings(args: &BoundArgs, inputs: &[Input], limits: &Limits<'_>, bound: &bound::Bound) -> Vec<String> {
+    let mut settings = replay::settings(limits, bound);
     let mut apps = limits.setup.apps.clone();
+    let Some(least) = apps.first().map(|app| app.reaction.support_min()) else { return settings };
+    if apps.iter().any(|app| app.reaction.support_min() != least) {
+        return settings;
+    }
     for index in 0..limits.setup.apps.len() {
-        if apps.iter().all(|app| app.reaction.support_max() == Some(app.reaction.support_min())) {
+        if apps.iter().all(|app| app.reaction.support_max() == Some(least)) {
             break;
         }
-        let reaction = format!("spec.apps[{index}].reaction=0s");
+        let reaction = format!("spec.apps[{index}].reaction={least}");
         let sets = [&args.changes.sets[..], &settings, std::slice::from_ref(&reaction)].concat();
         match Scenario::load(inputs, &sets) {
             Ok(scenario) if scenario.setup.apps != apps => {

@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::style::{BAD, BOLD, DIM, GOOD, PLAIN, WIDTH, paint, plural, seconds, wrap};
+use super::style::{BAD, BOLD, DIM, GOOD, PLAIN, WIDTH, paint, plural, seconds, thousands, wrap};
 use super::table::{Align, Cell, Table};
+use crate::analysis::bound::race::{Race, Step};
 use crate::analysis::bound::replay::Attained;
 use crate::analysis::bound::{Bound, Chain};
 
@@ -69,6 +70,7 @@ struct Data<'a> {
     cover: &'a Cover,
     attained: Option<AttainedData<'a>>,
     seeds_tried_at_most: u32,
+    races: Vec<RaceData<'a>>,
     replay: &'a str,
     assumptions: &'a [String],
 }
@@ -80,6 +82,18 @@ struct WorkloadData<'a> {
     deficit_seconds: f64,
     propagation: Vec<TermData<'a>>,
     shutdown: Vec<TermData<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RaceData<'a> {
+    budget: &'a str,
+    disruptions_allowed: u32,
+    states: usize,
+    both_admitted: Option<Vec<String>>,
+    conflict: Option<Vec<String>>,
+    denied: Option<Vec<String>>,
+    overdrawn: Option<Vec<String>>,
 }
 
 #[derive(Serialize)]
@@ -130,6 +144,7 @@ pub fn data(answer: &Answer<'_>) -> serde_json::Value {
             failed_requests: a.failed,
         }),
         seeds_tried_at_most: answer.tried,
+        races: bound.races.iter().map(|(budget, race)| race_data(budget, race)).collect(),
         replay: answer.replay,
         assumptions: answer.assumptions,
     };
@@ -138,6 +153,19 @@ pub fn data(answer: &Answer<'_>) -> serde_json::Value {
 
 fn terms_of(chain: &Chain) -> Vec<TermData<'_>> {
     chain.terms.iter().map(|t| TermData { from: t.from, what: &t.what, seconds: t.span.as_secs_f64() }).collect()
+}
+
+fn race_data<'a>(budget: &'a str, race: &Race) -> RaceData<'a> {
+    let steps = |way: &Option<Vec<Step>>| way.as_ref().map(|way| way.iter().map(Step::to_string).collect());
+    RaceData {
+        budget,
+        disruptions_allowed: race.allowed,
+        states: race.states,
+        both_admitted: steps(&race.both),
+        conflict: steps(&race.conflict),
+        denied: steps(&race.denied),
+        overdrawn: steps(&race.overdrawn),
+    }
 }
 
 /// The answer, with escapes for colours.
@@ -166,6 +194,9 @@ pub fn render(answer: &Answer<'_>) -> String {
     }
     let _ = writeln!(out, "\n{}", paint(BOLD, "A run that shows it"));
     attained(&mut out, answer, deficit);
+    for (budget, found) in &bound.races {
+        race(&mut out, budget, found);
+    }
     let _ = writeln!(out, "\n{}", paint(BOLD, "This holds if"));
     let mut conditions = Vec::new();
     if !bound.cut.is_empty() {
@@ -217,6 +248,35 @@ fn chain(table: &mut Table, title: &str, chain: &Chain) {
     table.row([Cell::styled(BOLD, title), Cell::from(""), Cell::styled(BOLD, span(chain.total()))]);
     for term in chain.terms.iter().filter(|t| !t.span.is_zero()) {
         table.row([Cell::styled(PLAIN, format!("  {}", term.from)), term.what.clone().into(), span(term.span).into()]);
+    }
+}
+
+fn race(out: &mut String, budget: &str, race: &Race) {
+    let _ = writeln!(out, "\n{}", paint(BOLD, &format!("Two evictions at once: {budget}")));
+    let verdict = match &race.overdrawn {
+        None => "no order admits more",
+        Some(_) => "some order admits more",
+    };
+    let text = format!(
+        "it allows {}; of all orders of two calls and the disruption controller's syncs ({} states) {verdict}",
+        plural(race.allowed.into(), "disruption"),
+        thousands(race.states as u64)
+    );
+    for line in wrap(&text, WIDTH - 2) {
+        let _ = writeln!(out, "  {line}");
+    }
+    let ways = [
+        ("both are admitted", &race.both),
+        ("one meets a conflict and tries again after 500 ms", &race.conflict),
+        ("one is refused with 429", &race.denied),
+        ("the budget is overdrawn", &race.overdrawn),
+    ];
+    for (what, way) in ways {
+        let Some(way) = way else { continue };
+        let _ = writeln!(out, "  shortest way in which {what}:");
+        for (number, step) in way.iter().enumerate() {
+            let _ = writeln!(out, "    {}. {step}", number + 1);
+        }
     }
 }
 

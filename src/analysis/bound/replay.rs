@@ -5,26 +5,11 @@
 //! the kubelet the other. What no latency decides (when another pod's change comes, the phase of nginx' looks) is left to
 //! the seed, too.
 
-use crate::analysis::bound::{Bound, Limits};
+use crate::analysis::bound::{Bound, Chain, Limits, Worst};
 use crate::analysis::runs;
 use crate::engine::Duration;
 use crate::simulation::latency::Hop;
 use crate::simulation::{self, Setup};
-
-/// The hops that publish a deletion.
-const PUBLISH: [Hop; 5] =
-    [Hop::EndpointSliceSync, Hop::ApiRequest, Hop::ApiWrite, Hop::KubeProxySync, Hop::IngressSync];
-/// The hops that stop a process.
-const STOP: [Hop; 8] = [
-    Hop::KubeletSync,
-    Hop::PlegRelist,
-    Hop::HookExec,
-    Hop::HookCommand,
-    Hop::HookReturn,
-    Hop::HookHttp,
-    Hop::StopContainer,
-    Hop::Kill,
-];
 
 /// A run, and how near it comes.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -41,7 +26,7 @@ pub struct Attained {
 
 /// The settings of such a run, each to be given with `--set`.
 #[must_use]
-pub fn settings(limits: &Limits<'_>) -> Vec<String> {
+pub fn settings(limits: &Limits<'_>, bound: &Bound) -> Vec<String> {
     let constant = |hop: &Hop, span: Duration| format!("spec.latencies.{}={span}", hop.name());
     let (short, long) = (limits.shortest(Hop::Watch), limits.longest(Hop::Watch));
     let watch = if short == long {
@@ -49,8 +34,12 @@ pub fn settings(limits: &Limits<'_>) -> Vec<String> {
     } else {
         format!("spec.latencies.watch={{mixture: [{{weight: 1, of: {short}}}, {{weight: 1, of: {long}}}]}}")
     };
-    let publish = PUBLISH.iter().map(|hop| constant(hop, limits.longest(*hop)));
-    let stop = STOP.iter().map(|hop| constant(hop, limits.shortest(*hop)));
+    let terms = |chain: fn(&Worst) -> &Chain| bound.worst.iter().flat_map(move |worst| &chain(worst).terms);
+    let in_both = |hop: &&Hop| **hop != Hop::Watch;
+    let publish = Hop::ALL.iter().filter(|hop| terms(|w| &w.propagation).any(|t| t.from == hop.name())).filter(in_both);
+    let stop = Hop::ALL.iter().filter(|hop| terms(|w| &w.shutdown).any(|t| t.from == hop.name())).filter(in_both);
+    let publish = publish.map(|hop| constant(hop, limits.longest(*hop)));
+    let stop = stop.map(|hop| constant(hop, limits.shortest(*hop)));
     std::iter::once(watch).chain(publish).chain(stop).collect()
 }
 

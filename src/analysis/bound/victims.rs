@@ -1,5 +1,6 @@
 //! Which pods the actions of a scenario may take away, and what may happen to endpoints besides.
 
+use crate::analysis::bound::race::{self, Race};
 use crate::api::{ServiceId, TemplateId};
 use crate::simulation::Setup;
 use crate::simulation::setup::ActionKind;
@@ -118,6 +119,31 @@ impl Victims {
             }
         }
         premises
+    }
+}
+
+impl Victims {
+    /// Two evictions at once, for each budget of which the actions may evict two pods.
+    #[must_use]
+    pub fn races(&self, setup: &Setup) -> Vec<(String, Race)> {
+        let evicts =
+            |a: &crate::simulation::setup::Action| matches!(&a.what, ActionKind::Drain(d) if !d.disable_eviction);
+        if !setup.actions.iter().any(evicts) {
+            return Vec::new();
+        }
+        let race = |pdb: &crate::api::PdbSpec| {
+            let selects = |template: TemplateId| {
+                let template = &setup.templates[template.index()];
+                let selector = pdb.selector.as_ref();
+                pdb.namespace == template.namespace && selector.is_some_and(|s| s.matches(&template.labels))
+            };
+            let going = self.workloads.iter().zip(&self.counts).filter(|((template, _), _)| selects(*template));
+            let going: Option<u64> = going.map(|(_, count)| count.map(u64::from)).sum();
+            let pods: u32 = groups(setup).iter().filter(|g| selects(g.template)).map(|g| g.replicas).sum();
+            let two = going.is_none_or(|going| going >= 2) && pods >= 2;
+            two.then(|| (pdb.full_name(), race::explore(pdb.budget, pods)))
+        };
+        setup.pdbs.iter().filter_map(race).collect()
     }
 }
 
