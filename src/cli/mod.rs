@@ -4,6 +4,7 @@
 //! input, in which case nothing is written to stdout.
 
 mod backend;
+mod bound;
 mod compare;
 mod completions;
 mod drain;
@@ -45,6 +46,7 @@ use output::Failure;
   drainsim sweep drain.yaml --vary preStop=0s..15s:1s
                                             the same at many points
   drainsim tune drain.yaml                  which preStop sleep, with which confidence
+  drainsim bound drain.yaml                 the worst case, proved and not sampled
   drainsim explain drain.yaml --request 1   why the first failed request failed
   drainsim get pods drain.yaml --at 42s     the pods at that time, as kubectl prints them
   drainsim lint manifests/                  what is wrong with manifests, without a run
@@ -73,6 +75,8 @@ enum Command {
     Merge(sweep::MergeArgs),
     /// Find the smallest preStop sleep that keeps a promise
     Tune(tune::TuneArgs),
+    /// Prove how late routes can be, whatever the order of events, and show a run that is that late
+    Bound(bound::BoundArgs),
     /// Tell why a request failed, or how a pod went away, step by step
     Explain(explain::ExplainArgs),
     /// Show pods, nodes or other objects at any time of a run, as kubectl get does
@@ -171,6 +175,7 @@ pub fn main() -> ExitCode {
         Command::Sweep(args) => sweep::run(&args),
         Command::Merge(args) => sweep::merge(&args),
         Command::Tune(args) => tune::run(&args),
+        Command::Bound(args) => bound::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Get(args) => get::run(&args),
         Command::Lint(args) => lint::run(&args),

@@ -1,6 +1,7 @@
 //! What a finished run looks like: on a terminal, as data, and as an explanation. Renderers only: nothing here decides
 //! what happened.
 
+pub mod bound;
 pub mod cluster;
 pub mod compare;
 pub mod explain;

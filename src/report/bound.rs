@@ -1,0 +1,316 @@
+//! The answer of `drainsim bound`, for a terminal and as data.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::style::{BAD, BOLD, DIM, GOOD, PLAIN, WIDTH, paint, plural, seconds, thousands, wrap};
+use super::table::{Align, Cell, Table};
+use crate::analysis::bound::race::{Race, Step};
+use crate::analysis::bound::replay::Attained;
+use crate::analysis::bound::{Bound, Chain};
+
+/// What is not in the bound, whatever the scenario.
+pub const NOT_COVERED: [&str; 3] = [
+    "connections that were open before: kept-alive ones go on to the pod, and what is in flight may be cut when it exits",
+    "restarts of the control plane, lost watches, and writes that the apiserver refuses for load",
+    "routers that the model has not: load balancers outside the cluster, DNS, a service mesh",
+];
+
+/// All that is told.
+#[derive(Clone, Debug)]
+pub struct Answer<'a> {
+    /// The scenario's name.
+    pub scenario: &'a str,
+    /// The quantile that stands for a longest span.
+    pub quantile: f64,
+    /// The bound.
+    pub bound: &'a Bound,
+    /// The sleep that covers it.
+    pub cover: &'a Cover,
+    /// The run that comes nearest, if one was looked for and found.
+    pub attained: Option<&'a Attained>,
+    /// How many seeds were tried for it at most.
+    pub tried: u32,
+    /// The command that shows that run.
+    pub replay: &'a str,
+    /// What was taken for granted because no manifest can tell it.
+    pub assumptions: &'a [String],
+}
+
+/// What a preStop sleep can do about it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Cover {
+    /// This sleep, in whole seconds, and no shorter one; and the commands that set it.
+    #[serde(rename_all = "camelCase")]
+    Sleep {
+        /// The sleep.
+        seconds: u64,
+        /// The grace period has to be above this many seconds.
+        grace_above_seconds: u64,
+        /// `kubectl patch …`.
+        patches: Vec<String>,
+    },
+    /// None does, and why.
+    None(String),
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Data<'a> {
+    scenario: &'a str,
+    quantile: f64,
+    deficit_seconds: f64,
+    workloads: Vec<WorkloadData<'a>>,
+    alone: bool,
+    hops_by_quantile: Vec<&'static str>,
+    premises: &'a [String],
+    not_covered: [&'static str; 3],
+    cover: &'a Cover,
+    attained: Option<AttainedData<'a>>,
+    seeds_tried_at_most: u32,
+    races: Vec<RaceData<'a>>,
+    replay: &'a str,
+    assumptions: &'a [String],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WorkloadData<'a> {
+    workload: &'a str,
+    deficit_seconds: f64,
+    propagation: Vec<TermData<'a>>,
+    shutdown: Vec<TermData<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RaceData<'a> {
+    budget: &'a str,
+    disruptions_allowed: u32,
+    states: usize,
+    both_admitted: Option<Vec<String>>,
+    conflict: Option<Vec<String>>,
+    denied: Option<Vec<String>>,
+    overdrawn: Option<Vec<String>>,
+}
+
+#[derive(Serialize)]
+struct TermData<'a> {
+    from: &'static str,
+    what: &'a str,
+    seconds: f64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AttainedData<'a> {
+    seed: u64,
+    pod: &'a str,
+    deficit_seconds: f64,
+    short_of_bound_seconds: f64,
+    failed_requests: u64,
+}
+
+/// The answer as data.
+#[must_use]
+pub fn data(answer: &Answer<'_>) -> serde_json::Value {
+    let float = |nanos: i64| nanos as f64 / 1e9;
+    let bound = answer.bound;
+    let worst = bound.worst[0].deficit();
+    let data = Data {
+        scenario: answer.scenario,
+        quantile: answer.quantile,
+        deficit_seconds: float(worst),
+        workloads: (bound.worst.iter())
+            .map(|w| WorkloadData {
+                workload: &w.workload,
+                deficit_seconds: float(w.deficit()),
+                propagation: terms_of(&w.propagation),
+                shutdown: terms_of(&w.shutdown),
+            })
+            .collect(),
+        alone: bound.alone,
+        hops_by_quantile: bound.cut.iter().map(|hop| hop.name()).collect(),
+        premises: &bound.premises,
+        not_covered: NOT_COVERED,
+        cover: answer.cover,
+        attained: answer.attained.map(|a| AttainedData {
+            seed: a.seed,
+            pod: &a.pod,
+            deficit_seconds: float(a.deficit),
+            short_of_bound_seconds: float(worst - a.deficit),
+            failed_requests: a.failed,
+        }),
+        seeds_tried_at_most: answer.tried,
+        races: bound.races.iter().map(|(budget, race)| race_data(budget, race)).collect(),
+        replay: answer.replay,
+        assumptions: answer.assumptions,
+    };
+    serde_json::to_value(data).unwrap_or_default()
+}
+
+fn terms_of(chain: &Chain) -> Vec<TermData<'_>> {
+    chain.terms.iter().map(|t| TermData { from: t.from, what: &t.what, seconds: t.span.as_secs_f64() }).collect()
+}
+
+fn race_data<'a>(budget: &'a str, race: &Race) -> RaceData<'a> {
+    let steps = |way: &Option<Vec<Step>>| way.as_ref().map(|way| way.iter().map(Step::to_string).collect());
+    RaceData {
+        budget,
+        disruptions_allowed: race.allowed,
+        states: race.states,
+        both_admitted: steps(&race.both),
+        conflict: steps(&race.conflict),
+        denied: steps(&race.denied),
+        overdrawn: steps(&race.overdrawn),
+    }
+}
+
+/// The answer, with escapes for colours.
+#[must_use]
+pub fn render(answer: &Answer<'_>) -> String {
+    let mut out = String::new();
+    let bound = answer.bound;
+    let worst = &bound.worst[0];
+    let deficit = worst.deficit();
+    let (style, sign, title) = if deficit > 0 {
+        let title =
+            format!("the last route can outlive the listener of {}: by {} at most", worst.workload, seconds(deficit));
+        (BAD, "✗", title)
+    } else {
+        let title = format!("every listener outlives the last route to it: by {} at least", seconds(deficit));
+        (GOOD, "✓", title)
+    };
+    let _ = writeln!(out, "{} {}", paint(style, sign), paint(BOLD, &title));
+    cover(&mut out, answer.cover, deficit);
+    for worst in &bound.worst {
+        let _ = writeln!(out, "\n{}", paint(BOLD, &format!("{}: from the deletion of a pod", worst.workload)));
+        let mut table = Table::new(2, 3, &[(Align::Left, ""), (Align::Left, ""), (Align::Right, "")]);
+        chain(&mut table, "the longest way into the last router", &worst.propagation);
+        chain(&mut table, "the shortest way to a closed listener", &worst.shutdown);
+        out.push_str(&table.render());
+    }
+    let _ = writeln!(out, "\n{}", paint(BOLD, "A run that shows it"));
+    attained(&mut out, answer, deficit);
+    for (budget, found) in &bound.races {
+        race(&mut out, budget, found);
+    }
+    let _ = writeln!(out, "\n{}", paint(BOLD, "This holds if"));
+    let mut conditions = Vec::new();
+    if !bound.cut.is_empty() {
+        let names: Vec<String> = bound.cut.iter().map(|hop| hop.name().to_string()).collect();
+        let share = (answer.quantile * 1e8).round() / 1e6;
+        conditions.push(format!(
+            "none of these takes longer than its {share} % quantile, for they have no longest span: {}",
+            names.join(", ")
+        ));
+    }
+    conditions.extend(bound.premises.iter().cloned());
+    conditions
+        .push("the latencies are those of your cluster: they are assumptions unless they were measured there".into());
+    conditions.extend(answer.assumptions.iter().cloned());
+    list(&mut out, &conditions);
+    let _ = writeln!(out, "\n{}", paint(BOLD, "Not in it"));
+    list(&mut out, &NOT_COVERED.map(String::from));
+    let _ = writeln!(out, "\n{}", paint(DIM, answer.scenario));
+    out
+}
+
+fn list(out: &mut String, items: &[String]) {
+    for line in items.iter().flat_map(|item| wrap(&format!("- {item}"), WIDTH - 2)) {
+        let _ = writeln!(out, "  {line}");
+    }
+}
+
+fn cover(out: &mut String, cover: &Cover, deficit: i64) {
+    let text = match cover {
+        Cover::Sleep { seconds: 0, .. } => "no preStop sleep is needed for that".to_string(),
+        Cover::Sleep { seconds, grace_above_seconds, .. } => format!(
+            "a preStop sleep of {seconds} s covers it, whatever comes when, and no shorter one does; with a \
+             terminationGracePeriodSeconds above {grace_above_seconds} and the time that the process needs to end"
+        ),
+        Cover::None(why) => format!("no preStop sleep covers it: {why}"),
+    };
+    for line in wrap(&text, WIDTH - 2) {
+        let _ = writeln!(out, "  {line}");
+    }
+    if let (Cover::Sleep { patches, .. }, true) = (cover, deficit > 0) {
+        for patch in patches {
+            let _ = writeln!(out, "  {patch}");
+        }
+    }
+}
+
+fn chain(table: &mut Table, title: &str, chain: &Chain) {
+    let span = |s: crate::engine::Duration| seconds(i64::try_from(s.as_nanos()).unwrap_or(i64::MAX));
+    table.row([Cell::styled(BOLD, title), Cell::from(""), Cell::styled(BOLD, span(chain.total()))]);
+    for term in chain.terms.iter().filter(|t| !t.span.is_zero()) {
+        table.row([Cell::styled(PLAIN, format!("  {}", term.from)), term.what.clone().into(), span(term.span).into()]);
+    }
+}
+
+fn race(out: &mut String, budget: &str, race: &Race) {
+    let _ = writeln!(out, "\n{}", paint(BOLD, &format!("Two evictions at once: {budget}")));
+    let verdict = match &race.overdrawn {
+        None => "no order admits more",
+        Some(_) => "some order admits more",
+    };
+    let text = format!(
+        "it allows {}; of all orders of two calls and the disruption controller's syncs ({} states) {verdict}",
+        plural(race.allowed.into(), "disruption"),
+        thousands(race.states as u64)
+    );
+    for line in wrap(&text, WIDTH - 2) {
+        let _ = writeln!(out, "  {line}");
+    }
+    let ways = [
+        ("both are admitted", &race.both),
+        ("one meets a conflict and tries again after 500 ms", &race.conflict),
+        ("one is refused with 429", &race.denied),
+        ("the budget is overdrawn", &race.overdrawn),
+    ];
+    for (what, way) in ways {
+        let Some(way) = way else { continue };
+        let _ = writeln!(out, "  shortest way in which {what}:");
+        for (number, step) in way.iter().enumerate() {
+            let _ = writeln!(out, "    {}. {step}", number + 1);
+        }
+    }
+}
+
+fn attained(out: &mut String, answer: &Answer<'_>, deficit: i64) {
+    let Some(attained) = answer.attained else {
+        let _ = writeln!(out, "  none of {} took a pod away that somebody sent to", plural(answer.tried.into(), "run"));
+        return;
+    };
+    let _ = writeln!(out, "  {}", answer.replay);
+    let gap = deficit - attained.deficit;
+    let words = |nanos: i64| match nanos {
+        n if n > 0 => format!("{} after its listener has closed", seconds(n)),
+        n => format!("{} before its listener closes", seconds(n)),
+    };
+    let near = if gap < 500_000 {
+        "which is the bound".to_string()
+    } else {
+        format!(
+            "{} short of the bound, the nearest of {}: the rest are waits for other pods' changes, which would have to come \
+             at their worst instants",
+            seconds(gap),
+            plural(answer.tried.into(), "seed")
+        )
+    };
+    let text = format!(
+        "the last route to {} goes {}, {near}; {} in it",
+        attained.pod,
+        words(attained.deficit),
+        match attained.failed {
+            0 => "no request fails".to_string(),
+            n => format!("{} fail", plural(n, "request")),
+        }
+    );
+    for line in wrap(&text, WIDTH - 2) {
+        let _ = writeln!(out, "  {line}");
+    }
+}
