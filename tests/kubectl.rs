@@ -374,20 +374,3 @@ fn only_runs_that_are_asked_to_keep_their_history() {
     assert_eq!(plain.digest, played.outcome.digest);
     assert!(Cluster::new(&played.scenario.setup, &played.scenario.originals, &plain).is_none());
 }
-
-/// Source: `pkg/kubelet/nodeshutdown/nodeshutdown_manager.go` nodeShutdownReason (v1.36); STATUS is `status.reason` if there
-/// is one (`pkg/printers/internalversion/printers.go` printPod).
-#[test]
-fn a_pod_that_was_killed_by_a_shutdown_is_terminated() {
-    let builtin = library::find("graceful-node-shutdown").unwrap();
-    let text = builtin.text.replace("profile: graceful", "profile: ignores-term");
-    let input = Input::Builtin { name: "shutdown".to_string(), text };
-    let played = Played::new(Scenario::load(&[input], &[]).unwrap());
-    let end = played.outcome.end;
-    let reasons: Vec<_> = played
-        .objects(Resource::Pods, end)
-        .iter()
-        .filter_map(|pod| pod["status"]["reason"].as_str().map(str::to_string))
-        .collect();
-    assert_eq!(reasons, ["Terminated"]);
-}
