@@ -129,6 +129,24 @@ fn head(out: &mut String, answer: &Answer<'_>) {
     };
     let until = if drained == runs { "" } else { ", as far as it goes" };
     let _ = writeln!(out, "{} {text}{until}", paint(style, mark));
+    without_node(out, answer);
+}
+
+/// Pods that came to life during a run and have nowhere to run, however well the drain went.
+fn without_node(out: &mut String, answer: &Answer<'_>) {
+    let Some(run) = most_homeless(answer) else { return };
+    let (runs, often) = (answer.runs.len(), answer.runs.iter().filter(|r| !r.homeless.is_empty()).count());
+    let what =
+        if run.homeless.len() == 1 { "1 new pod finds" } else { &format!("{} new pods find", run.homeless.len()) };
+    let shown = run.homeless[..run.homeless.len().min(3)].join(", ");
+    let more = if run.homeless.len() > 3 { format!(" and {} more", run.homeless.len() - 3) } else { String::new() };
+    let in_runs = if often < runs { format!(" (in {often} of {runs} runs)") } else { String::new() };
+    let _ = writeln!(out, "{} {what} no node: {shown}{more}{in_runs}", paint(BAD, "✗"));
+}
+
+/// The run with the most pods that have no node.
+fn most_homeless<'a>(answer: &Answer<'a>) -> Option<&'a DrainRun> {
+    answer.runs.iter().filter(|r| !r.homeless.is_empty()).max_by_key(|r| r.homeless.len())
 }
 
 /// `42.1s`, or the median and the range.
@@ -363,6 +381,7 @@ fn services(answer: &Answer<'_>) -> String {
         let failed_runs = of().filter(|s| s.requests.failed() > 0).count();
         let min_ready = of().map(|s| s.min_ready).min().unwrap_or(0);
         let empty = of().map(|s| s.without_endpoints).max().unwrap_or_default();
+        let is_out = of().any(|s| s.is_out);
         let alarm = |bad: bool| if bad { BAD } else { PLAIN };
         table.row([
             service.name.as_str().into(),
@@ -371,7 +390,7 @@ fn services(answer: &Answer<'_>) -> String {
             share(failed, requests.sent).into(),
             Cell::styled(alarm(failed_runs > 0), format!("{failed_runs} of {}", answer.runs.len())),
             Cell::styled(alarm(min_ready == 0), min_ready.to_string()),
-            Cell::styled(alarm(!empty.is_zero()), short(empty)),
+            Cell::styled(alarm(!empty.is_zero()), format!("{}{}", short(empty), if is_out { " and on" } else { "" })),
             failed_by(&requests).into(),
         ]);
     }
@@ -451,6 +470,8 @@ pub struct DrainAnswer {
     pub services: Vec<ServiceAnswer>,
     /// Pods that never leave their node, of the first run that has any.
     pub blocked: Vec<BlockedAnswer>,
+    /// Pods that were made during a run and had no node when it ended, of the run with the most of them.
+    pub homeless: Vec<String>,
     /// Changes with which that run ends, in order; empty if none were found.
     pub changes: Vec<String>,
     /// Whether the drain was seen to end with all changes.
@@ -499,6 +520,8 @@ pub struct ServiceAnswer {
     pub min_ready_endpoints: u32,
     /// The longest time without any, of any run.
     pub zero_endpoint_seconds: f64,
+    /// Whether it was without any when a run ended, ten minutes after the drain: the time above is only the beginning.
+    pub out_at_end: bool,
 }
 
 /// A pod that never leaves.
@@ -565,6 +588,7 @@ impl DrainAnswer {
             took_seconds: answer.runs.iter().filter_map(|r| r.took).map(|d| d.as_secs_f64()).collect(),
             nodes: answer.nodes.iter().zip(&tallies).map(node).collect(),
             services: service_answers(answer),
+            homeless: most_homeless(answer).map(|run| run.homeless.clone()).unwrap_or_default(),
             blocked: answer.stuck().map(|run| blocked_answers(answer, run)).unwrap_or_default(),
             changes: answer
                 .resolution
@@ -595,6 +619,7 @@ fn service_answers(answer: &Answer<'_>) -> Vec<ServiceAnswer> {
                 failed: requests.failed(),
                 runs_with_failures: of().filter(|s| s.requests.failed() > 0).count() as u64,
                 min_ready_endpoints: of().map(|s| s.min_ready).min().unwrap_or(0),
+                out_at_end: of().any(|s| s.is_out),
                 zero_endpoint_seconds: of().map(|s| s.without_endpoints).max().unwrap_or_default().as_secs_f64(),
             });
         }
