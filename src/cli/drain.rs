@@ -113,7 +113,7 @@ struct KubectlFlags {
     #[arg(long, value_name = "SELECTOR")]
     pod_selector: Option<String>,
 
-    /// Only say what would be done, in kubectl's words: `client` reads, `server` has the apiserver decide on each eviction
+    /// Only say what would be done, in kubectl's words
     #[arg(
         long,
         value_enum,
@@ -135,9 +135,10 @@ struct KubectlFlags {
 /// `--dry-run` of kubectl.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 enum DryRunFlag {
+    /// Do it
     None,
+    /// Say what would be done
     Client,
-    Server,
 }
 
 /// An upgrade of the whole cluster.
@@ -265,7 +266,6 @@ fn question(args: &DrainArgs) -> Result<Question, Failure> {
             dry_run: match kubectl.dry_run {
                 DryRunFlag::None => DryRun::None,
                 DryRunFlag::Client => DryRun::Client,
-                DryRunFlag::Server => DryRun::Server,
             },
             skip_wait_for_delete_timeout: kubectl.skip_wait_for_delete_timeout,
             ..DrainOptions::default()
