@@ -36,6 +36,8 @@ pub struct DrainRun {
     pub deadlocks: Vec<Deadlock>,
     /// By Service, in the order of the setup.
     pub services: Vec<ServiceLoss>,
+    /// Budgets that refused evictions, as `namespace/name`, and how often.
+    pub refusals: Vec<(String, u64)>,
     /// Pods that were made during the run and had no node when it ended: `namespace/name`.
     pub homeless: Vec<String>,
 }
@@ -133,6 +135,7 @@ fn of(outcome: &Outcome, nodes: &[String], deadlocks: Vec<Deadlock>) -> DrainRun
         nodes: ends,
         deadlocks,
         services: outcome.services.iter().map(service).collect(),
+        refusals: outcome.pdbs.iter().filter(|p| p.denials > 0).map(|p| (p.name.clone(), p.denials)).collect(),
         homeless: homeless(outcome),
     }
 }

@@ -1,6 +1,7 @@
 //! The answer to a question about a cluster: does the drain end, what blocks it and what would resolve that, what do clients
 //! lose, and what was taken for granted.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use schemars::JsonSchema;
@@ -75,6 +76,7 @@ pub fn render(answer: &Answer<'_>) -> String {
     head(&mut out, answer);
     section(&mut out, "What blocks it", &blocks(answer));
     section(&mut out, "What resolves it", &resolves(answer));
+    section(&mut out, "What holds it up", &holds_up(answer));
     section(&mut out, "Nodes", &nodes(answer));
     section(&mut out, "Services", &services(answer));
     section(&mut out, "Input", &input(answer));
@@ -194,6 +196,38 @@ fn blocks(answer: &Answer<'_>) -> String {
     out
 }
 
+/// Budgets that refuse evictions of a drain that ends all the same.
+fn holds_up(answer: &Answer<'_>) -> String {
+    if answer.stuck().is_some() {
+        return String::new();
+    }
+    let mut out = String::new();
+    for (name, counts) in refusals(answer) {
+        let runs = answer.runs.len();
+        let often = match (counts.len() == runs, counts.as_slice()) {
+            (true, [first, .., last]) if first != last => format!("{first} to {last} times a run"),
+            (true, [first, ..]) => plural(*first, "time"),
+            (_, [.., last]) => format!("up to {} in {} of {runs} runs", plural(*last, "time"), counts.len()),
+            (_, []) => continue,
+        };
+        paragraph(&mut out, "  ", &format!("PodDisruptionBudget {name} refuses an eviction {often}"));
+    }
+    if !out.is_empty() {
+        out.push_str("  kubectl asks again 5s after each refusal\n");
+    }
+    out
+}
+
+/// By budget: how often it refused in each run in which it did, fewest first.
+fn refusals(answer: &Answer<'_>) -> BTreeMap<String, Vec<u64>> {
+    let mut by_budget: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for (name, count) in answer.runs.iter().flat_map(|run| &run.refusals) {
+        by_budget.entry(name.clone()).or_default().push(*count);
+    }
+    by_budget.values_mut().for_each(|counts| counts.sort_unstable());
+    by_budget
+}
+
 /// kubectl's own words where a drain failed.
 fn failures(answer: &Answer<'_>) -> String {
     let mut out = String::new();
@@ -270,7 +304,12 @@ fn resolves(answer: &Answer<'_>) -> String {
             }
         }
     }
+    let untried = if resolution.changes.is_empty() { untried(answer) } else { Vec::new() };
+    for command in &untried {
+        paragraph(&mut out, "  ", command);
+    }
     let verdict = match (&resolution.run, resolution.changes.len()) {
+        (_, 0) if !untried.is_empty() => "not tried".to_string(),
         (_, 0) => "no single change that was tried resolves it".to_string(),
         (Some(run), changes) => format!(
             "tried: with {} the drain ends after {}",
@@ -281,6 +320,22 @@ fn resolves(answer: &Answer<'_>) -> String {
     };
     let _ = writeln!(out, "  {}", paint(DIM, &verdict));
     out
+}
+
+/// What may help with pods that wait for something else than a budget.
+fn untried(answer: &Answer<'_>) -> Vec<String> {
+    let mut commands = Vec::new();
+    for pod in answer.stuck().iter().flat_map(|run| &run.deadlocks).flat_map(|d| &d.pods) {
+        if matches!(pod.why, Why::Budget(..)) {
+            continue;
+        }
+        for command in pod.remedies.iter().map(|remedy| command(answer.setup, remedy)) {
+            if !commands.contains(&command) {
+                commands.push(command);
+            }
+        }
+    }
+    commands
 }
 
 /// A change as somebody would make it.
@@ -306,7 +361,10 @@ fn command(setup: &Setup, remedy: &Remedy) -> String {
             format!("add a node, or uncordon one, with {}m of CPU and {memory}Mi of memory free", room.cpu_millis)
         }
         Remedy::MakeReady(pods) => format!("get {} Ready", and(&pods[..pods.len().min(3)])),
-        Remedy::DeleteNode(node) => format!("kubectl delete node {node}, if its machine will not come back"),
+        Remedy::DeleteNode(node) => format!(
+            "kubectl delete node {node}, if its machine will not come back; to let the drain pass such pods over: \
+             --skip-wait-for-delete-timeout=60"
+        ),
     }
 }
 
@@ -470,6 +528,8 @@ pub struct DrainAnswer {
     pub services: Vec<ServiceAnswer>,
     /// Pods that never leave their node, of the first run that has any.
     pub blocked: Vec<BlockedAnswer>,
+    /// Budgets that refused evictions.
+    pub refusals: Vec<RefusalsAnswer>,
     /// Pods that were made during a run and had no node when it ended, of the run with the most of them.
     pub homeless: Vec<String>,
     /// Changes with which that run ends, in order; empty if none were found.
@@ -542,6 +602,18 @@ pub struct BlockedAnswer {
     pub remedies: Vec<String>,
 }
 
+/// A budget that refused evictions.
+#[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RefusalsAnswer {
+    /// `namespace/name`.
+    pub pdb: String,
+    /// Runs in which it did.
+    pub runs: u64,
+    /// How often at most in one run.
+    pub most: u64,
+}
+
 /// Objects of a kind that is not modelled.
 #[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -588,6 +660,14 @@ impl DrainAnswer {
             took_seconds: answer.runs.iter().filter_map(|r| r.took).map(|d| d.as_secs_f64()).collect(),
             nodes: answer.nodes.iter().zip(&tallies).map(node).collect(),
             services: service_answers(answer),
+            refusals: refusals(answer)
+                .into_iter()
+                .map(|(pdb, counts)| RefusalsAnswer {
+                    pdb,
+                    runs: counts.len() as u64,
+                    most: counts.last().copied().unwrap_or(0),
+                })
+                .collect(),
             homeless: most_homeless(answer).map(|run| run.homeless.clone()).unwrap_or_default(),
             blocked: answer.stuck().map(|run| blocked_answers(answer, run)).unwrap_or_default(),
             changes: answer
