@@ -153,13 +153,19 @@ fn processes_start_and_end_in_turn(setup: &Setup, outcome: &Outcome) {
         }
     }
     for pod in &outcome.pods {
-        let of_pod = |e: &&drainsim::simulation::observe::TraceEntry| match e.what {
-            What::ContainerStarted { pod: p, .. } => p == pod.id,
-            _ => false,
-        };
-        let starts = outcome.trace.entries().iter().filter(of_pod).count();
-        let first = if pod.created_at > Time::ZERO { pod.containers.len() } else { 0 };
-        assert!(starts.saturating_sub(first) >= pod.restarts as usize, "{}: {starts} starts", pod.name);
+        let started = outcome.trace.entries().iter().filter_map(|e| match e.what {
+            What::ContainerStarted { pod: p, container } if p == pod.id => Some(container),
+            _ => None,
+        });
+        let started: Vec<u32> = started.collect();
+        // the first start of a container is no restart; those of a pod that was there at the beginning have had theirs
+        let first = if pod.created_at > Time::ZERO { started.iter().collect::<BTreeSet<_>>().len() } else { 0 };
+        let (starts, restarts) = (started.len(), pod.restarts as usize);
+        assert!(
+            starts - first >= restarts,
+            "{}: {starts} starts, {first} of them first, {restarts} restarts",
+            pod.name
+        );
     }
 }
 

@@ -177,11 +177,9 @@ fn a_crash_loop_waits_longer_each_time() {
 #[test]
 fn older_kubelets_look_each_ten_seconds() {
     for (version, latest) in [("1.34", 26.0), ("1.36", 43.0)] {
-        let spec = format!(
-            "  duration: 5m
-  apps: [{{deployment: web, startup: 100ms, exitsAfter: 2s}}]
-  actions: [{{at: 1s, scale: {{deployment: web, replicas: 1}}}}]"
-        );
+        let spec = "  duration: 5m
+  apps: [{deployment: web, startup: 100ms, exitsAfter: 2s}]
+  actions: [{at: 1s, scale: {deployment: web, replicas: 1}}]";
         let manifest = deployment(0, "  containers: [{name: app, image: a}]");
         let text = format!(
             "apiVersion: drainsim/v1alpha1\nkind: Scenario\nmetadata: {{name: s}}\nspec:\n  kubernetes: \"{version}\"\n  \
