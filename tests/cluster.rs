@@ -234,6 +234,78 @@ fn questions_that_make_no_sense_are_told() {
     assert!(told(&app).contains("no pod has these labels"), "{}", told(&app));
 }
 
+/// Two nodes, the second as its conditions say, and a Deployment with the only pod on it.
+fn small(ready: &str) -> Vec<Value> {
+    let node = |name: &str, ready: &str| {
+        json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name},
+            "status": {"conditions": [{"type": "Ready", "status": ready}]}})
+    };
+    let (labels, spec) = (json!({"app": "web"}), json!({"containers": [{"name": "c", "image": "nginx:1.27"}]}));
+    let template = json!({"metadata": {"labels": labels}, "spec": spec});
+    let mut on_the_second = spec.clone();
+    on_the_second["nodeName"] = json!("b");
+    let workload = json!({"replicas": 1, "selector": {"matchLabels": labels}, "template": template});
+    let owner = |kind: &str, name: &str| json!([{"kind": kind, "name": name, "controller": true}]);
+    vec![
+        node("a", "True"),
+        node("b", ready),
+        json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": workload}),
+        json!({"apiVersion": "apps/v1", "kind": "ReplicaSet",
+            "metadata": {"name": "web-5c", "ownerReferences": owner("Deployment", "web")}, "spec": workload}),
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web-5c-x", "labels": labels,
+            "ownerReferences": owner("ReplicaSet", "web-5c")}, "spec": on_the_second,
+            "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}}),
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"},
+            "spec": {"selector": labels, "ports": [{"port": 80}]}}),
+    ]
+}
+
+fn load_items(items: Vec<Value>, question: &Question) -> Cluster {
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string();
+    let memory = Memory([(PathBuf::from("c.json"), list.into_bytes())].into());
+    let cluster = Cluster::load(&memory, &[Input::Path("c.json".into())], question);
+    cluster.unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+#[test]
+fn a_node_that_does_not_answer_never_lets_its_pods_go() {
+    let cluster = load_items(small("Unknown"), &Question::drain(&["b"]));
+    let run = play(&cluster);
+    assert_eq!(run.nodes, [NodeEnd::Never], "nobody says that the pod has ended");
+    assert!(matches!(&run.deadlocks[0].pods[0].why, Why::NodeOff { node } if node == "b"));
+    assert!(cluster.assumptions.iter().any(|a| a.contains("does not answer (Ready is Unknown)")), "it is said");
+    let mut passed_over = Question::drain(&["b"]);
+    passed_over.drain.skip_wait_for_delete_timeout = 60;
+    assert!(play(&load_items(small("Unknown"), &passed_over)).is_drained());
+    assert!(play(&load_items(small("False"), &Question::drain(&["b"]))).is_drained(), "its kubelet is there");
+}
+
+#[test]
+fn nothing_is_placed_on_a_node_that_is_not_ready() {
+    for ready in ["Unknown", "False"] {
+        let mut items = small(ready);
+        items[4]["spec"]["nodeName"] = json!("a");
+        let run = play(&load_items(items, &Question::drain(&["a"])));
+        assert!(run.is_drained(), "{ready}: {:?}", run.nodes);
+        assert_eq!(run.homeless.len(), 1, "{ready}: the replacement finds no node, and that is told");
+        assert!(run.services[0].is_out, "{ready}");
+    }
+}
+
+#[test]
+fn an_outage_is_followed_to_its_end() {
+    let mut items = small("True");
+    items[2]["spec"]["minReadySeconds"] = json!(0);
+    let probe = json!({"initialDelaySeconds": 90, "periodSeconds": 1, "tcpSocket": {"port": 80}});
+    for at in [2, 3] {
+        items[at]["spec"]["template"]["spec"]["containers"][0]["readinessProbe"] = probe.clone();
+    }
+    let run = play(&load_items(items, &Question::drain(&["b"])));
+    assert!(run.took.is_some_and(|took| took < Duration::from_secs(30)), "{:?}", run.took);
+    let web = &run.services[0];
+    assert!(!web.is_out && web.without_endpoints > Duration::from_secs(90), "{:?}", web.without_endpoints);
+}
+
 #[test]
 fn a_scenario_may_take_its_manifests_from_an_export() {
     let scenario = format!(
@@ -269,6 +341,14 @@ fn the_exit_code_tells_how_it_went() {
     assert_eq!((&answer["verdict"], &answer["blocked"][0]["pdb"]), (&json!("never"), &json!("shop/checkout")));
     assert_eq!(answer["changesResolve"], json!(true));
     run(with(&["--traffic", "nobody/home=1/s"], &fine)).code(2);
+    drainsim(&["drain", "-f", SHOP, &fine, &fine]).code(2);
+    let dry = run(with(&["--dry-run"], &format!("node/{blocked}"))).code(0).get_output().stdout.clone();
+    let dry = String::from_utf8(dry).unwrap();
+    let (first, last) = (format!("node/{blocked} cordoned (dry run)"), format!("node/{blocked} drained (dry run)"));
+    assert_eq!((dry.lines().next(), dry.lines().last()), (Some(first.as_str()), Some(last.as_str())));
+    assert!(dry.contains("\nevicting pod shop/checkout-5fba95c5-k8x2q (dry run)\n"), "{dry}");
+    let events = run(with(&["-o", "events"], &fine)).code(0).get_output().stdout.clone();
+    assert!(String::from_utf8(events).unwrap().starts_with("NAMESPACE"));
     drainsim(&["drain", "-f", SHOP]).code(2);
     drainsim(&["drain", "x", "-f", "no-such-file.yaml"]).code(2);
 }

@@ -14,11 +14,12 @@ use serde_json::{Value, json};
 /// A long time for a drain.
 const LONG: Duration = Duration::from_secs(6 * 3600);
 
-/// A node: CPUs in thousandths, and its pool.
+/// A node: CPUs in thousandths, its pool, and whether its kubelet is silent.
 #[derive(Clone, Debug)]
 struct Machine {
     cpu: u32,
     pool: bool,
+    silent: bool,
 }
 
 /// A set of pods that are alike.
@@ -80,7 +81,8 @@ enum Deed {
 }
 
 fn machine() -> impl Strategy<Value = Machine> {
-    (prop_oneof![Just(1000u32), Just(2000), Just(4000)], any::<bool>()).prop_map(|(cpu, pool)| Machine { cpu, pool })
+    (prop_oneof![Just(1000u32), Just(2000), Just(4000)], any::<bool>(), proptest::bool::weighted(0.1))
+        .prop_map(|(cpu, pool, silent)| Machine { cpu, pool, silent })
 }
 
 fn workload() -> impl Strategy<Value = Workload> {
@@ -149,7 +151,7 @@ fn load(machines: &[Machine], workloads: &[Workload], deed: Deed) -> Setup {
         items.push(json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name,
             "labels": {"kubernetes.io/hostname": name, "pool": if machine.pool { "a" } else { "b" }}},
             "status": {"allocatable": {"cpu": format!("{}m", machine.cpu), "memory": "16Gi", "pods": "110"},
-                "conditions": [{"type": "Ready", "status": "True"}]}}));
+                "conditions": [{"type": "Ready", "status": if machine.silent { "Unknown" } else { "True" }}]}}));
     }
     for (number, w) in workloads.iter().enumerate() {
         items.extend(objects(number, w, machines.len()));

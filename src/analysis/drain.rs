@@ -9,7 +9,7 @@ use crate::analysis::deadlock::{self, Deadlock, Remedy};
 use crate::api::PdbId;
 use crate::engine::Duration;
 use crate::simulation::end_state::EndState;
-use crate::simulation::outcome::{DrainOutcome, Outcome, Requests};
+use crate::simulation::outcome::{DrainOutcome, Outcome, PodOutcome, Requests};
 use crate::simulation::{Setup, run_until_settled};
 
 /// A run goes on for so long after the last action, so that requests under way come to their ends.
@@ -36,8 +36,10 @@ pub struct DrainRun {
     pub deadlocks: Vec<Deadlock>,
     /// By Service, in the order of the setup.
     pub services: Vec<ServiceLoss>,
-    /// Pods that had no node when the run ended.
-    pub homeless: u64,
+    /// Budgets that refused evictions, as `namespace/name`, and how often.
+    pub refusals: Vec<(String, u64)>,
+    /// Pods that were made during the run and had no node when it ended: `namespace/name`.
+    pub homeless: Vec<String>,
 }
 
 /// What became of a node.
@@ -66,6 +68,8 @@ pub struct ServiceLoss {
     pub min_ready: u32,
     /// For how long it had none.
     pub without_endpoints: Duration,
+    /// It had lost the last one and had none when the run ended.
+    pub is_out: bool,
 }
 
 impl DrainRun {
@@ -99,6 +103,12 @@ pub fn play(setup: &Setup, nodes: &[String], seed: u64) -> DrainRun {
     last.expect("there is a horizon")
 }
 
+/// The first part of a run of [`play`], with its history: as long as the drain goes on, but ten minutes at most.
+#[must_use]
+pub fn watch(setup: &Setup, seed: u64) -> Outcome {
+    run_until_settled(&Setup { duration: HORIZONS[0], ..setup.clone() }, seed, true, SETTLE)
+}
+
 fn of(outcome: &Outcome, nodes: &[String], deadlocks: Vec<Deadlock>) -> DrainRun {
     let end_of = |name: &String| {
         let drain = outcome.drains.iter().find(|d| d.node == *name);
@@ -113,6 +123,9 @@ fn of(outcome: &Outcome, nodes: &[String], deadlocks: Vec<Deadlock>) -> DrainRun
         requests: s.requests.clone(),
         min_ready: s.min_ready_endpoints,
         without_endpoints: s.zero_endpoints,
+        is_out: s.min_ready_endpoints == 0
+            && s.ready_endpoints.last().is_some_and(|(_, n)| *n == 0)
+            && s.ready_endpoints.iter().any(|(_, n)| *n > 0),
     };
     DrainRun {
         seed: outcome.seed,
@@ -122,8 +135,16 @@ fn of(outcome: &Outcome, nodes: &[String], deadlocks: Vec<Deadlock>) -> DrainRun
         nodes: ends,
         deadlocks,
         services: outcome.services.iter().map(service).collect(),
-        homeless: outcome.pods.iter().filter(|p| p.node.is_none() && p.times.deleted_at.is_none()).count() as u64,
+        refusals: outcome.pdbs.iter().filter(|p| p.denials > 0).map(|p| (p.name.clone(), p.denials)).collect(),
+        homeless: homeless(outcome),
     }
+}
+
+fn homeless(outcome: &Outcome) -> Vec<String> {
+    let is_homeless = |p: &&PodOutcome| {
+        p.exists && p.node.is_none() && p.times.deleted_at.is_none() && p.created_at > crate::engine::Time::ZERO
+    };
+    outcome.pods.iter().filter(is_homeless).map(|p| format!("{}/{}", p.namespace, p.name)).collect()
 }
 
 fn node_end(drain: &DrainOutcome, state: Option<&EndState>, deadlocks: &[Deadlock]) -> NodeEnd {

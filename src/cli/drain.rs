@@ -2,18 +2,20 @@
 
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::backend::Input;
 use super::output::{self, Failure, Format, Progress, print, print_data};
+use super::run::RunFormat;
 use crate::analysis::drain::{self, DrainRun};
 use crate::analysis::runs;
 use crate::api::Version;
 use crate::engine::Duration;
 use crate::report::cluster::{self, Answer, DrainAnswer};
+use crate::report::kubectl;
 use crate::scenario::cluster::{Cluster, HOW_TO_EXPORT, Question, Targets, Then, Upgrade};
 use crate::scenario::{Disk, selector};
-use crate::simulation::setup::DrainOptions;
+use crate::simulation::setup::{DrainOptions, DryRun};
 
 /// From a drained machine's end to its successor's being Ready, if nobody says.
 const REPLACE_AFTER_DEFAULT: Duration = Duration::from_secs(120);
@@ -25,7 +27,8 @@ const REPLACE_AFTER_DEFAULT: Duration = Duration::from_secs(120);
     after_help = "Examples:
   kubectl get nodes,deploy,rs,sts,ds,jobs,pods,svc,endpointslices,pdb,hpa -A -o yaml > cluster.yaml
   drainsim drain node-3 -f cluster.yaml --ignore-daemonsets --delete-emptydir-data
-  drainsim drain node-3 -f cluster.yaml --traffic shop/web=200/s --app app=web=graceful
+  drainsim drain node-3 -f cluster.yaml --ignore-daemonsets --traffic shop/web=200/s --app app=web=graceful
+  drainsim drain node-3 -f cluster.yaml --ignore-daemonsets --dry-run
   drainsim drain --all-nodes --max-parallel 2 --replace-after 3m -f cluster.yaml --ignore-daemonsets
   kubectl cluster-info dump -A --output-directory dump && drainsim drain node-3 -f dump/ -f pdbs.json
 
@@ -72,7 +75,7 @@ pub(super) struct DrainArgs {
 
     /// How the result is printed
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "text")]
-    output: Format,
+    output: RunFormat,
 }
 
 /// The flags of `kubectl drain`.
@@ -111,9 +114,32 @@ struct KubectlFlags {
     #[arg(long, value_name = "SELECTOR")]
     pod_selector: Option<String>,
 
+    /// Only say what would be done, in kubectl's words
+    #[arg(
+        long,
+        value_enum,
+        value_name = "HOW",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "none",
+        default_missing_value = "client",
+        hide_default_value = true,
+        conflicts_with_all = ["all_nodes", "max_parallel", "replace_after", "uncordon_after"]
+    )]
+    dry_run: DryRunFlag,
+
     /// Do not wait for pods that have been in deletion for longer than so many seconds; 0: wait
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     skip_wait_for_delete_timeout: u64,
+}
+
+/// `--dry-run` of kubectl.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum DryRunFlag {
+    /// Do it
+    None,
+    /// Say what would be done
+    Client,
 }
 
 /// An upgrade of the whole cluster.
@@ -163,6 +189,16 @@ pub(super) fn run(args: &DrainArgs) -> Result<ExitCode, Failure> {
     let question = question(args)?;
     let cluster = Cluster::load(&Disk, &inputs(&args.files)?, &question)
         .map_err(|problems| Failure::Rendered(problems.render(output::colour_errors())))?;
+    if args.kubectl.dry_run != DryRunFlag::None {
+        return dry_run(&cluster, args);
+    }
+    if args.output == RunFormat::Events {
+        let outcome = drain::watch(&cluster.setup, args.seed);
+        if let Some(history) = kubectl::Cluster::new(&cluster.setup, &cluster.originals, &outcome) {
+            print(&kubectl::events(&history, outcome.end))?;
+        }
+        return Ok(code(outcome.drains.iter().all(|d| d.completed_at.is_some())));
+    }
     let progress = Progress::new(u64::from(args.runs));
     let one = |seed| drain::play(&cluster.setup, &cluster.nodes, seed);
     let runs: Vec<DrainRun> =
@@ -181,11 +217,29 @@ pub(super) fn run(args: &DrainArgs) -> Result<ExitCode, Failure> {
         explain: args.explain,
     };
     match args.output {
-        Format::Text => print(&cluster::render(&answer))?,
-        data => print_data(data, &DrainAnswer::new(&answer))?,
+        RunFormat::Json => print_data(Format::Json, &DrainAnswer::new(&answer))?,
+        RunFormat::Yaml => print_data(Format::Yaml, &DrainAnswer::new(&answer))?,
+        RunFormat::Text | RunFormat::Events => print(&cluster::render(&answer))?,
     }
     let lost = args.fail_on_loss && answer.failed() > 0;
-    Ok(if answer.is_drained() && !lost { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    Ok(code(answer.is_drained() && !lost))
+}
+
+fn code(fine: bool) -> ExitCode {
+    if fine { ExitCode::SUCCESS } else { ExitCode::from(1) }
+}
+
+/// What `kubectl drain --dry-run` prints, and its exit code.
+fn dry_run(cluster: &Cluster, args: &DrainArgs) -> Result<ExitCode, Failure> {
+    if args.output != RunFormat::Text {
+        return Err(Failure::usage("--dry-run prints what kubectl prints: leave out --output"));
+    }
+    let outcome = drain::watch(&cluster.setup, args.seed);
+    let mut lines: Vec<_> = outcome.drains.iter().flat_map(|d| &d.messages).collect();
+    lines.sort_by_key(|(time, _)| *time);
+    let text: String = lines.into_iter().map(|(_, line)| format!("{line}\n")).collect();
+    print(&text)?;
+    Ok(code(outcome.drains.iter().all(|d| d.completed_at.is_some())))
 }
 
 fn question(args: &DrainArgs) -> Result<Question, Failure> {
@@ -199,7 +253,7 @@ fn question(args: &DrainArgs) -> Result<Question, Failure> {
     let targets = match selector("selector", &kubectl.selector)? {
         Some(selector) => Targets::Selected(selector),
         None if args.upgrade.all_nodes => Targets::All,
-        None => Targets::Named(args.nodes.clone()),
+        None => Targets::Named(args.nodes.iter().map(|name| bare_name(name).to_string()).collect()),
     };
     let mut question = Question {
         targets,
@@ -211,6 +265,10 @@ fn question(args: &DrainArgs) -> Result<Question, Failure> {
             grace_period: kubectl.grace_period,
             timeout: kubectl.timeout,
             pod_selector: selector("pod-selector", &kubectl.pod_selector)?,
+            dry_run: match kubectl.dry_run {
+                DryRunFlag::None => DryRun::None,
+                DryRunFlag::Client => DryRun::Client,
+            },
             skip_wait_for_delete_timeout: kubectl.skip_wait_for_delete_timeout,
             ..DrainOptions::default()
         },
@@ -221,6 +279,14 @@ fn question(args: &DrainArgs) -> Result<Question, Failure> {
     args.assumed.traffic.iter().try_for_each(|text| question.traffic(text)).map_err(Failure::usage)?;
     args.assumed.apps.iter().try_for_each(|text| question.app(text)).map_err(Failure::usage)?;
     Ok(question)
+}
+
+/// `node/NAME` is NAME, as to kubectl.
+fn bare_name(node: &str) -> &str {
+    match node.split_once('/') {
+        Some(("node" | "nodes" | "no", name)) => name,
+        _ => node,
+    }
 }
 
 /// Any of its flags makes an upgrade of the drain.

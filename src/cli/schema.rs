@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::backend;
 use super::output::{Failure, Format, print, print_data};
+use crate::report::cluster::DrainAnswer;
 use crate::report::compare::ComparisonResult;
 use crate::report::json::{ResultSet, RunResult};
 use crate::report::suite::json::TestResult;
@@ -37,6 +38,8 @@ enum Subject {
     Result,
     /// The JSON Schema of the result of many runs
     ResultSet,
+    /// The JSON Schema of the answer of `drainsim drain`
+    Drain,
     /// The JSON Schema of the result of `drainsim test`
     TestResult,
     /// The JSON Schema of the result of `drainsim compare`
@@ -58,6 +61,7 @@ pub(super) fn run(args: &SchemaArgs) -> Result<ExitCode, Failure> {
         Subject::Scenario => print_data(Format::Json, &backend::scenario_schema())?,
         Subject::Result => print_data(Format::Json, &schemars::schema_for!(RunResult))?,
         Subject::ResultSet => print_data(Format::Json, &schemars::schema_for!(ResultSet))?,
+        Subject::Drain => print_data(Format::Json, &schemars::schema_for!(DrainAnswer))?,
         Subject::TestResult => print_data(Format::Json, &schemars::schema_for!(TestResult))?,
         Subject::Comparison => print_data(Format::Json, &schemars::schema_for!(ComparisonResult))?,
         Subject::Sweep => print_data(Format::Json, &schemars::schema_for!(SweepResult))?,

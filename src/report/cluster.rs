@@ -1,6 +1,7 @@
 //! The answer to a question about a cluster: does the drain end, what blocks it and what would resolve that, what do clients
 //! lose, and what was taken for granted.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::style::{BAD, BOLD, DIM, GOOD, PLAIN, WARN, WIDTH, and, paint, plural, share, thousands, wrap};
@@ -76,6 +77,7 @@ pub fn render(answer: &Answer<'_>) -> String {
     head(&mut out, answer);
     section(&mut out, "What blocks it", &blocks(answer));
     section(&mut out, "What resolves it", &resolves(answer));
+    section(&mut out, "What holds it up", &holds_up(answer));
     section(&mut out, "Nodes", &nodes(answer));
     section(&mut out, "Services", &services(answer));
     section(&mut out, "Input", &input(answer));
@@ -130,6 +132,24 @@ fn head(out: &mut String, answer: &Answer<'_>) {
     };
     let until = if drained == runs { "" } else { ", as far as it goes" };
     let _ = writeln!(out, "{} {text}{until}", paint(style, mark));
+    without_node(out, answer);
+}
+
+/// Pods that came to life during a run and have nowhere to run, however well the drain went.
+fn without_node(out: &mut String, answer: &Answer<'_>) {
+    let Some(run) = most_homeless(answer) else { return };
+    let (runs, often) = (answer.runs.len(), answer.runs.iter().filter(|r| !r.homeless.is_empty()).count());
+    let what =
+        if run.homeless.len() == 1 { "1 new pod finds" } else { &format!("{} new pods find", run.homeless.len()) };
+    let shown = run.homeless[..run.homeless.len().min(3)].join(", ");
+    let more = if run.homeless.len() > 3 { format!(" and {} more", run.homeless.len() - 3) } else { String::new() };
+    let in_runs = if often < runs { format!(" (in {often} of {runs} runs)") } else { String::new() };
+    let _ = writeln!(out, "{} {what} no node: {shown}{more}{in_runs}", paint(BAD, "✗"));
+}
+
+/// The run with the most pods that have no node.
+fn most_homeless<'a>(answer: &Answer<'a>) -> Option<&'a DrainRun> {
+    answer.runs.iter().filter(|r| !r.homeless.is_empty()).max_by_key(|r| r.homeless.len())
 }
 
 /// `42.1s`, or the median and the range.
@@ -175,6 +195,38 @@ fn blocks(answer: &Answer<'_>) -> String {
         }
     }
     out
+}
+
+/// Budgets that refuse evictions of a drain that ends all the same.
+fn holds_up(answer: &Answer<'_>) -> String {
+    if answer.stuck().is_some() {
+        return String::new();
+    }
+    let mut out = String::new();
+    for (name, counts) in refusals(answer) {
+        let runs = answer.runs.len();
+        let often = match (counts.len() == runs, counts.as_slice()) {
+            (true, [first, .., last]) if first != last => format!("{first} to {last} times a run"),
+            (true, [first, ..]) => plural(*first, "time"),
+            (_, [.., last]) => format!("up to {} in {} of {runs} runs", plural(*last, "time"), counts.len()),
+            (_, []) => continue,
+        };
+        paragraph(&mut out, "  ", &format!("PodDisruptionBudget {name} refuses an eviction {often}"));
+    }
+    if !out.is_empty() {
+        out.push_str("  kubectl asks again 5s after each refusal\n");
+    }
+    out
+}
+
+/// By budget: how often it refused in each run in which it did, fewest first.
+fn refusals(answer: &Answer<'_>) -> BTreeMap<String, Vec<u64>> {
+    let mut by_budget: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for (name, count) in answer.runs.iter().flat_map(|run| &run.refusals) {
+        by_budget.entry(name.clone()).or_default().push(*count);
+    }
+    by_budget.values_mut().for_each(|counts| counts.sort_unstable());
+    by_budget
 }
 
 /// kubectl's own words where a drain failed.
@@ -253,7 +305,12 @@ fn resolves(answer: &Answer<'_>) -> String {
             }
         }
     }
+    let untried = if resolution.changes.is_empty() { untried(answer) } else { Vec::new() };
+    for command in &untried {
+        paragraph(&mut out, "  ", command);
+    }
     let verdict = match (&resolution.run, resolution.changes.len()) {
+        (_, 0) if !untried.is_empty() => "not tried".to_string(),
         (_, 0) => "no single change that was tried resolves it".to_string(),
         (Some(run), changes) => format!(
             "tried: with {} the drain ends after {}",
@@ -264,6 +321,22 @@ fn resolves(answer: &Answer<'_>) -> String {
     };
     let _ = writeln!(out, "  {}", paint(DIM, &verdict));
     out
+}
+
+/// What may help with pods that wait for something else than a budget.
+fn untried(answer: &Answer<'_>) -> Vec<String> {
+    let mut commands = Vec::new();
+    for pod in answer.stuck().iter().flat_map(|run| &run.deadlocks).flat_map(|d| &d.pods) {
+        if matches!(pod.why, Why::Budget(..)) {
+            continue;
+        }
+        for command in pod.remedies.iter().map(|remedy| command(answer.setup, remedy)) {
+            if !commands.contains(&command) {
+                commands.push(command);
+            }
+        }
+    }
+    commands
 }
 
 /// A change as somebody would make it.
@@ -289,7 +362,10 @@ fn command(setup: &Setup, remedy: &Remedy) -> String {
             format!("add a node, or uncordon one, with {}m of CPU and {memory}Mi of memory free", room.cpu_millis)
         }
         Remedy::MakeReady(pods) => format!("get {} Ready", and(&pods[..pods.len().min(3)])),
-        Remedy::DeleteNode(node) => format!("kubectl delete node {node}, if its machine will not come back"),
+        Remedy::DeleteNode(node) => format!(
+            "kubectl delete node {node}, if its machine will not come back; to let the drain pass such pods over: \
+             --skip-wait-for-delete-timeout=60"
+        ),
     }
 }
 
@@ -364,7 +440,10 @@ fn services(answer: &Answer<'_>) -> String {
             share(failed, requests.sent).into(),
             Cell::styled(alarm(failed > 0), failed_runs),
             Cell::styled(alarm(service.min_ready == 0), service.min_ready.to_string()),
-            Cell::styled(alarm(!service.without_endpoints.is_zero()), short(service.without_endpoints)),
+            Cell::styled(
+                alarm(!service.without_endpoints.is_zero()),
+                format!("{}{}", short(service.without_endpoints), if service.is_out { " and on" } else { "" }),
+            ),
             failed_by(requests).into(),
         ]);
     }
@@ -380,6 +459,8 @@ struct ServiceSum<'a> {
     min_ready: u32,
     /// The longest time in any run.
     without_endpoints: Duration,
+    /// Whether some run ended without any.
+    is_out: bool,
 }
 
 /// The Services that have had requests.
@@ -396,6 +477,7 @@ fn service_sums<'a>(answer: &Answer<'a>) -> Vec<ServiceSum<'a>> {
                 runs_with_failures: of().filter(|s| s.requests.failed() > 0).count() as u64,
                 min_ready: of().map(|s| s.min_ready).min().unwrap_or(0),
                 without_endpoints: of().map(|s| s.without_endpoints).max().unwrap_or_default(),
+                is_out: of().any(|s| s.is_out),
             });
         }
     }

@@ -17,7 +17,7 @@ use crate::scenario::document::{Document, unfold};
 use crate::scenario::load::{Files, Input, read_documents};
 use crate::scenario::source::SourceFile;
 use crate::scenario::tree::{self, Node};
-use crate::scenario::{Ignored, compile, suggest};
+use crate::scenario::{Ignored, Originals, compile, suggest};
 use crate::simulation::Setup;
 
 pub use question::{AppOf, Question, RateOf, Targets, Then, Upgrade};
@@ -35,6 +35,8 @@ pub struct Cluster {
     pub warnings: Vec<String>,
     /// What the input does not say, and what was taken instead.
     pub assumptions: Vec<String>,
+    /// The objects as they were exported.
+    pub originals: Originals,
 }
 
 impl Cluster {
@@ -83,6 +85,7 @@ fn read(documents: Vec<Document>, question: &Question, problems: &mut Diagnostic
         ignored: scenario.ignored,
         warnings: said_once::merged(warnings),
         assumptions,
+        originals: scenario.originals,
     })
 }
 
@@ -131,6 +134,10 @@ fn drained(documents: &[Document], question: &Question, problems: &mut Diagnosti
             for name in wanted.iter().filter(|name| !names.contains(&name.as_str())) {
                 let problem = Diagnostic::error(format!("nodes \"{name}\" not found in the input"));
                 problems.push(problem.help(suggest::help(name, "nodes", names.iter().copied())));
+            }
+            for (_, name) in wanted.iter().enumerate().filter(|(at, name)| wanted[..*at].contains(name)) {
+                let problem = Diagnostic::error(format!("the node \"{name}\" is named twice"));
+                problems.push(problem.help("leave it out once"));
             }
             (!problems.has_errors()).then(|| wanted.clone())
         }

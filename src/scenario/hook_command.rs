@@ -198,6 +198,9 @@ fn read_program(program: &str, arguments: &[&str]) -> Option<Vec<HookStep>> {
         ("apachectl" | "apache2ctl" | "httpd" | "apache2", ["-k", "graceful-stop"]) => signal(Signal::Winch),
         ("apachectl" | "apache2ctl" | "httpd" | "apache2", ["-k", "stop"]) => signal(Signal::Term),
         ("kill" | "killall" | "pkill", _) => read_kill(program, arguments),
+        // of ingress-nginx: `pkill -SIGTERM -f nginx-ingress-controller`, then a look each second whether nginx runs; source:
+        // kubernetes/ingress-nginx cmd/waitshutdown/main.go
+        ("wait-shutdown", []) => Some(vec![HookStep::Signal(Signal::Term), HookStep::UntilExit]),
         ("wait", _) => Some(vec![HookStep::UntilExit]),
         ("tail", _) if arguments.contains(&"--pid=1") || arguments.windows(2).any(|w| w == ["--pid", "1"]) => {
             Some(vec![HookStep::UntilExit])
@@ -282,6 +285,7 @@ mod tests {
             ("kill -3 `pidof nginx`", vec![Send(Signal::Quit)]),
             ("killall -QUIT nginx", vec![Send(Signal::Quit)]),
             ("kill -9 1", vec![]),
+            ("/wait-shutdown", vec![Send(Signal::Term), UntilExit]),
             ("nginx -s quit; while pgrep -x nginx; do sleep 1; done", vec![Send(Signal::Quit), UntilExit]),
             ("nginx -s quit; while killall -0 nginx; do sleep 1; done", vec![Send(Signal::Quit), UntilExit]),
             ("while kill -0 1; do\n  sleep 1\ndone", vec![UntilExit]),

@@ -90,6 +90,14 @@ pub const PROFILES: &[Profile] = &[
         ..BASE
     },
     Profile {
+        name: "ingress-nginx",
+        description: "ingress-nginx: on SIGTERM the controller has nginx shut down gracefully and waits for it",
+        source: "kubernetes/ingress-nginx internal/ingress/controller/nginx.go Stop, with --shutdown-grace-period 0; keep-alive 75 s: configuration/configmap.md",
+        reactions: &[(Signal::Term, DRAIN)],
+        keep_alive_seconds: Some(75),
+        ..BASE
+    },
+    Profile {
         name: "httpd",
         description: "Apache httpd: SIGWINCH is graceful-stop, SIGTERM stops at once",
         source: "httpd manual, stopping.html; KeepAliveTimeout 5 s: mod/core.html; STOPSIGNAL SIGWINCH: docker-library/httpd",
@@ -209,6 +217,9 @@ impl Profile {
 #[must_use]
 pub fn of_image(image: &str) -> Option<App> {
     let (repository, tag) = split_image(image);
+    if repository.ends_with("/ingress-nginx/controller") {
+        return Some(Profile::by_name("ingress-nginx")?.app());
+    }
     let name = match repository.rsplit_once('/') {
         None => repository,
         // docker.io/library/nginx, and mirrors that keep Docker Hub's path.
@@ -264,6 +275,8 @@ mod tests {
             ("registry:5000/library/nginx", Some(Signal::Quit)),
             ("httpd:2.4", Some(Signal::Winch)),
             ("haproxy", Some(Signal::Usr1)),
+            ("registry.k8s.io/ingress-nginx/controller:v1.12.1", Some(Signal::Term)),
+            ("controller", None),
             ("bitnami/nginx", None),
             ("registry:5000/nginx", None),
             ("my-nginx:1.15", None),

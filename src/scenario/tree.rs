@@ -3,6 +3,8 @@
 //! A file is read into this tree first, and the tree into types afterwards: so every problem of a file can be told at
 //! once, `--set` can change any value, and what a scalar looked like in the file is still known (`1.30` is not 1.3).
 
+mod json;
+
 use std::sync::Arc;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -114,6 +116,9 @@ impl Node {
     }
 }
 
+/// How a message begins of a text that is no YAML.
+const NOT_YAML: &str = "this is not valid YAML";
+
 /// Limits on what one file may contain, far above any real cluster's dump and far below what hurts.
 mod limits {
     /// Scalars, lists and maps; what an alias repeats counts again.
@@ -131,6 +136,21 @@ mod limits {
 /// # Errors
 /// The first place where the text is not YAML, or exceeds a limit. (Boxed: it is large, and rare.)
 pub fn parse(file: &Arc<SourceFile>, base: usize) -> Result<Vec<Node>, Box<Diagnostic>> {
+    if !json::looks_like_json(&file.text[base..]) {
+        return parse_yaml(file, base);
+    }
+    match json::parse(file, base) {
+        Ok(roots) => Ok(roots),
+        // YAML knows that it would end too early as well, in other words
+        Err(wrong) if wrong.cut_off => Err(Box::new(wrong.diagnostic(file))),
+        Err(wrong) => parse_yaml(file, base).map_err(|problem| {
+            let is_syntax = problem.message.starts_with(NOT_YAML);
+            if is_syntax { Box::new(wrong.diagnostic(file)) } else { problem }
+        }),
+    }
+}
+
+fn parse_yaml(file: &Arc<SourceFile>, base: usize) -> Result<Vec<Node>, Box<Diagnostic>> {
     let text = &file.text[base..];
     let mut alias_limits = serde_saphyr::options::AliasLimits::default();
     alias_limits.max_total_replayed_events = limits::REPEATED_BY_ALIASES;
@@ -355,8 +375,7 @@ fn syntax_error(file: &Arc<SourceFile>, base: usize, error: &serde_saphyr::Error
             if text.contains("recursion limit") || text.contains("nesting") {
                 return too_deep(at);
             }
-            let diagnostic =
-                at(Diagnostic::error(format!("this is not valid YAML: {text}")), "the reader stopped here");
+            let diagnostic = at(Diagnostic::error(format!("{NOT_YAML}: {text}")), "the reader stopped here");
             match text {
                 t if t.contains("tabs disallowed") => diagnostic.help("indent with spaces: YAML forbids tabs there"),
                 t if t.contains("did not find expected key") => diagnostic.help(

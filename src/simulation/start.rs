@@ -45,6 +45,9 @@ pub(super) fn steady_state(world: &mut World<'_>) {
         world.network.add_node(Time::ZERO, NodeId::from(number), &node.node.name);
     }
     world.node_lifecycle.start(&mut world.ctx);
+    for (number, _) in setup.nodes.iter().enumerate().filter(|(_, n)| n.node.unreachable) {
+        world.power_off(NodeId::from(number));
+    }
     for (number, action) in setup.actions.iter().enumerate() {
         if let When::At(at) = action.when {
             world.ctx.schedule_at(at, Event::Action(u32::try_from(number).unwrap_or(u32::MAX)));
@@ -55,7 +58,7 @@ pub(super) fn steady_state(world: &mut World<'_>) {
 fn nodes(world: &mut World<'_>) {
     for setup in &world.ctx.setup.nodes {
         let mut node = setup.node.clone();
-        node.ready = setup.ready_at.is_none();
+        node.ready = setup.ready_at.is_none() && !node.unreachable;
         node.taints = taints_of(&node);
         let id = world.ctx.store.create_node(Time::ZERO, node);
         world.kubelets.add_node(&world.ctx, id);

@@ -1,6 +1,6 @@
 //! One run: all components, the loop, and the dispatch: which event is whose.
 
-use crate::api::{Kind, Node, NodeId, PodId, ReplicaSetId, Revision};
+use crate::api::{Endpoints, Kind, Node, NodeId, PodId, ReplicaSetId, Revision};
 use crate::engine::{Duration, Time};
 use crate::simulation::context::{Context, Watches};
 use crate::simulation::control_plane::autoscaler::AutoscalerController;
@@ -35,28 +35,41 @@ pub fn run(setup: &Setup, seed: u64, keep_trace: bool) -> crate::simulation::Out
     run_to_the_end(setup, seed, keep_trace, None)
 }
 
-/// As [`run`], but ends `settle` after the last action is done, if that is before the end of the setup's duration.
+/// As [`run`], but ends `settle` after the last action is done, if that is before the end of the setup's duration. While
+/// a Service with clients that had ready endpoints has none, `settle` begins anew, up to [`RECOVERY_MAX`] after the last action.
 #[must_use]
 pub fn run_until_settled(setup: &Setup, seed: u64, keep_trace: bool, settle: Duration) -> crate::simulation::Outcome {
     run_to_the_end(setup, seed, keep_trace, Some(settle))
 }
 
+/// For an outage to end that an action has caused; one that lasts longer is taken to last.
+const RECOVERY_MAX: Duration = Duration::from_secs(600);
+
 fn run_to_the_end(setup: &Setup, seed: u64, keep_trace: bool, settle: Option<Duration>) -> crate::simulation::Outcome {
     let mut world = World::new(setup, seed, keep_trace);
     start::steady_state(&mut world);
     let mut end = Time::ZERO + setup.duration;
-    let mut settling = false;
+    let horizon = end;
+    let mut done_at = None;
     let mut events = 0;
-    while let Some(event) = world.ctx.pop(end) {
-        events += 1;
-        world.handle(event);
-        if let Some(settle) = settle
-            && !settling
-            && world.nothing_is_to_come()
-        {
-            settling = true;
-            end = end.min(world.ctx.now() + settle);
+    loop {
+        while let Some(event) = world.ctx.pop(end) {
+            events += 1;
+            world.handle(event);
+            if let Some(settle) = settle
+                && done_at.is_none()
+                && world.nothing_is_to_come()
+            {
+                done_at = Some(world.ctx.now());
+                end = horizon.min(world.ctx.now() + settle);
+            }
         }
+        let (Some(settle), Some(done_at)) = (settle, done_at) else { break };
+        let last = horizon.min(done_at + RECOVERY_MAX);
+        if end >= last || !world.some_service_is_out() {
+            break;
+        }
+        end = last.min(end + settle);
     }
     summary::outcome(world, seed, end, events)
 }
@@ -351,6 +364,17 @@ impl<'a> World<'a> {
                 self.ctx.schedule(wait, Event::Action(number));
             }
         }
+    }
+
+    /// Whether a Service that clients speak to has lost its last ready endpoint and has not got one again.
+    fn some_service_is_out(&self) -> bool {
+        let endpoints = &self.ctx.store.endpoints;
+        self.ctx.setup.traffic.iter().any(|traffic| {
+            let versions = endpoints.history(traffic.service.index());
+            let mut counts = versions.iter().map(|v| v.value.as_ref().map_or(0, Endpoints::ready_count));
+            let last = counts.next_back();
+            last == Some(0) && counts.any(|count| count > 0)
+        })
     }
 
     /// Whether every action is done, or waits for what will not be.

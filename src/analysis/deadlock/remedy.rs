@@ -131,7 +131,11 @@ pub(super) fn remedies(setup: &Setup, state: &EndState, pod: &EndPod, why: &Why)
         remedies.push(Remedy::AlwaysAllow(pdb));
     }
     let has_controller = !matches!(pod.owner, Owner::None);
-    remedies.push(if has_controller { Remedy::OneUnavailable(pdb) } else { Remedy::NoneRequired(pdb) });
+    match state.pdb_specs[pdb.index()].budget {
+        Budget::MaxUnavailable(IntOrPercent::Int(1)) if has_controller => {}
+        _ if has_controller => remedies.push(Remedy::OneUnavailable(pdb)),
+        _ => remedies.push(Remedy::NoneRequired(pdb)),
+    }
     remedies
 }
 

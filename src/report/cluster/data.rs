@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Answer, ServiceSum, command, reason, service_sums};
+use super::{Answer, ServiceSum, command, most_homeless, reason, refusals, service_sums};
 use crate::analysis::deadlock::{Blocked, Deadlock, Why};
 use crate::analysis::drain::{self, DrainRun, NodeTally};
 use crate::engine::Duration;
@@ -32,6 +32,10 @@ pub struct DrainAnswer {
     pub services: Vec<ServiceAnswer>,
     /// Pods that never leave their node, of the first run that has any.
     pub blocked: Vec<BlockedAnswer>,
+    /// Budgets that refused evictions.
+    pub refusals: Vec<RefusalsAnswer>,
+    /// Pods that were made during a run and had no node when it ended, of the run with the most of them.
+    pub homeless: Vec<String>,
     /// Changes with which that run ends, in order; empty if none were found.
     pub changes: Vec<String>,
     /// Whether the drain was seen to end with all changes.
@@ -80,6 +84,8 @@ pub struct ServiceAnswer {
     pub min_ready_endpoints: u32,
     /// The longest time without any, of any run.
     pub zero_endpoint_seconds: f64,
+    /// Whether it was without any when a run ended, ten minutes after the drain: the time above is only the beginning.
+    pub out_at_end: bool,
 }
 
 /// A pod that never leaves.
@@ -98,6 +104,18 @@ pub struct BlockedAnswer {
     pub reason: String,
     /// What may change that.
     pub remedies: Vec<String>,
+}
+
+/// A budget that refused evictions.
+#[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RefusalsAnswer {
+    /// `namespace/name`.
+    pub pdb: String,
+    /// Runs in which it did.
+    pub runs: u64,
+    /// How often at most in one run.
+    pub most: u64,
 }
 
 /// Objects of a kind that is not modelled.
@@ -143,6 +161,7 @@ impl DrainAnswer {
             runs_with_failures: sum.runs_with_failures,
             min_ready_endpoints: sum.min_ready,
             zero_endpoint_seconds: sum.without_endpoints.as_secs_f64(),
+            out_at_end: sum.is_out,
         };
         Self {
             api_version: crate::report::json::API_VERSION,
@@ -154,6 +173,15 @@ impl DrainAnswer {
             took_seconds: answer.runs.iter().filter_map(|r| r.took).map(|d| d.as_secs_f64()).collect(),
             nodes: answer.nodes.iter().zip(&tallies).map(node).collect(),
             services: service_sums(answer).iter().map(service).collect(),
+            refusals: refusals(answer)
+                .into_iter()
+                .map(|(pdb, counts)| RefusalsAnswer {
+                    pdb,
+                    runs: counts.len() as u64,
+                    most: counts.last().copied().unwrap_or(0),
+                })
+                .collect(),
+            homeless: most_homeless(answer).map(|run| run.homeless.clone()).unwrap_or_default(),
             blocked: answer.stuck().map(|run| blocked_answers(answer, run)).unwrap_or_default(),
             changes: answer
                 .resolution

@@ -8,22 +8,25 @@ use crate::scenario::diagnostic::Diagnostic;
 /// One sentence for each kind of warning, in the order in which they come first, with the names that it is about.
 pub(super) fn merged<'a>(warnings: impl Iterator<Item = &'a Diagnostic>) -> Vec<String> {
     let mut order = Vec::new();
-    let mut groups: BTreeMap<String, Vec<&Diagnostic>> = BTreeMap::new();
+    let mut groups: BTreeMap<(String, &str), Vec<&Diagnostic>> = BTreeMap::new();
     for warning in warnings {
-        let (pattern, _) = split(&warning.message);
-        let group = groups.entry(pattern.clone()).or_default();
+        // what is said of the place must be true of all that are named
+        let label = warning.place.as_ref().map_or("", |(_, label)| label.as_str());
+        let key = (split(&warning.message).0, label);
+        let group = groups.entry(key.clone()).or_default();
         if group.is_empty() {
-            order.push(pattern);
+            order.push(key);
         }
         group.push(warning);
     }
-    let sentence = |pattern: &String| match groups[pattern].as_slice() {
+    let sentence = |key: &(String, &str)| match groups[key].as_slice() {
         [one] => with_label(&one.one_line(), one),
         [first, ..] => {
-            let mut names: Vec<String> = groups[pattern].iter().map(|w| split(&w.message).1.join(" ")).collect();
+            let (pattern, _) = key;
+            let mut names: Vec<String> = groups[key].iter().map(|w| split(&w.message).1.join(" ")).collect();
             names.sort();
             names.dedup();
-            let times = groups[pattern].len();
+            let times = groups[key].len();
             format!("{} ({times} times: {})", with_label(pattern.trim(), first), some_of(&names))
         }
         [] => String::new(),
@@ -57,5 +60,16 @@ mod tests {
                 .map(Diagnostic::warning)
                 .collect();
         assert_eq!(merged(warnings.iter()), ["the Service … selects no pod (2 times: a/x, a/y)", "other"]);
+    }
+
+    #[test]
+    fn what_has_other_consequences_is_another_warning() {
+        let file = crate::scenario::source::SourceFile::new("f", "x", 0);
+        let place = crate::scenario::source::Span::new(&file, 0, 1);
+        let warning =
+            |field: &str, what: &str| Diagnostic::warning(format!("`{field}` is not modelled")).at(&place, what);
+        let warnings = [warning("a", "nobody waits"), warning("b", "nobody comes"), warning("c", "nobody waits")];
+        let said = ["… is not modelled: nobody waits (2 times: a, c)", "f:1:1: `b` is not modelled: nobody comes"];
+        assert_eq!(merged(warnings.iter()), said);
     }
 }

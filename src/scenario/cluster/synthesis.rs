@@ -96,8 +96,10 @@ fn traffic(
         ));
     }
     if silent > 0 {
-        let services = if silent == 1 { "1 Service has".to_string() } else { format!("{silent} Services have") };
-        assumptions.push(format!("{services} no pod on the drained nodes: nobody sends requests to them"));
+        assumptions.push(match silent {
+            1 => "1 Service has no pod on the drained nodes: nobody sends requests to it".to_string(),
+            n => format!("{n} Services have no pod on the drained nodes: nobody sends requests to them"),
+        });
     }
     if !headless.is_empty() {
         assumptions.push(format!(

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::api::Node;
-use crate::scenario::compile::{Compiler, instant};
+use crate::scenario::compile::{Compiler, instant, some_of};
 use crate::scenario::diagnostic::Diagnostic;
 use crate::scenario::file::NodeEntry;
 use crate::scenario::source::{Span, Spanned};
@@ -21,9 +21,18 @@ impl Compiler<'_> {
                 self.add_node(NodeSetup { node: node_of(entry, &name), ready_at }, &entry.name.span, &mut seen);
             }
         }
+        let (mut silent, mut not_ready) = (Vec::new(), Vec::new());
         for manifest in std::mem::take(&mut self.manifests.nodes) {
-            self.add_node(NodeSetup { node: manifest.node, ready_at: None }, &manifest.span, &mut seen);
+            let mut node = manifest.node;
+            if node.unreachable {
+                silent.push(node.name.clone());
+            } else if !node.ready {
+                not_ready.push(node.name.clone());
+                (node.ready, node.unschedulable) = (true, true);
+            }
+            self.add_node(NodeSetup { node, ready_at: None }, &manifest.span, &mut seen);
         }
+        self.tell_not_ready(&silent, &not_ready);
         if self.setup.nodes.is_empty() {
             self.nodes_that_pods_name();
         }
@@ -34,6 +43,28 @@ impl Compiler<'_> {
                     .at(self.spec_span, "in this `spec`")
                     .help("add `nodes: [{name: node-1}, {name: node-2}]` to spec, or manifests of `kind: Node`"),
             );
+        }
+    }
+
+    /// What is taken for granted of nodes that were not Ready.
+    fn tell_not_ready(&mut self, silent: &[String], not_ready: &[String]) {
+        let are = |names: &[String], one: &str, many: &str| match names {
+            [_] => format!("1 node {one}"),
+            names => format!("{} nodes {many}", names.len()),
+        };
+        if !silent.is_empty() {
+            let what = are(silent, "does not answer (Ready is Unknown)", "do not answer (Ready is Unknown)");
+            self.assume(format!(
+                "{what}, and taken to be without power for good: nobody there ends a pod: {}",
+                some_of(silent)
+            ));
+        }
+        if !not_ready.is_empty() {
+            let what = are(not_ready, "says that it is not Ready", "say that they are not Ready");
+            self.assume(format!(
+                "{what}: taken to take no new pods, as if cordoned, and to end pods as others do: {}",
+                some_of(not_ready)
+            ));
         }
     }
 

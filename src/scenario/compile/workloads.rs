@@ -133,11 +133,13 @@ impl Compiler<'_> {
             });
         }
         if let Some(first) = leaving.first() {
-            let message = match leaving.len() {
-                1 => "one of the pods is being deleted already: it is left out".to_string(),
-                n => format!("{n} of the pods are being deleted already: they are left out"),
+            let (message, label) = match leaving.len() {
+                1 => (format!("the pod `{}` is being deleted already, and left out", first.value), "this one"),
+                n => (format!("{n} pods are being deleted already, and left out"), "the first of them"),
             };
-            self.push(Diagnostic::warning(message).at(&first.span, "the first of them"));
+            self.push(Diagnostic::warning(message).at(&first.span, label).note(
+                "a real drain waits for those on its node, and for ever if the node does not answer (--skip-wait-for-delete-timeout)",
+            ));
         }
     }
 

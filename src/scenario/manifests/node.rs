@@ -44,7 +44,8 @@ pub(super) fn read(document: &Document, cx: &mut Cx<'_>) -> Option<NodeManifest>
     let conditions = status.and_then(|s| s.get("conditions")).map(Node::items).unwrap_or_default();
     let ready = conditions.iter().find(|c| c.get("type").and_then(Node::as_str) == Some("Ready"));
     if let Some(ready) = ready {
-        node.ready = ready.get("status").and_then(Node::as_str) == Some("True");
+        let status = ready.get("status").and_then(Node::as_str).unwrap_or_default();
+        (node.ready, node.unreachable) = (status == "True", status == "Unknown");
     }
     Some(NodeManifest { node, span: meta.name.span })
 }

@@ -125,7 +125,9 @@ pub(super) fn read_pod(document: &Document, cx: &mut Cx<'_>) -> Option<PodManife
     let spec = spec_of(document, &meta, cx)?;
     let mut labels = meta.labels.clone();
     labels.remove(TEMPLATE_HASH);
-    if let Some(policy) = spec.get("restartPolicy").filter(|p| p.as_str() != Some("Always")) {
+    let is_of_a_job = meta.owner.as_ref().is_some_and(|owner| owner.kind == "Job");
+    let policy = spec.get("restartPolicy").filter(|p| p.as_str() != Some("Always"));
+    if let Some(policy) = policy.filter(|_| !is_of_a_job) {
         cx.unmodelled.field("restartPolicy", &policy.span, "the containers run until somebody stops them");
     }
     let phase = match document.node.at(&["status", "phase"]).and_then(Node::as_str) {
