@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use drainsim::api::Selector;
-use drainsim::cli::library;
 use drainsim::engine::Time;
 use drainsim::report::kubectl::{Cluster, Output, Query, Resource, events, get, watch};
+use drainsim::scenario::library;
 use drainsim::scenario::{Input, Memory, Scenario};
 use drainsim::simulation::{self, Outcome, Setup};
 use serde_json::Value;

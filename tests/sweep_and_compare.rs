@@ -1,4 +1,4 @@
-//! `drainsim sweep`, `merge` and `compare` as a user meets them.
+//! `drainsim sweep`, `merge`, `compare` and `tune` as a user meets them.
 
 use assert_cmd::Command;
 
@@ -79,6 +79,36 @@ fn data_fits_the_printed_schemas() {
     let args: Vec<&str> =
         ["compare", SLEEP, "--set-b", "preStop=1s", "--runs", "5", "-o", "json"].into_iter().chain(LIGHT).collect();
     valid("comparison", &drainsim(&args).1);
+}
+
+/// The promise at a small scale: what `tune` finds is kept under seeds that it has not seen, and one second less is not.
+#[test]
+fn what_tune_finds_keeps_its_promise_with_other_seeds() {
+    let sets = ["--set", "spec.duration=30s"];
+    let args = ["tune", SLEEP, "--in", "90%", "--confidence", "90%", "--up-to", "4s", "-o", "json"];
+    let (code, out, error) = drainsim(&[&args[..], &sets[..]].concat());
+    assert_eq!(code, 0, "{error}");
+    let tuned: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let schema: serde_json::Value = serde_json::from_str(&drainsim(&["schema", "tuned"]).1).unwrap();
+    jsonschema::meta::validate(&schema).unwrap();
+    jsonschema::validate(&schema, &tuned).unwrap();
+    let best = tuned["recommended"]["preStopSeconds"].as_u64().unwrap();
+    assert!(best >= 1 && tuned["met"] == true && tuned["terminationGracePeriodSeconds"] == 30, "{out}");
+    assert!(tuned["patches"][0].as_str().unwrap().contains(&format!("sleep {best} && ")), "{out}");
+    let losing = |seconds: u64| {
+        let vary = format!("preStop={seconds}s,{seconds}s");
+        let args = ["sweep", SLEEP, "--vary", &vary, "--runs", "200", "--seed", "100001", "-o", "json"];
+        let result: serde_json::Value = serde_json::from_str(&drainsim(&[&args[..], &sets[..]].concat()).1).unwrap();
+        result["points"][0]["losingShare"].as_f64().unwrap()
+    };
+    assert!(losing(best) <= 0.1, "{}", losing(best));
+    assert!(losing(best - 1) > 0.1, "{}", losing(best - 1));
+    // What cannot be met says so, and ends with 1.
+    let hopeless = ["--drain-within", "1s", "--runs", "50"];
+    let (code, out, _) = drainsim(&[&args[..], &sets[..], &hopeless[..]].concat());
+    let tuned: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &tuned["met"], &tuned["recommended"]), (1, &false.into(), &serde_json::Value::Null), "{out}");
+    assert!(tuned["replay"].as_str().unwrap().starts_with("drainsim run "), "{out}");
 }
 
 #[test]

@@ -349,7 +349,7 @@ mod tests {
     use crate::scenario::Input;
 
     fn scenario(sets: &[&str]) -> Scenario {
-        let text = crate::cli::library::find("m07-prestop-sleep").unwrap().text.to_string();
+        let text = crate::scenario::library::find("m07-prestop-sleep").unwrap().text.to_string();
         let light = ["spec.duration=40s", "spec.traffic[0].rate=50/s"];
         let sets: Vec<String> = light.iter().chain(sets).map(ToString::to_string).collect();
         Scenario::load(&[Input::Builtin { name: "t".into(), text }], &sets).unwrap()

@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn a_failing_case_shrinks_and_still_fails() {
         let text =
-            crate::cli::library::find("m06-the-race").unwrap().text.replace("- failedRequests", "- sentRequests");
+            crate::scenario::library::find("m06-the-race").unwrap().text.replace("- failedRequests", "- sentRequests");
         let text = text.replace("  expect:\n", "  expect:\n    - failedRequests == 0\n");
         let inputs = [Input::Builtin { name: "t".into(), text }];
         let scenario = Scenario::load(&inputs, &[]).unwrap();
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn what_holds_does_not_shrink() {
-        let text = crate::cli::library::find("m07-prestop-sleep").unwrap().text.to_string();
+        let text = crate::scenario::library::find("m07-prestop-sleep").unwrap().text.to_string();
         let inputs = [Input::Builtin { name: "t".into(), text }];
         let scenario = Scenario::load(&inputs, &[]).unwrap();
         assert_eq!(shrink(&inputs, &[], &scenario, 0, 1), None);

@@ -41,10 +41,6 @@ pub struct Tested {
     pub path: String,
     /// The scenario's name.
     pub scenario: String,
-    /// The seed of the first run.
-    pub first_seed: u64,
-    /// How many runs were made.
-    pub runs: u32,
     /// By expectation, in the order of the file.
     pub cases: Vec<Case>,
 }
@@ -108,8 +104,6 @@ pub fn test(subjects: &[Subject], jobs: usize, progress: impl Fn(u64) + Sync) ->
         Tested {
             path: subject.path.clone(),
             scenario: subject.scenario.name.clone(),
-            first_seed: subject.first_seed,
-            runs: subject.runs(),
             cases: (0..subject.scenario.expectations.len()).map(|index| case(subject, index, &runs)).collect(),
         }
     };
@@ -138,7 +132,7 @@ mod tests {
     use crate::scenario::Input;
 
     fn subject(expect: &str, runs: Option<u32>) -> Subject {
-        let text = crate::cli::library::find("m06-the-race").unwrap().text;
+        let text = crate::scenario::library::find("m06-the-race").unwrap().text;
         let (before, rest) = text.split_once("  expect:\n").unwrap();
         let (_, after) = rest.split_once("---\n").unwrap();
         let lines: String = expect.lines().map(|line| format!("    - {line}\n")).collect();

@@ -150,7 +150,7 @@ mod tests {
     use crate::scenario::{Input, Scenario};
 
     fn sweep() -> Sweep {
-        let text = crate::cli::library::find("m06-the-race").unwrap().text.to_string();
+        let text = crate::scenario::library::find("m06-the-race").unwrap().text.to_string();
         let axes = vec![Axis::parse("preStop=0s..2s:1s").unwrap()];
         let points = grid(&axes);
         let load = |values: &Vec<String>| {

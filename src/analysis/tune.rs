@@ -293,7 +293,7 @@ mod tests {
     const PROMISE: Promise = Promise { failed_max: 0, drain_within: None, share: 0.9, confidence: 0.9 };
 
     fn setup(seconds: u64) -> Setup {
-        let text = crate::cli::library::find("m07-prestop-sleep").unwrap().text.to_string();
+        let text = crate::scenario::library::find("m07-prestop-sleep").unwrap().text.to_string();
         let sets = [
             "spec.duration=30s".into(),
             "spec.traffic[0].rate=100/s".into(),

@@ -429,12 +429,6 @@ impl Store {
         &self.label_sets[id.0 as usize]
     }
 
-    /// All label sets, in the order in which they were first seen.
-    #[must_use]
-    pub fn label_sets(&self) -> &[LabelSet] {
-        &self.label_sets
-    }
-
     /// The identity of the statuses of a pod's containers, in the order of their numbers.
     pub fn intern_statuses(&mut self, statuses: Vec<ContainerStatus>) -> StatusesId {
         if statuses.is_empty() {

@@ -17,10 +17,10 @@ use crate::scenario::Scenario;
   drainsim compare before.yaml after.yaml
   drainsim compare drain.yaml --set-b preStop=2s
   drainsim compare -f scenario.yaml main/ branch/ --fail-on regression
-  drainsim compare drain.yaml --set-a Deployment/web:spec.replicas=2 --set-b Deployment/web:spec.replicas=4
+  drainsim compare drain.yaml --set-a replicas=2 --set-b replicas=4
 
-Both sides run with the same seeds, so they meet the same latencies and the same requests; differences are taken pair by
-pair. B is a step back if it loses more requests, leaves drains undone that A completes, or breaks expectations that A
+Both sides run with the same seeds, so they meet the same latencies and the same requests; differences are taken pair by \
+pair. B is a step back if it loses more requests, leaves drains undone that A completes, or breaks expectations that A \
 meets. Slower drains are shown, but are a price that one may want to pay.
 
 Exit codes: 0 fine, 1 what --fail-on names was found, 2 wrong usage or bad input.")]

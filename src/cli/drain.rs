@@ -25,7 +25,7 @@ const REPLACE_AFTER_DEFAULT: Duration = Duration::from_secs(120);
     after_help = "Examples:
   kubectl get nodes,deploy,rs,sts,ds,jobs,pods,svc,endpointslices,pdb,hpa -A -o yaml > cluster.yaml
   drainsim drain node-3 -f cluster.yaml --ignore-daemonsets --delete-emptydir-data
-  drainsim drain node-3 -f cluster.yaml --ignore-daemonsets --traffic shop/web=200/s --app app=web=graceful
+  drainsim drain node-3 -f cluster.yaml --traffic shop/web=200/s --app app=web=graceful
   drainsim drain --all-nodes --max-parallel 2 --replace-after 3m -f cluster.yaml --ignore-daemonsets
   kubectl cluster-info dump -A --output-directory dump && drainsim drain node-3 -f dump/ -f pdbs.json
 

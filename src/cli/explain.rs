@@ -17,7 +17,9 @@ tightest race.
 Examples:
   drainsim explain drain.yaml
   drainsim explain drain.yaml --request 12 --seed 7
-  drainsim explain drain.yaml --pod nginx-66b6c48dd5-abcde")]
+  drainsim explain drain.yaml --pod nginx-66b6c48dd5-abcde
+
+Exit codes: 0 fine, 2 wrong usage or bad input.")]
 pub(super) struct ExplainArgs {
     #[command(flatten)]
     files: Files,

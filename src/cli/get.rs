@@ -21,7 +21,9 @@ Examples:
   drainsim get pods drain.yaml --from 10s --to 40s -w --times
   drainsim get nodes,pdb,endpointslices drain.yaml --at 15s
   drainsim get events drain.yaml
-  drainsim get pod/web-7d4b9c-x2x8k drain.yaml --at 42s -o yaml")]
+  drainsim get pod/web-7d4b9c-x2x8k drain.yaml --at 42s -o yaml
+
+Exit codes: 0 fine, 2 wrong usage or bad input.")]
 pub(super) struct GetArgs {
     #[command(flatten)]
     what: What,

@@ -22,7 +22,7 @@ use crate::scenario::Severity;
   drainsim lint manifests/ -o sarif > lint.sarif
   drainsim lint --list
 
-Several scenario files are looked at one by one, each with the manifests that it names; everything else is taken for one
+Several scenario files are looked at one by one, each with the manifests that it names; everything else is taken for one \
 cluster. The rules, with their reasons: docs/lint.md.
 
 Exit codes: 0 fine, 1 a finding of the severity of --fail-on or worse, 2 wrong usage or input that cannot be read.")]

@@ -10,7 +10,6 @@ mod completions;
 mod drain;
 mod explain;
 mod get;
-pub mod library;
 mod lint;
 mod output;
 mod run;
@@ -37,23 +36,23 @@ use output::Failure;
     long_about = "drainsim simulates node drains, evictions, rolling restarts and node loss for your own manifests, and \
                   tells which requests fail, whose fault each one is, and what would have prevented it.",
     after_help = "Examples:
-  drainsim scenarios list                       what is built in
-  drainsim scenarios run m02-drain              run a built-in scenario
-  drainsim run drain.yaml                       run your own, with the seed 1
-  drainsim run drain.yaml --runs 1000           run it with 1,000 seeds
-  drainsim drain node-3 -f cluster.yaml         drain a node of your own cluster: no scenario to write
-  drainsim test scenarios/                      check what scenarios expect, in CI
-  drainsim compare drain.yaml --set-b preStop=2s  two policies under the same weather
-  drainsim sweep drain.yaml --vary preStop=0s..15s:1s   the same at many points
-  drainsim tune drain.yaml                      which preStop sleep, with which confidence
-  drainsim bound drain.yaml                     the worst case, proved and not sampled
-  drainsim explain drain.yaml --request 1       why the first failed request failed
-  drainsim get pods drain.yaml --at 42s         the pods at that time, as kubectl prints them
-  drainsim lint manifests/                      what is wrong with manifests, without a run
+  drainsim scenarios list                   what is built in
+  drainsim scenarios run m02-drain          run a built-in scenario
+  drainsim drain node-3 -f cluster.yaml     drain a node of your own cluster, with no scenario
+  drainsim run drain.yaml                   run your own scenario, with the seed 1
+  drainsim run drain.yaml --runs 1000       run it with 1,000 seeds
+  drainsim test drain.yaml                  check what it expects, in CI
+  drainsim compare a.yaml b.yaml            two policies under the same seeds
+  drainsim sweep drain.yaml --vary preStop=0s..15s:1s
+                                            the same at many points
+  drainsim tune drain.yaml                  which preStop sleep, with which confidence
+  drainsim bound drain.yaml                 the worst case, proved and not sampled
+  drainsim explain drain.yaml --request 1   why the first failed request failed
+  drainsim get pods drain.yaml --at 42s     the pods at that time, as kubectl prints them
+  drainsim lint manifests/                  what is wrong with manifests, without a run
   kubectl get deploy,svc,pdb -o yaml | drainsim run scenario.yaml -
 
-Exit codes: 0 fine, 1 an expectation failed, 2 wrong usage or bad input.
-Some commands have more; their help tells."
+Exit codes: 0 fine, 1 an expectation failed, 2 wrong usage or bad input. Where a command has others, its help says so."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -116,7 +115,7 @@ struct Changes {
     #[arg(long = "set", value_name = "PATH=VALUE")]
     sets: Vec<String>,
 
-    /// The seed: same scenario, seed and version, same result. With --runs the first of them [default: the scenario's
+    /// The seed, or the first of several: same scenario, seed and version, same result [default: the scenario's
     /// `spec.seed`, or 1]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,

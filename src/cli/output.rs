@@ -18,8 +18,6 @@ pub(super) enum Format {
     Json,
     /// One YAML document
     Yaml,
-    /// What the components of the cluster tell, as `kubectl events -A` prints it at the end of the run
-    Events,
 }
 
 /// Why a command ended without a result.
@@ -73,9 +71,7 @@ pub(super) fn warn(text: &str) {
 pub(super) fn print_data(format: Format, data: &impl Serialize) -> Result<(), Failure> {
     let text = match format {
         Format::Yaml => serde_saphyr::to_string(data).map_err(|error| error.to_string()),
-        Format::Json | Format::Text | Format::Events => {
-            serde_json::to_string_pretty(data).map_err(|error| error.to_string())
-        }
+        Format::Json | Format::Text => serde_json::to_string_pretty(data).map_err(|error| error.to_string()),
     };
     let mut text = text.map_err(|error| Failure::usage(format!("the result cannot be written: {error}")))?;
     if !text.ends_with('\n') {

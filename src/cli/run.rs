@@ -51,7 +51,20 @@ pub(super) struct RunOptions {
 
     /// How the result is printed
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "text")]
-    output: Format,
+    output: RunFormat,
+}
+
+/// How results of runs are printed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub(super) enum RunFormat {
+    /// For people
+    Text,
+    /// One JSON object
+    Json,
+    /// One YAML document
+    Yaml,
+    /// What the components of the cluster tell, as `kubectl events -A` prints it at the end of the run
+    Events,
 }
 
 pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
@@ -65,7 +78,7 @@ pub(super) fn run_inputs(inputs: &[Input], options: &RunOptions, words: &[String
     let scenario = options.changes.load(inputs)?;
     match options.runs {
         None => one(&scenario, options),
-        Some(_) if options.output == Format::Events => {
+        Some(_) if options.output == RunFormat::Events => {
             Err(Failure::usage("the events are those of one run: leave out --runs, or name a run by its --seed"))
         }
         Some(runs) => many(&scenario, options, runs, words),
@@ -73,7 +86,7 @@ pub(super) fn run_inputs(inputs: &[Input], options: &RunOptions, words: &[String
 }
 
 fn one(scenario: &Scenario, options: &RunOptions) -> Result<ExitCode, Failure> {
-    let keep_trace = options.output == Format::Events;
+    let keep_trace = options.output == RunFormat::Events;
     let outcome = backend::simulate(&scenario.setup, options.changes.seed(scenario), keep_trace);
     let expectations: Vec<_> = scenario.expectations.iter().map(|e| e.evaluate(&outcome)).collect();
     let report = Report {
@@ -85,13 +98,14 @@ fn one(scenario: &Scenario, options: &RunOptions) -> Result<ExitCode, Failure> {
         assumptions: &scenario.assumptions,
     };
     match options.output {
-        Format::Text => print(&text::render(&report))?,
-        Format::Events => {
+        RunFormat::Text => print(&text::render(&report))?,
+        RunFormat::Json => print_data(Format::Json, &RunResult::new(&report))?,
+        RunFormat::Yaml => print_data(Format::Yaml, &RunResult::new(&report))?,
+        RunFormat::Events => {
             if let Some(cluster) = Cluster::new(&scenario.setup, &scenario.originals, &outcome) {
                 print(&kubectl::events(&cluster, outcome.end))?;
             }
         }
-        data => print_data(data, &RunResult::new(&report))?,
     }
     Ok(code(expectations.iter().all(|e| e.passed || e.about_many_runs)))
 }
@@ -113,8 +127,9 @@ fn many(scenario: &Scenario, options: &RunOptions, count: u32, words: &[String])
         replay: &replay,
     };
     match options.output {
-        Format::Text => print(&summary::render(&context, &summary, &runs))?,
-        data => print_data(data, &ResultSet::new(&context, &summary, &runs))?,
+        RunFormat::Json => print_data(Format::Json, &ResultSet::new(&context, &summary, &runs))?,
+        RunFormat::Yaml => print_data(Format::Yaml, &ResultSet::new(&context, &summary, &runs))?,
+        RunFormat::Text | RunFormat::Events => print(&summary::render(&context, &summary, &runs))?,
     }
     Ok(code(summary.passed()))
 }

@@ -6,10 +6,10 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 
 use super::backend::Input;
-use super::library::{Builtin, LIBRARY, find};
 use super::output::{Failure, print};
 use super::{explain, get, run};
 use crate::report::listing;
+use crate::scenario::library::{Builtin, LIBRARY, find};
 
 /// `drainsim scenarios …`
 #[derive(Subcommand, Debug)]

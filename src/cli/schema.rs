@@ -10,6 +10,7 @@ use crate::report::compare::ComparisonResult;
 use crate::report::json::{ResultSet, RunResult};
 use crate::report::suite::json::TestResult;
 use crate::report::sweep::data::SweepResult;
+use crate::report::tune::data::TuneResult;
 use crate::report::{metrics, reference};
 
 /// `drainsim schema [WHAT]`
@@ -17,7 +18,11 @@ use crate::report::{metrics, reference};
 #[command(after_help = "An editor with a YAML language server checks and completes a scenario that begins with
   # yaml-language-server: $schema=./scenario.schema.json
 after
-  drainsim schema > scenario.schema.json")]
+  drainsim schema > scenario.schema.json
+
+Examples:
+  drainsim schema expectations
+  drainsim schema profiles")]
 pub(super) struct SchemaArgs {
     /// What to describe
     #[arg(value_enum, value_name = "WHAT", default_value = "scenario")]
@@ -38,6 +43,8 @@ enum Subject {
     Comparison,
     /// The JSON Schema of the result of `drainsim sweep -o json`
     Sweep,
+    /// The JSON Schema of the result of `drainsim tune -o json`
+    Tuned,
     /// The metrics that expectations may use, as text
     Expectations,
     /// The latencies with their defaults and sources, as text
@@ -54,6 +61,7 @@ pub(super) fn run(args: &SchemaArgs) -> Result<ExitCode, Failure> {
         Subject::TestResult => print_data(Format::Json, &schemars::schema_for!(TestResult))?,
         Subject::Comparison => print_data(Format::Json, &schemars::schema_for!(ComparisonResult))?,
         Subject::Sweep => print_data(Format::Json, &schemars::schema_for!(SweepResult))?,
+        Subject::Tuned => print_data(Format::Json, &schemars::schema_for!(TuneResult))?,
         Subject::Expectations => print(&metrics::render())?,
         Subject::Latencies => print(&reference::latencies())?,
         Subject::Profiles => print(&reference::profiles())?,

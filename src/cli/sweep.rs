@@ -25,11 +25,11 @@ const RUNS_MAX: u64 = 100_000_000;
 #[command(after_help = "Examples:
   drainsim sweep drain.yaml --vary preStop=0s..15s:1s --runs 1000
   drainsim sweep drain.yaml --vary replicas=2,4,8 --vary maxUnavailable=1,2 -o csv
-  drainsim sweep drain.yaml --vary spec.traffic[0].rate=10/s..500/s --vary preStop=0s..20s --sample 200
+  drainsim sweep drain.yaml --vary spec.traffic[0].rate=10/s..500/s --sample 200
   drainsim sweep drain.yaml --vary preStop=0s..15s:1s -o html > sweep.html
 
-On many machines:
-  drainsim sweep drain.yaml --vary preStop=0s..15s:1s --runs 10000 --shard 0/4 > 0.records     (and 1/4, 2/4, 3/4)
+On four machines, from 0/4 to 3/4:
+  drainsim sweep drain.yaml --vary preStop=0s..15s:1s --runs 10000 --shard 0/4 > 0.records
   drainsim merge *.records
 
 --shard auto/4 takes the number from JOB_COMPLETION_INDEX, which an Indexed Job of Kubernetes sets.

@@ -20,7 +20,7 @@ use crate::scenario::{Disk, Scenario, discover};
   drainsim test scenarios/
   drainsim test drain.yaml --runs 200
   drainsim test scenarios/ --filter prestop --fail-fast
-  drainsim test scenarios/ --junit report.xml --format github
+  drainsim test scenarios/ --junit report.xml -o github
 
 An expectation says itself how many runs it is about:
   failedRequests == 0                                      this seed
@@ -30,8 +30,8 @@ An expectation says itself how many runs it is about:
   {at: 45s, that: deployments.web.readyPods >= 2}          a state at a time
   sentRequests == 24011 recorded                           a value that --update writes anew
 
-Exit codes: 0 all hold, 1 one does not hold, 2 wrong usage or bad input, 3 one is undecided (too few runs),
-4 nothing to test, 70 internal error.")]
+Exit codes: 0 all hold, 1 one does not hold, 2 wrong usage or bad input, 3 one is undecided (too few runs), \
+             4 nothing to test, 70 internal error.")]
 pub(super) struct TestArgs {
     /// Scenarios, or folders with scenarios; `-` is standard input
     #[arg(value_name = "PATH", required = true)]
@@ -74,8 +74,8 @@ pub(super) struct TestArgs {
     junit: Option<String>,
 
     /// How the result is printed
-    #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
-    format: TestFormat,
+    #[arg(short, long, alias = "format", value_enum, value_name = "FORMAT", default_value = "text")]
+    output: TestFormat,
 }
 
 /// How results of tests are printed.
@@ -127,7 +127,7 @@ pub(super) fn run(args: &TestArgs) -> Result<ExitCode, Failure> {
         return Err(Failure::NothingSelected(format!("there is nothing to test: {what} in {}", args.paths.join(", "))));
     }
     let (entries, stopped, internal) = tested(args, &found);
-    match args.format {
+    match args.output {
         TestFormat::Text => print(&text::render(&entries, stopped))?,
         TestFormat::Github => print(&ci::github(&entries))?,
         TestFormat::Gitlab => print(&ci::gitlab(&entries))?,
@@ -286,7 +286,7 @@ mod tests {
 
     #[test]
     fn a_panic_of_one_scenario_leaves_the_others() {
-        let text = super::super::library::find("m02-drain").unwrap().text.to_string();
+        let text = crate::scenario::library::find("m02-drain").unwrap().text.to_string();
         let scenario = Scenario::load(&[Input::Builtin { name: "t".into(), text }], &[]).unwrap();
         let good = Subject { path: "good".into(), scenario, first_seed: 1, runs: None };
         let mut bad = Subject { path: "bad".into(), ..good.clone() };

@@ -4,10 +4,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::output::{self, Failure, print, shell_word};
+use super::output::{self, Failure, Format, print, print_data, shell_word};
 use super::{Changes, Files};
 use crate::analysis::tune::{Plan, Promise, Tuner};
 use crate::engine::Duration;
+use crate::report::tune::data::TuneResult;
 use crate::report::tune::{Question, grace_seconds, render};
 use crate::scenario::{Disk, Scenario, patch};
 use crate::simulation::Setup;
@@ -19,7 +20,7 @@ use crate::simulation::Setup;
   drainsim tune drain.yaml --failed 5 --in 99.9% --confidence 99%
   drainsim tune drain.yaml --drain-within 2m
 
-The promise is about runs: in at least --in of all runs (as many drains of your cluster as you like) at most --failed
+The promise is about runs: in at least --in of all runs (as many drains of your cluster as you like) at most --failed \
 requests fail. The smallest sleep is found by bisection with common random numbers, and confirmed with other seeds.
 
 Exit codes: 0 found, 1 cannot be met, 2 wrong usage or bad input.")]
@@ -57,6 +58,10 @@ pub(super) struct TuneArgs {
     /// How many threads; the result is the same for any number [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: Option<u16>,
+
+    /// How the result is printed
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "text")]
+    output: Format,
 }
 
 /// Reads `99%` or `0.99`, above 0 and below 1.
@@ -127,7 +132,10 @@ pub(super) fn run(args: &TuneArgs) -> Result<ExitCode, Failure> {
         assumptions: &base.assumptions,
         replay: replay.as_deref(),
     };
-    print(&render(&question, &tuned))?;
+    match args.output {
+        Format::Text => print(&render(&question, &tuned))?,
+        data => print_data(data, &TuneResult::new(&question, &tuned))?,
+    }
     Ok(ExitCode::from(u8::from(tuned.recommended.is_none())))
 }
 

@@ -192,14 +192,6 @@ impl Duration {
         self.0 == 0
     }
 
-    /// The sum, or `None` if it is longer than [`Duration::MAX`].
-    pub const fn checked_add(self, other: Duration) -> Option<Duration> {
-        match self.0.checked_add(other.0) {
-            Some(nanos) => Some(Duration(nanos)),
-            None => None,
-        }
-    }
-
     /// The sum, at most [`Duration::MAX`]. The same as `self + other`.
     pub const fn saturating_add(self, other: Duration) -> Duration {
         Duration(self.0.saturating_add(other.0))

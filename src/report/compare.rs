@@ -45,7 +45,7 @@ pub fn render(sides: &Sides, comparison: &Comparison) -> String {
     if only_a + only_b > 0 {
         let (a, b) = (plural(only_a, "run"), plural(only_b, "run"));
         let _ =
-            writeln!(out, "\n  {a} with failures under A only, {b} under B only (McNemar's test: p = {})", p_value(p));
+            writeln!(out, "\n  {a} with failures under A only, {b} under B only (McNemar's test: p {})", p_value(p));
     }
     for (name, other, lost, why) in
         [("A", "B", &comparison.lost_by_a, &sides.why_a), ("B", "A", &comparison.lost_by_b, &sides.why_b)]
@@ -165,7 +165,7 @@ fn signed(unit: Unit, value: f64) -> String {
 }
 
 fn p_value(p: f64) -> String {
-    if p < 0.001 { "<0.001".to_string() } else { format!("{p:.3}") }
+    if p < 0.001 { "< 0.001".to_string() } else { format!("= {p:.3}") }
 }
 
 /// The comparison as data.

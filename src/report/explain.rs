@@ -295,8 +295,8 @@ fn race(out: &mut String, pod: &PodOutcome, clean: Option<Time>, router: &str) {
 mod tests {
     use super::*;
     use crate::api::ServiceId;
-    use crate::report::fixture;
     use crate::simulation::Outcome;
+    use crate::simulation::fixture;
     use crate::simulation::outcome::{FailureKind, PodActivity};
 
     fn ask(outcome: &Outcome, question: &Question) -> Result<String, String> {

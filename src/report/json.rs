@@ -460,8 +460,8 @@ fn from_nanos(nanos: i64) -> f64 {
 mod tests {
     use super::*;
     use crate::analysis::runs::{Run, Summary};
-    use crate::report::fixture;
     use crate::scenario::expectation::Expectation as Parsed;
+    use crate::simulation::fixture;
 
     fn result() -> RunResult {
         let (setup, mut outcome) = (fixture::setup(), fixture::outcome());

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::analysis::lint::{Finding, Findings, RULES, Rule};
 use crate::report::style;
+use crate::report::workflow::annotation;
 use crate::scenario::diagnostic::Severity;
 use crate::scenario::source::Span;
 
@@ -177,35 +178,14 @@ pub fn github(findings: &Findings) -> String {
         };
         let (line, column) = finding.place.line_column();
         let text = format!("{}\n{}\nfix: {}", finding.message, finding.rule.why, finding.fix);
-        out.push_str(&format!(
-            "::{command} file={},line={line},col={column},title={}::{}\n",
-            property(&finding.place.file.name),
-            property(finding.rule.id),
-            data(&text)
-        ));
+        out.push_str(&annotation(command, &finding.place.file.name, (line, column), finding.rule.id, &text));
     }
     out
-}
-
-/// Source: actions/toolkit, packages/core/src/command.ts escapeData.
-fn data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
-}
-
-/// Source: the same file, escapeProperty.
-fn property(text: &str) -> String {
-    data(text).replace(':', "%3A").replace(',', "%2C")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn workflow_commands_are_escaped() {
-        assert_eq!(data("50 % of\nit: a, b"), "50 %25 of%0Ait: a, b");
-        assert_eq!(property("a:b,c%"), "a%3Ab%2Cc%25");
-    }
 
     #[test]
     fn a_summary_counts_by_severity() {

@@ -24,9 +24,7 @@ mod style;
 mod table;
 mod verdict;
 mod what;
-
-#[cfg(test)]
-pub(crate) mod fixture;
+mod workflow;
 
 pub use explain::{Question, explain};
 pub use names::Names;

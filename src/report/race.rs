@@ -95,7 +95,7 @@ fn row(pod: &PodOutcome, name_width: usize) -> Vec<Cell> {
 mod tests {
     use super::*;
     use crate::api::PodId;
-    use crate::report::fixture;
+    use crate::simulation::fixture;
 
     fn plain(outcome: &Outcome) -> String {
         anstream::adapter::strip_str(&render(outcome)).to_string()

@@ -154,9 +154,9 @@ fn expectations(expectations: &[ExpectationSummary], runs: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
     use crate::scenario::expectation::Expectation;
     use crate::simulation::Outcome;
+    use crate::simulation::fixture;
 
     fn text(outcomes: impl IntoIterator<Item = Outcome>) -> String {
         let expectations = ["failedRequests == 0", "drains.node-1.completed"].map(|e| Expectation::parse(e).unwrap());

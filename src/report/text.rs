@@ -266,9 +266,9 @@ fn list<'a>(lines: impl Iterator<Item = &'a String>, style: anstyle::Style) -> S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
     use crate::scenario::expectation::Expectation;
     use crate::simulation::Outcome;
+    use crate::simulation::fixture;
 
     fn text(outcome: &Outcome, expectations: &[&str]) -> String {
         let setup = fixture::setup();

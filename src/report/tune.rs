@@ -1,5 +1,7 @@
 //! The answer of `drainsim tune` for a terminal: the recommendation first, then what it rests on.
 
+pub mod data;
+
 use std::fmt::Write as _;
 
 use super::style::{BAD, BOLD, DIM, GOOD, PLAIN, WIDTH, paint, percent, plural, thousands, wrap};

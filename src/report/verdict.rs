@@ -346,8 +346,8 @@ pub(super) fn failed_by(requests: &Requests) -> String {
 mod tests {
     use super::*;
     use crate::api::ServiceId;
-    use crate::report::fixture;
     use crate::simulation::Setup;
+    use crate::simulation::fixture;
 
     fn of(setup: &Setup, outcome: &Outcome) -> Verdict {
         verdict(&Report { scenario: "test", setup, outcome, expectations: &[], warnings: &[], assumptions: &[] })

@@ -228,7 +228,7 @@ pub fn sentence(names: &Names<'_>, what: What) -> Sentence {
 mod tests {
     use super::*;
     use crate::api::{NodeId, PodId};
-    use crate::report::fixture;
+    use crate::simulation::fixture;
 
     #[test]
     fn a_whole_trace_reads_as_prose() {

@@ -151,12 +151,6 @@ impl Expectation {
             .then(|| (collection, self.subject.name.as_str(), self.subject.name_span.clone()))
     }
 
-    /// The metric that it looks at.
-    #[must_use]
-    pub fn metric(&self) -> &'static Metric {
-        self.subject.metric
-    }
-
     /// What it says about many runs.
     #[must_use]
     pub fn claim(&self) -> Claim {
@@ -266,7 +260,7 @@ fn compare(left: Value, operator: Operator, right: Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
+    use crate::simulation::fixture;
 
     fn check(text: &str) -> (bool, String) {
         let checked = Expectation::parse(text).unwrap_or_else(|e| panic!("{text}: {e}")).evaluate(&fixture::outcome());

@@ -19,6 +19,7 @@ mod file;
 pub mod handles;
 pub mod hook_command;
 mod latency;
+pub mod library;
 pub mod load;
 mod manifests;
 mod originals;

@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn only_what_differs_is_patched_and_the_command_is_whole() {
-        let text = crate::cli::library::find("m07-prestop-sleep").unwrap().text.to_string();
+        let text = crate::scenario::library::find("m07-prestop-sleep").unwrap().text.to_string();
         let inputs = [Input::Builtin { name: "t".into(), text }];
         let sets = ["preStop=8s", "gracePeriod=30s"].map(str::to_string);
         let patches = of_pod_templates(&Disk, &inputs, &sets);

@@ -4,13 +4,11 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::api::labels::Requirement;
 use crate::api::meta::IntOrPercent;
 use crate::api::pod::{HookStep, Signal};
-use crate::api::{Selector, Taint, TaintEffect, Version};
+use crate::api::{Taint, TaintEffect, Version};
 use crate::engine::{Distribution, Duration};
 use crate::scenario::diagnostic::{Diagnostic, Diagnostics};
-use crate::scenario::document::{Document, unfold};
 use crate::scenario::hook_command::signal_by_name;
 use crate::scenario::latency::{Bound, Bucket, Part};
 use crate::scenario::profiles::PROFILES;
@@ -19,7 +17,7 @@ use crate::scenario::source::Spanned;
 use crate::scenario::suggest;
 use crate::scenario::tree::{Node, Value};
 use crate::simulation::latency::Latencies;
-use crate::simulation::setup::{Arrivals, DryRun, IngressNginx, PartitionScope, Reaction, UpgradeProfile, Via};
+use crate::simulation::setup::Reaction;
 
 /// Says how a type looks in the JSON Schema.
 macro_rules! schema_of {
@@ -35,6 +33,14 @@ macro_rules! schema_of {
         }
     };
 }
+
+mod action;
+mod selector;
+mod traffic;
+
+pub use action::{NodeRef, Objects, PoolUpgradeProfile};
+pub use selector::{SelectorText, selector};
+pub use traffic::{ConnectionsEntry, Sources};
 
 impl<T: JsonSchema> JsonSchema for Spanned<T> {
     fn inline_schema() -> bool {
@@ -435,299 +441,10 @@ fn read_step(node: &Node, problems: &mut Diagnostics) -> Option<HookStep> {
     }
 }
 
-/// Where clients sit: `nodes` (all that are there at the start), or names.
-#[derive(Clone, PartialEq, Debug)]
-pub enum Sources {
-    /// All nodes that are there at the start.
-    Nodes,
-    /// These nodes.
-    Named(Vec<Spanned<String>>),
-}
-
-schema_of!(Sources, "Sources", |_g| json_schema!({
-    "description": "Where the clients sit, one on each: `nodes` for every node that is there at the start, or names.",
-    "anyOf": [{"const": "nodes"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]
-}));
-
-impl Read for Sources {
-    fn read(node: &Node, problems: &mut Diagnostics) -> Option<Self> {
-        const WHAT: &str = "`nodes`, or a list of nodes";
-        match &node.value {
-            Value::String(word) if word == "nodes" => Some(Self::Nodes),
-            Value::String(word) => {
-                problems.push(wrong_type(node, WHAT).help(format!("for one node, write a list: [{word}]")));
-                None
-            }
-            Value::List(items) if items.is_empty() => expected(node, "at least one node", problems),
-            _ => Vec::read(node, problems).map(Self::Named),
-        }
-    }
-}
-
-const PARTITION_SCOPES: [(&str, PartitionScope); 2] =
-    [("controlPlane", PartitionScope::ControlPlane), ("everything", PartitionScope::Everything)];
-
-schema_of!(PartitionScope, "PartitionScope", |_g| json_schema!({
-    "description": "Whom a node is cut off from: the control plane, or everything, other nodes included.",
-    "enum": ["controlPlane", "everything"]
-}));
-
-impl Read for PartitionScope {
-    fn read(node: &Node, problems: &mut Diagnostics) -> Option<Self> {
-        let name = String::read(node, problems)?;
-        let found = PARTITION_SCOPES.iter().find(|(known, _)| *known == name).map(|(_, scope)| *scope);
-        if found.is_none() {
-            let names = PARTITION_SCOPES.iter().map(|(name, _)| *name);
-            problems.push(
-                Diagnostic::error(format!("a node cannot be cut off from `{name}`"))
-                    .at(&node.span, "expected `controlPlane` or `everything`")
-                    .help(suggest::help(&name, "scopes", names)),
-            );
-        }
-        found
-    }
-}
-
-schema_of!(Arrivals, "Arrivals", |_g| json_schema!({
-    "description": "Independent arrivals, or evenly spaced ones.",
-    "enum": ["poisson", "constant"]
-}));
-
-schema_of!(DryRun, "DryRun", |_g| json_schema!({
-    "description": "--dry-run of kubectl.",
-    "enum": ["none", "client", "server"]
-}));
-
-impl Read for DryRun {
-    fn read(node: &Node, problems: &mut Diagnostics) -> Option<Self> {
-        match node.as_str() {
-            Some("none") => Some(Self::None),
-            Some("client") => Some(Self::Client),
-            Some("server") => Some(Self::Server),
-            _ => expected(node, "`none`, `client` or `server`", problems),
-        }
-    }
-}
-
-impl Read for Arrivals {
-    fn read(node: &Node, problems: &mut Diagnostics) -> Option<Self> {
-        match node.as_str() {
-            Some("poisson") => Some(Self::Poisson),
-            Some("constant") => Some(Self::Constant),
-            _ => expected(node, "`poisson` or `constant`", problems),
-        }
-    }
-}
-
-/// Kubernetes objects, written where they are applied.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Objects(pub Vec<Document>);
-
-schema_of!(Objects, "Objects", |_g| json_schema!({
-    "description": "A Kubernetes object, or a list of them.",
-    "anyOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}}]
-}));
-
-impl Read for Objects {
-    fn read(node: &Node, problems: &mut Diagnostics) -> Option<Self> {
-        if !matches!(node.value, Value::Map(_) | Value::List(_)) {
-            return expected(node, "a Kubernetes object, or a list of them", problems);
-        }
-        let mut documents = Vec::new();
-        unfold(node.clone(), &mut documents, problems);
-        Some(Self(documents))
-    }
-}
-
-/// Whose upgrade of a node pool it is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct PoolUpgradeProfile(pub UpgradeProfile);
-
-schema_of!(PoolUpgradeProfile, "UpgradeProfile", |_g| json_schema!({
-    "description": "Whose upgrade of a node pool it is.",
-    "enum": ["plain", "gke", "eks", "aks"]
-}));
-
-impl Read for PoolUpgradeProfile {
-    fn read(node: &Node, problems: &mut Diagnostics) -> Option<Self> {
-        Some(Self(match node.as_str() {
-            Some("plain") => UpgradeProfile::Plain,
-            Some("gke") => UpgradeProfile::Gke,
-            Some("eks") => UpgradeProfile::Eks,
-            Some("aks") => UpgradeProfile::Aks,
-            _ => return expected(node, "`plain`, `gke`, `eks` or `aks`", problems),
-        }))
-    }
-}
-
 schema_of!(IntOrPercent, "IntOrPercent", |_g| json_schema!({
     "description": "A number, or a percentage.",
     "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^[0-9]+%$"}]
 }));
-
-schema_of!(Via, "Via", |_g| json_schema!({
-    "description": "Who chooses the pod: the kube-proxy of the client's node, or an ingress controller.",
-    "enum": ["kube-proxy", "ingress-nginx"]
-}));
-
-impl Read for Via {
-    fn read(node: &Node, problems: &mut Diagnostics) -> Option<Self> {
-        match node.as_str() {
-            Some("kube-proxy") => Some(Self::KubeProxy),
-            Some("ingress-nginx") => Some(Self::IngressNginx(IngressNginx::default())),
-            _ => expected(node, "`kube-proxy` or `ingress-nginx`", problems),
-        }
-    }
-}
-
-/// What clients do about connections.
-#[derive(Clone, PartialEq, Debug)]
-pub enum ConnectionsEntry {
-    /// A new one for each request.
-    New,
-    /// Kept and used again.
-    KeepAlive(KeepAliveEntry),
-}
-
-record! {
-    /// A client's pool of idle connections.
-    pub struct KeepAliveEntry is "`keepAlive`" {
-        /// How many idle connections a client keeps at most.
-        pub idle: u32,
-        /// After how long it closes an idle one; never if left out.
-        pub idle_timeout: Option<Duration>,
-    }
-}
-
-schema_of!(ConnectionsEntry, "Connections", |g| json_schema!({
-    "description": "`new`: one for each request. keepAlive: idle ones are used again.",
-    "anyOf": [
-        {"const": "new"},
-        {
-            "type": "object",
-            "properties": {"keepAlive": {"anyOf": [{"type": "integer", "minimum": 1}, g.subschema_for::<KeepAliveEntry>()]}},
-            "required": ["keepAlive"], "additionalProperties": false
-        }
-    ]
-}));
-
-impl Read for ConnectionsEntry {
-    fn read(node: &Node, problems: &mut Diagnostics) -> Option<Self> {
-        const WHAT: &str = "`new`, {keepAlive: 50} or {keepAlive: {idle: 50, idleTimeout: 60s}}";
-        match node.entries() {
-            [] if node.as_str() == Some("new") => Some(Self::New),
-            [entry] if entry.key == "keepAlive" => match entry.node.value {
-                Value::Map(_) => KeepAliveEntry::read(&entry.node, problems).map(Self::KeepAlive),
-                _ => u32::read(&entry.node, problems)
-                    .map(|idle| Self::KeepAlive(KeepAliveEntry { idle, idle_timeout: None })),
-            },
-            _ => expected(node, WHAT, problems),
-        }
-    }
-}
-
-/// A node by name, alone or under `node`.
-#[derive(Clone, PartialEq, Debug)]
-pub struct NodeRef(pub Spanned<String>);
-
-schema_of!(NodeRef, "NodeRef", |_g| json_schema!({
-    "description": "The name of a node.",
-    "anyOf": [
-        {"type": "string"},
-        {"type": "object", "properties": {"node": {"type": "string"}}, "required": ["node"], "additionalProperties": false}
-    ]
-}));
-
-record! {
-    /// A node by name.
-    pub struct NodeField is "this action" {
-        /// The name.
-        pub node: Spanned<String>,
-    }
-}
-
-impl Read for NodeRef {
-    fn read(node: &Node, problems: &mut Diagnostics) -> Option<Self> {
-        match node.value {
-            Value::Map(_) => NodeField::read(node, problems).map(|field| Self(field.node)),
-            _ => Read::read(node, problems).map(Self),
-        }
-    }
-}
-
-/// A selector as kubectl's `-l` takes it: `app=web,tier!=db,env in (a, b),!canary`.
-#[derive(Clone, PartialEq, Debug)]
-pub struct SelectorText(pub Selector);
-
-schema_of!(SelectorText, "Selector", |_g| json_schema!({
-    "description": "A label selector as kubectl's --selector takes it.",
-    "type": "string",
-    "examples": ["app=web,tier!=db"]
-}));
-
-impl Read for SelectorText {
-    fn read(node: &Node, problems: &mut Diagnostics) -> Option<Self> {
-        let text = String::read(node, problems)?;
-        match parse_selector(&text) {
-            Some(requirements) => Some(Self(Selector { requirements })),
-            None => expected(node, "a selector such as `app=web,tier!=db` or `env in (a, b)`", problems),
-        }
-    }
-}
-
-/// Reads a label selector as kubectl's flags have it: `app=web,tier!=db`; `None` if it is none.
-#[must_use]
-pub fn selector(text: &str) -> Option<crate::api::Selector> {
-    parse_selector(text).map(|requirements| crate::api::Selector { requirements })
-}
-
-/// Source: `k8s.io/apimachinery/pkg/labels/selector.go` Parse (v1.36), without `<` and `>`.
-fn parse_selector(text: &str) -> Option<Vec<Requirement>> {
-    let mut requirements = Vec::new();
-    let mut rest = text.trim();
-    while !rest.is_empty() {
-        // A comma inside brackets does not end the requirement.
-        let end = rest
-            .char_indices()
-            .scan(0i32, |depth, (at, c)| {
-                *depth += i32::from(c == '(') - i32::from(c == ')');
-                Some((at, c, *depth))
-            })
-            .find(|&(_, c, depth)| c == ',' && depth == 0)
-            .map_or(rest.len(), |(at, _, _)| at);
-        requirements.push(parse_requirement(rest[..end].trim())?);
-        rest = rest.get(end + 1..).unwrap_or_default().trim_start();
-    }
-    Some(requirements)
-}
-
-fn parse_requirement(text: &str) -> Option<Requirement> {
-    let key_of = |key: &str| {
-        let key = key.trim();
-        let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
-        (!key.is_empty() && key.chars().all(valid)).then(|| key.to_string())
-    };
-    let values_of = |list: &str| {
-        let inside = list.trim().strip_prefix('(')?.strip_suffix(')')?;
-        Some(inside.split(',').map(|v| v.trim().to_string()).collect::<Vec<_>>())
-    };
-    if let Some(key) = text.strip_prefix('!') {
-        return key_of(key).map(Requirement::DoesNotExist);
-    }
-    if let Some((key, value)) = text.split_once("!=") {
-        return Some(Requirement::NotIn(key_of(key)?, vec![value.trim().into()]));
-    }
-    if let Some((key, value)) = text.split_once("==").or_else(|| text.split_once('=')) {
-        return Some(Requirement::In(key_of(key)?, vec![value.trim().into()]));
-    }
-    if let Some((key, list)) = text.split_once(" notin ") {
-        return Some(Requirement::NotIn(key_of(key)?, values_of(list)?));
-    }
-    if let Some((key, list)) = text.split_once(" in ") {
-        return Some(Requirement::In(key_of(key)?, values_of(list)?));
-    }
-    key_of(text).map(Requirement::Exists)
-}
 
 /// The name of a profile, for the schema's list of them.
 #[derive(Clone, PartialEq, Debug)]
@@ -823,26 +540,6 @@ mod tests {
         for text in ["200", "0/s", "-1/s", "200/x", "200 rps", "nan/s", "inf/s"] {
             assert_eq!(read::<Rate>(text), None, "{text}");
         }
-    }
-
-    #[test]
-    fn selectors_read_as_kubectl_reads_them() {
-        let text = "app=web, tier!=db,env in (a, b),zone notin (c),canary,!legacy,x==y";
-        let values = |v: &[&str]| v.iter().map(|v| (*v).to_string()).collect::<Vec<_>>();
-        assert_eq!(
-            parse_selector(text).unwrap(),
-            [
-                Requirement::In("app".into(), values(&["web"])),
-                Requirement::NotIn("tier".into(), values(&["db"])),
-                Requirement::In("env".into(), values(&["a", "b"])),
-                Requirement::NotIn("zone".into(), values(&["c"])),
-                Requirement::Exists("canary".into()),
-                Requirement::DoesNotExist("legacy".into()),
-                Requirement::In("x".into(), values(&["y"])),
-            ]
-        );
-        assert_eq!(parse_selector("a b"), None);
-        assert_eq!(parse_selector("env in a"), None);
     }
 
     #[test]

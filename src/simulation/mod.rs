@@ -7,6 +7,8 @@ pub mod end_state;
 pub mod event;
 pub mod eviction;
 mod fault;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod found;
 pub mod latency;
 pub mod network;

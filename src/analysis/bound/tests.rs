@@ -5,7 +5,7 @@ use crate::scenario::{Input, Scenario};
 use proptest::prelude::*;
 
 fn setup(name: &str, sets: &[String]) -> Setup {
-    let text = crate::cli::library::find(name).unwrap().text.to_string();
+    let text = crate::scenario::library::find(name).unwrap().text.to_string();
     let quiet = ["spec.duration=40s".to_string(), "spec.traffic[0].rate=5/s".to_string()];
     let sets: Vec<String> = quiet.into_iter().chain(sets.iter().cloned()).collect();
     Scenario::load(&[Input::Builtin { name: name.into(), text }], &sets).map_err(|p| p.render(false)).unwrap().setup

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::super::workflow::annotation;
 use super::{Entry, Status, Totals};
 use crate::engine::Key;
 
@@ -18,27 +19,11 @@ pub fn github(entries: &[Entry]) -> String {
         if let Some(replay) = &entry.replay {
             let _ = write!(message, "\nreplay: {replay}");
         }
-        let _ = writeln!(
-            out,
-            "::{command} file={},line={},col={},title={}::{}",
-            property(&entry.path),
-            entry.line,
-            entry.column,
-            property(&format!("{} {}", entry.scenario, entry.status.word())),
-            data(&message)
-        );
+        let title = format!("{} {}", entry.scenario, entry.status.word());
+        out.push_str(&annotation(command, &entry.path, (entry.line, entry.column), &title, &message));
     }
     let _ = writeln!(out, "{}", Totals::of(entries).sentence());
     out
-}
-
-/// As the runner's toolkit escapes (actions/toolkit, packages/core/src/command.ts).
-fn data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
-}
-
-fn property(text: &str) -> String {
-    data(text).replace(':', "%3A").replace(',', "%2C")
 }
 
 /// One finding of GitLab's code quality report.
@@ -125,7 +110,6 @@ mod tests {
         assert!(lines[0].starts_with("::error file=tests/a b.yaml,line=12,col=7,title=drain <1> failed::"), "{text}");
         assert!(lines[0].ends_with("%0Areplay: drainsim run 'tests/a b.yaml' --seed 17"), "{text}");
         assert!(lines[1].starts_with("::warning ") && lines[2].contains("100%25 wrong%0Asecond line"), "{text}");
-        assert_eq!(property("a:b,c%"), "a%3Ab%2Cc%25");
     }
 
     #[test]

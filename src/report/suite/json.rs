@@ -1,4 +1,4 @@
-//! As data: `drainsim test --format json`.
+//! As data: `drainsim test -o json`.
 
 use schemars::JsonSchema;
 use serde::Serialize;

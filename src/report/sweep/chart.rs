@@ -17,6 +17,8 @@ struct Panel {
     values: Vec<Option<[f64; 3]>>,
     colour: &'static str,
     unit: fn(f64) -> String,
+    /// The scale goes up to this at least, so that a narrow band does not look like a wide one.
+    top_min: f64,
 }
 
 /// The chart: the share of losing runs with its interval, the drain's duration with its spread, the least slack; the
@@ -24,13 +26,14 @@ struct Panel {
 #[must_use]
 pub fn svg(records: &Records) -> String {
     let points = records.points();
-    let seconds: fn(f64) -> String = |v| format!("{v:.1} s");
+    let seconds: fn(f64) -> String = |v| format!("{} s", (v * 1e2).round() / 1e2);
     let panels = [
         Panel {
             title: "runs with failed requests, with 95 % interval".to_string(),
             values: points.iter().map(losing).collect(),
             colour: "#b3261e",
-            unit: |v| format!("{:.0} %", v * 100.0),
+            unit: |v| format!("{} %", (v * 1e4).round() / 1e2),
+            top_min: 0.2,
         },
         Panel {
             title: "drain: p50, up to p99".to_string(),
@@ -42,6 +45,7 @@ pub fn svg(records: &Records) -> String {
                 .collect(),
             colour: "#1f5fa8",
             unit: seconds,
+            top_min: 1.0,
         },
         Panel {
             title: "least slack: p50, down to the least of all runs (below 0: routes outlive the listener)".to_string(),
@@ -51,6 +55,7 @@ pub fn svg(records: &Records) -> String {
                 .collect(),
             colour: "#2e7d32",
             unit: seconds,
+            top_min: 1.0,
         },
     ];
     let height = 40.0 + panels.len() as f64 * PANEL + 30.0;
@@ -105,13 +110,15 @@ fn x_of(number: usize, count: usize) -> f64 {
 
 fn draw(out: &mut String, panel: &Panel, points: &[Point], top: f64) {
     let there = || panel.values.iter().flatten().flatten().copied();
-    let (low, high) = (there().fold(0.0_f64, f64::min), there().fold(f64::NEG_INFINITY, f64::max));
-    let high = if high > low { high } else { low + 1.0 };
+    let (low, high) = (there().fold(0.0_f64, f64::min), there().fold(panel.top_min, f64::max));
+    let step = round_step((high - low) / 5.0);
+    let (first, last) = ((low / step).floor(), (high / step).ceil());
+    let (low, high) = (first * step, last * step);
     let (upper, lower) = (top + 30.0, top + PANEL - 20.0);
     let y = |value: f64| lower - (value - low) / (high - low) * (lower - upper);
     let _ = writeln!(out, "<text x=\"{LEFT}\" y=\"{:.1}\" fill=\"#333\">{}</text>", top + 18.0, escaped(&panel.title));
-    for tick in 0..=4 {
-        let value = low + (high - low) * f64::from(tick) / 4.0;
+    for tick in 0..=((last - first) as i32) {
+        let value = (first + f64::from(tick)) * step;
         let at = y(value);
         let _ = writeln!(
             out,
@@ -134,13 +141,35 @@ fn draw(out: &mut String, panel: &Panel, points: &[Point], top: f64) {
     let count = panel.values.len();
     let at = |number: usize, value: f64| format!("{:.1},{:.1}", x_of(number, count), y(value));
     let known: Vec<(usize, [f64; 3])> = panel.values.iter().enumerate().filter_map(|(n, v)| Some((n, (*v)?))).collect();
-    let upward = known.iter().map(|(n, v)| at(*n, v[2]));
-    let band: Vec<String> = upward.chain(known.iter().rev().map(|(n, v)| at(*n, v[0]))).collect();
-    let line: Vec<String> = known.iter().map(|(n, v)| at(*n, v[1])).collect();
     let colour = panel.colour;
-    let _ = writeln!(out, "<polygon points=\"{}\" fill=\"{colour}\" fill-opacity=\"0.18\"/>", band.join(" "));
-    let _ =
-        writeln!(out, "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>", line.join(" "));
+    for run in runs_of(&known, points) {
+        let upward = run.iter().map(|(n, v)| at(*n, v[2]));
+        let band: Vec<String> = upward.chain(run.iter().rev().map(|(n, v)| at(*n, v[0]))).collect();
+        let line: Vec<String> = run.iter().map(|(n, v)| at(*n, v[1])).collect();
+        let _ = writeln!(out, "<polygon points=\"{}\" fill=\"{colour}\" fill-opacity=\"0.18\"/>", band.join(" "));
+        let _ = writeln!(
+            out,
+            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>",
+            line.join(" ")
+        );
+    }
+    for number in (0..count).filter(|n| panel.values[*n].is_none()) {
+        let x = x_of(number, count);
+        let _ = writeln!(
+            out,
+            "<text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill=\"#888\">none</text>",
+            lower - 4.0
+        );
+    }
+    for (number, [low, _, high]) in &known {
+        // A whisker, for a point that no line leads to has no band either.
+        let x = x_of(*number, count);
+        let (from, to) = (y(*low), y(*high));
+        let _ = writeln!(
+            out,
+            "<line x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{from:.1}\" y2=\"{to:.1}\" stroke=\"{colour}\" stroke-opacity=\"0.5\"/>"
+        );
+    }
     for (number, value) in &known {
         let name = points.get(*number).map_or_else(String::new, |p| p.values.join(", "));
         let [bottom, middle, top] = value.map(panel.unit);
@@ -152,6 +181,24 @@ fn draw(out: &mut String, panel: &Panel, points: &[Point], top: f64) {
             escaped(&name)
         );
     }
+}
+
+/// 1, 2 or 5 times a power of ten, and at least `wanted`.
+fn round_step(wanted: f64) -> f64 {
+    let mut decade = 1e-9;
+    while decade * 10.0 < wanted {
+        decade *= 10.0;
+    }
+    [1.0, 2.0, 5.0, 10.0].into_iter().map(|n| n * decade).find(|step| *step >= wanted).unwrap_or(decade * 10.0)
+}
+
+/// The points that a line may join: neighbours that differ in the last axis only.
+fn runs_of<'a>(
+    known: &'a [(usize, [f64; 3])],
+    points: &'a [Point],
+) -> impl Iterator<Item = &'a [(usize, [f64; 3])]> + 'a {
+    let outer = |number: usize| points[number].values.split_last().map(|(_, outer)| outer);
+    known.chunk_by(move |a, b| a.0 + 1 == b.0 && outer(a.0) == outer(b.0))
 }
 
 /// The values of the axes below, as many as there is room for.
@@ -187,6 +234,30 @@ mod tests {
             assert!((LEFT..=WIDTH - RIGHT).contains(&number("cx")) && (0.0..=740.0).contains(&number("cy")));
         }
         assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
+    }
+
+    #[test]
+    fn lines_join_neighbours_only() {
+        let mut gap = records();
+        // The middle point has no completed drain.
+        gap.records.iter_mut().filter(|r| r.number / 4 == 1).for_each(|r| r.drain_nanos = None);
+        let (whole, gap) = (svg(&records()), svg(&gap));
+        assert_eq!((whole.matches("<polyline").count(), whole.matches(">none<").count()), (3, 0));
+        assert_eq!((gap.matches("<polyline").count(), gap.matches(">none<").count()), (4, 1));
+        let mut grid = records();
+        let second = crate::analysis::sweep::Axis::parse("replicas=2").unwrap();
+        grid.header.axes.push(second);
+        grid.header.points.iter_mut().for_each(|values| values.push("2".into()));
+        assert_eq!(svg(&grid).matches("<polyline").count(), 9, "another outer value, another line");
+    }
+
+    #[test]
+    fn ticks_are_round() {
+        for (wanted, step) in [(0.04, 0.05), (0.2, 0.2), (1.1, 2.0), (7.0, 10.0), (31.0, 50.0)] {
+            assert!((round_step(wanted) - step).abs() < 1e-9, "{wanted}: {}", round_step(wanted));
+        }
+        let text = svg(&records());
+        assert!(text.contains(">20 %</text>") && text.contains(">0 s</text>"), "{text}");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::api::PodId;
+use crate::api::{Pod, PodId};
 use crate::engine::{Duration, Time};
 
 /// After this time creations and deletions that have not been seen are no longer waited for (ExpectationsTimeout).
@@ -26,6 +26,16 @@ impl Expectations {
     #[must_use]
     pub fn satisfied(&self, now: Time) -> bool {
         (self.creations == 0 && self.deletions.is_empty()) || now.since(self.since) > EXPECTATIONS_TIMEOUT
+    }
+
+    /// The informer delivers a version of a pod; `old` is the one delivered before, `new` is `None` if it is gone.
+    pub fn delivered(&mut self, pod: PodId, old: Option<&Pod>, new: Option<&Pod>) {
+        if old.is_none() {
+            self.creation_observed();
+        }
+        if new.is_none_or(|p| p.deletion.is_some()) {
+            self.deletions.remove(&pod);
+        }
     }
 
     /// One more pod has been seen, or will not come.

@@ -4,8 +4,8 @@
 use crate::api::deletion::{Outcome, delete};
 use crate::api::quantity::Resources;
 use crate::api::{
-    DaemonSetId, Deployment, DeploymentId, JobId, Kind, Labels, Node, NodeId, Owner, Phase, Pod, PodId, PodMeta,
-    PodTemplate, ReplicaSet, ReplicaSetId, RestartPolicy, Revision, Selector, StatefulSetId, TemplateId,
+    Container, DaemonSetId, Deployment, DeploymentId, JobId, Kind, Labels, Node, NodeId, Owner, Phase, Pod, PodId,
+    PodMeta, PodTemplate, ReplicaSet, ReplicaSetId, RestartPolicy, Revision, Selector, StatefulSetId, TemplateId,
 };
 use crate::engine::{Distribution, Duration, Key, Time};
 use crate::simulation::apiserver;
@@ -51,6 +51,20 @@ pub fn template(name: &str, cpu_millis: u64) -> PodTemplate {
         placement: crate::api::pod::Placement::default(),
         has_empty_dir: false,
         hints: crate::api::pod::DisruptionHints::default(),
+    }
+}
+
+/// A container without probes and hooks.
+pub fn container(name: &str) -> Container {
+    Container {
+        name: name.into(),
+        image: name.into(),
+        pre_stop: None,
+        readiness: None,
+        startup: None,
+        liveness: None,
+        sidecar: false,
+        app: 0,
     }
 }
 

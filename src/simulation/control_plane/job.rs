@@ -103,12 +103,7 @@ impl JobController {
         } else {
             tracked.pods.remove(&pod);
         }
-        if old.is_none() {
-            tracked.expectations.creation_observed();
-        }
-        if new.is_none_or(|p| p.deletion.is_some()) {
-            tracked.expectations.deletions.remove(&pod);
-        }
+        tracked.expectations.delivered(pod, old.as_ref(), new.as_ref());
         self.worker.add_after(ctx, id.0, BATCH_PERIOD);
     }
 

@@ -130,12 +130,6 @@ impl WorkQueue {
         }
     }
 
-    /// Whether a worker has this key.
-    #[must_use]
-    pub fn is_processing(&self, key: u32) -> bool {
-        self.keys.get(key as usize).is_some_and(|k| k.processing)
-    }
-
     /// Registers that the key is to be added at `due`. An earlier due time stands; returns the time at which the caller is
     /// to call [`due`](Self::due), or `None` if that is already arranged.
     fn add_at(&mut self, key: u32, due: Time) -> Option<Time> {

@@ -148,16 +148,7 @@ mod tests {
     /// `containers` of them, then init containers: `S` a sidecar, `i` one that runs to completion.
     fn template(policy: RestartPolicy, containers: usize, init: &str) -> PodTemplate {
         let mut template = harness::template("web", 100);
-        let one = Container {
-            name: "app".into(),
-            image: "app".into(),
-            pre_stop: None,
-            readiness: None,
-            startup: None,
-            liveness: None,
-            sidecar: false,
-            app: 0,
-        };
+        let one = harness::container("app");
         template.restart_policy = policy;
         template.containers = vec![one.clone(); containers];
         template.init_containers = init.chars().map(|kind| Container { sidecar: kind == 'S', ..one.clone() }).collect();

@@ -411,16 +411,7 @@ mod tests {
             (Never, "0", "S1", false, Succeeded),
         ] {
             let mut template = harness::template("web", 100);
-            let one = |sidecar| Container {
-                name: "app".into(),
-                image: "app".into(),
-                pre_stop: None,
-                readiness: None,
-                startup: None,
-                liveness: None,
-                sidecar,
-                app: 0,
-            };
+            let one = |sidecar| Container { sidecar, ..harness::container("app") };
             template.restart_policy = policy;
             template.containers = containers.chars().map(|_| one(false)).collect();
             let is_sidecar = inits.starts_with('S');

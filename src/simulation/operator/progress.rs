@@ -1,6 +1,6 @@
 //! How far an operator has come with a node.
 
-use crate::api::{NodeId, PodId};
+use crate::api::NodeId;
 use crate::engine::Time;
 use crate::simulation::observe::What;
 use crate::simulation::operator::shell::Shell;
@@ -44,10 +44,4 @@ impl NodeProgress {
         }
         shell.ctx.note(What::DrainEnded { kubectl: shell.id, node, code });
     }
-}
-
-/// `namespace/name` of a pod.
-#[must_use]
-pub fn pod_name(shell: &Shell<'_, '_>, pod: PodId) -> String {
-    shell.ctx.store.pod_name(pod)
 }

@@ -89,6 +89,9 @@ impl Cluster<'_> {
             Phase::Failed => "Failed",
         };
         put("phase", json!(phase));
+        if let Some(reason) = version.reason {
+            put("reason", json!(reason.name()));
+        }
         put("conditions", Value::Array(self.pod_conditions(id, version, statuses, at)));
         if let (Some(began), Some(node)) = (statuses.began, version.node) {
             let host = node_address(node);

@@ -1,8 +1,8 @@
 //! The scheduler: one pod at a time, filters, then scores; the binding is written while the next pod's cycle begins.
 //!
-//! Which plugins are modelled is told in `filters` and `scores`, the waiting in `queue`. Not modelled: priorities and preemption, volumes,
-//! host ports, extended resources, images that a node already has, several profiles, and the queueing hints' finest
-//! distinctions (an event wakes all pods that were refused by a plugin which it concerns).
+//! Which plugins are modelled is told in `filters` and `scores`, the waiting in `queue`. Not modelled: priorities and
+//! preemption, volumes, host ports, extended resources, images that a node already has, several profiles, and the queueing
+//! hints' finest distinctions (an event wakes all pods that were refused by a plugin which it concerns).
 //!
 //! Source: `pkg/scheduler/{schedule_one,eventhandlers}.go` (v1.36).
 

@@ -1,5 +1,5 @@
 //! A run made by hand: two nodes are drained, the first pod loses its race, the second wins it after the budget made the
-//! drain wait. Every report has it as its test.
+//! drain wait. It tests those who read outcomes: expectations and reports.
 
 use std::collections::BTreeMap;
 
