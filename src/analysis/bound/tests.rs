@@ -41,7 +41,8 @@ proptest! {
     ) {
         let mut sets = vec!["preStop=1s".to_string()];
         sets.extend(HOPS.iter().zip(&spans).map(|(hop, (a, b))| {
-            format!("spec.latencies.{}={{min: {}ms, max: {}ms}}", hop.name(), a.min(b), a.max(b))
+let (least, most) = (a.min(b), a.max(b));
+            format!("spec.latencies.{}={{mixture: [{{weight: 1, of: {least}ms}}, {{weight: 3, of: {most}ms}}]}}", hop.name())
         }));
         let setup = setup(scenario, &sets);
         let bound = bound(&setup, 0.999).unwrap();
