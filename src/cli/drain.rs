@@ -6,7 +6,6 @@ use clap::{Args, ValueEnum};
 
 use super::backend::Input;
 use super::output::{self, Failure, Format, Progress, print, print_data};
-use super::run::RunFormat;
 use crate::analysis::drain::{self, DrainRun};
 use crate::analysis::runs;
 use crate::api::Version;
@@ -75,7 +74,7 @@ pub(super) struct DrainArgs {
 
     /// How the result is printed
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "text")]
-    output: RunFormat,
+    output: DrainFormat,
 }
 
 /// The flags of `kubectl drain`.
@@ -131,6 +130,19 @@ struct KubectlFlags {
     /// Do not wait for pods that have been in deletion for longer than so many seconds; 0: wait
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     skip_wait_for_delete_timeout: u64,
+}
+
+/// How the answer is printed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum DrainFormat {
+    /// For people
+    Text,
+    /// One JSON object
+    Json,
+    /// One YAML document
+    Yaml,
+    /// What the components of the cluster tell with the first seed, as `kubectl events -A` prints it at the end of the run
+    Events,
 }
 
 /// `--dry-run` of kubectl.
@@ -192,7 +204,7 @@ pub(super) fn run(args: &DrainArgs) -> Result<ExitCode, Failure> {
     if args.kubectl.dry_run != DryRunFlag::None {
         return dry_run(&cluster, args);
     }
-    if args.output == RunFormat::Events {
+    if args.output == DrainFormat::Events {
         let outcome = drain::watch(&cluster.setup, args.seed);
         if let Some(history) = kubectl::Cluster::new(&cluster.setup, &cluster.originals, &outcome) {
             print(&kubectl::events(&history, outcome.end))?;
@@ -217,9 +229,9 @@ pub(super) fn run(args: &DrainArgs) -> Result<ExitCode, Failure> {
         explain: args.explain,
     };
     match args.output {
-        RunFormat::Json => print_data(Format::Json, &DrainAnswer::new(&answer))?,
-        RunFormat::Yaml => print_data(Format::Yaml, &DrainAnswer::new(&answer))?,
-        RunFormat::Text | RunFormat::Events => print(&cluster::render(&answer))?,
+        DrainFormat::Text | DrainFormat::Events => print(&cluster::render(&answer))?,
+        DrainFormat::Json => print_data(Format::Json, &DrainAnswer::new(&answer))?,
+        DrainFormat::Yaml => print_data(Format::Yaml, &DrainAnswer::new(&answer))?,
     }
     let lost = args.fail_on_loss && answer.failed() > 0;
     Ok(code(answer.is_drained() && !lost))
@@ -231,7 +243,7 @@ fn code(fine: bool) -> ExitCode {
 
 /// What `kubectl drain --dry-run` prints, and its exit code.
 fn dry_run(cluster: &Cluster, args: &DrainArgs) -> Result<ExitCode, Failure> {
-    if args.output != RunFormat::Text {
+    if args.output != DrainFormat::Text {
         return Err(Failure::usage("--dry-run prints what kubectl prints: leave out --output"));
     }
     let outcome = drain::watch(&cluster.setup, args.seed);

@@ -19,7 +19,7 @@ use crate::simulation::outcome::Requests;
 
 mod data;
 
-pub use data::{BlockedAnswer, DrainAnswer, IgnoredAnswer, NodeAnswer, ServiceAnswer};
+pub use data::{BlockedAnswer, DrainAnswer, IgnoredAnswer, NodeAnswer, RefusalsAnswer, ServiceAnswer};
 
 /// Longer lists of blocked pods are cut.
 const BLOCKED_MAX: usize = 5;
