@@ -36,7 +36,7 @@ pub fn run(setup: &Setup, seed: u64, keep_trace: bool) -> crate::simulation::Out
 }
 
 /// As [`run`], but ends `settle` after the last action is done, if that is before the end of the setup's duration. While
-/// a Service with clients that had ready endpoints has none, `settle` begins anew, up to [`RECOVERY_MAX`] after the last action.
+/// a Service with clients that had ready endpoints has none, `settle` begins anew, up to `RECOVERY_MAX` after the last action.
 #[must_use]
 pub fn run_until_settled(setup: &Setup, seed: u64, keep_trace: bool, settle: Duration) -> crate::simulation::Outcome {
     run_to_the_end(setup, seed, keep_trace, Some(settle))
