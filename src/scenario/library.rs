@@ -73,6 +73,7 @@ library! {
     "m26-crash-loop-always-allow",
     "m26-crash-loop-blocks-drain",
     "m27-a-cluster-as-json",
+    "m28-events-and-tables",
     "sidecar-stops-last",
     "spot-notice",
     "statefulset-drained-in-order",
