@@ -9,6 +9,7 @@ use drainsim::engine::Duration;
 use drainsim::scenario::{Input, Memory, Scenario};
 use drainsim::simulation::{Outcome, Setup, run};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use serde_json::{Value, json};
 
 /// A long time for a drain.
@@ -289,8 +290,16 @@ fn after(setup: &Setup, seed: u64, duration: Duration) -> (BTreeSet<u32>, BTreeM
     (open, claimed)
 }
 
+/// The same 96 cases each time, so that a red build is about the change that it builds; others with `PROPTEST_CASES`.
+fn config() -> ProptestConfig {
+    if std::env::var_os("PROPTEST_CASES").is_some() {
+        return ProptestConfig::default();
+    }
+    ProptestConfig { cases: 96, rng_seed: RngSeed::Fixed(11), ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if std::env::var_os("PROPTEST_CASES").is_some() { ProptestConfig::default().cases } else { 96 }))]
+    #![proptest_config(config())]
 
     #[test]
     fn the_proof_agrees_with_very_long_runs((machines, workloads, deed) in any_cluster(), seed in any::<u64>()) {

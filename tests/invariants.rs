@@ -19,12 +19,21 @@ use drainsim::simulation::setup::{
 };
 use drainsim::simulation::{Outcome, Setup, run};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 /// The longest that the small hops around the grace clock may take together: their 99.99th percentiles, generously.
 const SLACK: Duration = Duration::from_secs(3);
 
+/// The same 96 cases each time, so that a red build is about the change that it builds; others with `PROPTEST_CASES`.
+fn config() -> ProptestConfig {
+    if std::env::var_os("PROPTEST_CASES").is_some() {
+        return ProptestConfig::default();
+    }
+    ProptestConfig { cases: 96, rng_seed: RngSeed::Fixed(11), ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if std::env::var_os("PROPTEST_CASES").is_some() { ProptestConfig::default().cases } else { 96 }))]
+    #![proptest_config(config())]
 
     #[test]
     fn every_run_keeps_the_invariants(setup in any_setup(), seed in any::<u64>()) {
