@@ -7,6 +7,9 @@ use crate::scenario::diagnostic::Severity;
 /// From here on a start is slow enough to be told of.
 const SLOW_SECONDS: i64 = 30;
 
+/// Well-known ports on which nobody speaks HTTP: MySQL, PostgreSQL, AMQP, Redis, Cassandra, Kafka, memcached, MongoDB.
+const NOT_HTTP: [i64; 8] = [3306, 5432, 5672, 6379, 9042, 9092, 11211, 27017];
+
 pub(super) static NO_PROBE: Rule = Rule {
     id: "no-readiness-probe",
     severity: Severity::Warning,
@@ -30,7 +33,12 @@ fn no_probe(cluster: &Cluster<'_>, sink: &mut Sink) {
         finding.and_at(&service.span, "clients come through this Service");
         let ports = container.node.get("ports").map(crate::scenario::tree::Node::items).unwrap_or_default();
         if let Some(port) = ports.first().and_then(|p| int(p, "containerPort")) {
-            finding.fix(format!("readinessProbe: {{httpGet: {{path: /, port: {port}}}, periodSeconds: 2}}"));
+            let probe = if NOT_HTTP.contains(&port) {
+                format!("tcpSocket: {{port: {port}}}")
+            } else {
+                format!("httpGet: {{path: /, port: {port}}}")
+            };
+            finding.fix(format!("readinessProbe: {{{probe}, periodSeconds: 2}}"));
         }
     }
 }
