@@ -119,9 +119,8 @@ fn of_pod(report: &Report<'_>, pod: &PodOutcome) -> String {
     }
     axis(&mut out, lines);
     let last = pod.times.last_route_clean;
-    let router = last.map_or_else(String::new, |(_, node)| match pod.times.last_router {
-        Router::KubeProxy => format!("the last kube-proxy, on {},", names.node(node)),
-        Router::Ingress => format!("the last ingress-nginx, on {},", names.node(node)),
+    let router = last.map_or_else(String::new, |(_, node)| {
+        format!("the last {}, on {},", pod.times.last_router.name(), names.node(node))
     });
     race(&mut out, pod, last.map(|(at, _)| at), &router);
     out

@@ -15,7 +15,7 @@ use super::verdict::{failure_sentence, verdict};
 use crate::engine::Time;
 use crate::scenario::expectation::Checked;
 use crate::simulation::outage::Part;
-use crate::simulation::outcome::{self, FailureKind, Router};
+use crate::simulation::outcome::{self, FailureKind};
 
 /// The version of both kinds of results, and of scenarios.
 pub const API_VERSION: &str = "drainsim/v1alpha1";
@@ -398,10 +398,7 @@ impl Pod {
             endpoint_not_ready_at: at(times.endpoint_not_ready_at),
             last_route_clean_at: at(times.last_route_clean.map(|(at, _)| at)),
             last_route_clean_on: times.last_route_clean.map(|(_, node)| report.names().node(node)),
-            last_route_clean_by: times.last_route_clean.map(|_| match times.last_router {
-                Router::KubeProxy => "kube-proxy".to_string(),
-                Router::Ingress => "ingress-nginx".to_string(),
-            }),
+            last_route_clean_by: times.last_route_clean.map(|_| times.last_router.name().to_string()),
             slack_seconds: pod.slack_nanos.map(from_nanos),
             failed_requests: times.failed_requests,
         }

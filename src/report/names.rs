@@ -4,7 +4,7 @@ use crate::api::{
     AutoscalerId, DaemonSetId, DeploymentId, JobId, NodeId, PdbId, PodId, ReplicaSetId, ServiceId, StatefulSetId,
 };
 use crate::simulation::outcome::{Failure, PodOutcome, Router};
-use crate::simulation::setup::{ActionKind, Applied, DrainOptions, DryRun, PartitionScope, UpgradeProfile, Via};
+use crate::simulation::setup::{ActionKind, Applied, DrainOptions, DryRun, PartitionScope, UpgradeProfile};
 use crate::simulation::{Outcome, Setup};
 
 /// Looks names up. An identity that nothing is known of gets a number for a name: a report must not fail.
@@ -69,30 +69,19 @@ impl<'a> Names<'a> {
     /// `kube-proxy node-1`, or `ingress-nginx node-1`: what chooses pods there.
     #[must_use]
     pub fn router(&self, router: Router, node: NodeId) -> String {
-        let kind = match router {
-            Router::KubeProxy => "kube-proxy",
-            Router::Ingress => "ingress-nginx",
-        };
-        format!("{kind} {}", self.node(node))
+        format!("{} {}", router.name(), self.node(node))
     }
 
     /// `the kube-proxy on node-1`.
     #[must_use]
     pub fn the_router(&self, router: Router, node: NodeId) -> String {
-        let kind = match router {
-            Router::KubeProxy => "kube-proxy",
-            Router::Ingress => "ingress-nginx",
-        };
-        format!("the {kind} on {}", self.node(node))
+        format!("the {} on {}", router.name(), self.node(node))
     }
 
     /// What chose the pod of a request.
     #[must_use]
     pub fn router_of(&self, failure: &Failure) -> Router {
-        match self.setup.traffic.get(failure.traffic as usize).map(|t| t.via) {
-            Some(Via::IngressNginx(_)) => Router::Ingress,
-            _ => Router::KubeProxy,
-        }
+        self.setup.traffic.get(failure.traffic as usize).map_or_else(Router::default, |t| t.via.into())
     }
 
     /// `default/nginx`.

@@ -7,7 +7,7 @@ use super::table::{Align, Cell, Table};
 use super::verdict::{empty_drains, failed_by, left_undone, verdict};
 use super::{Report, outage, race};
 use crate::scenario::expectation::Checked;
-use crate::simulation::outcome::{DrainOutcome, FailureKind, Requests, ServiceOutcome};
+use crate::simulation::outcome::{DrainOutcome, FailureKind, Requests, Router, ServiceOutcome};
 use crate::simulation::setup::Via;
 
 /// Longer transcripts of one drain are cut in the middle.
@@ -162,10 +162,7 @@ fn traffic(report: &Report<'_>) -> String {
         let failed = stream.requests.failed();
         table.row([
             stream.name.as_str().into(),
-            match setup.via {
-                Via::KubeProxy => "kube-proxy".into(),
-                Via::IngressNginx(_) => "ingress-nginx".into(),
-            },
+            Router::from(setup.via).name().into(),
             thousands(stream.requests.sent).into(),
             Cell::styled(if failed > 0 { BAD } else { PLAIN }, thousands(failed)),
             share(failed, stream.requests.sent).into(),

@@ -7,6 +7,7 @@ use crate::engine::{Duration, Time};
 use crate::simulation::end_state::EndState;
 use crate::simulation::observe::{CauseId, PodTimes, Trace};
 use crate::simulation::outage::Outage;
+use crate::simulation::setup::Via;
 
 /// The result of one run.
 #[derive(Clone, Debug)]
@@ -94,6 +95,26 @@ pub enum Router {
     KubeProxy,
     /// A replica of an ingress controller.
     Ingress,
+}
+
+impl Router {
+    /// `kube-proxy` or `ingress-nginx`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::KubeProxy => "kube-proxy",
+            Self::Ingress => "ingress-nginx",
+        }
+    }
+}
+
+impl From<Via> for Router {
+    fn from(via: Via) -> Self {
+        match via {
+            Via::KubeProxy => Self::KubeProxy,
+            Via::IngressNginx(_) => Self::Ingress,
+        }
+    }
 }
 
 /// What a client sees of a failed request.

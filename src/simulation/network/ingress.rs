@@ -14,10 +14,10 @@
 //! replica itself is no pod, and lives as long as its node; connections to pods are not kept (`upstream-keepalive`).
 
 use crate::api::{NodeId, PodId, ServiceId};
-use crate::engine::{Distribution, Duration, Key, Random, Time};
+use crate::engine::{Duration, Key, Random, Time};
 use crate::simulation::context::node_luck;
 use crate::simulation::latency::Hop;
-use crate::simulation::network::kube_proxy::{Entry, Spell, Sync};
+use crate::simulation::network::kube_proxy::{Delays, Entry, Spell, Sync, entry_number};
 use crate::simulation::network::rules::ServiceRules;
 use crate::simulation::setup::{IngressNginx, Setup, Via};
 
@@ -25,6 +25,7 @@ use crate::simulation::setup::{IngressNginx, Setup, Via};
 #[derive(Clone, Debug)]
 pub(super) struct Ingresses<'a> {
     setup: &'a Setup,
+    random: Random,
     delays: Delays<'a>,
     replicas: Vec<Option<Replica>>,
 }
@@ -47,17 +48,10 @@ struct Replica {
     last_start: Option<Time>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Delays<'a> {
-    random: Random,
-    watch: &'a Distribution,
-    sync: &'a Distribution,
-}
-
 impl<'a> Ingresses<'a> {
     pub fn new(setup: &'a Setup, random: Random) -> Self {
-        let (watch, sync) = (setup.latencies.get(Hop::Watch), setup.latencies.get(Hop::IngressSync));
-        Self { setup, delays: Delays { random, watch, sync }, replicas: Vec::new() }
+        let delays = Delays::new(setup, random, "ingress", Hop::IngressSync);
+        Self { setup, random, delays, replicas: Vec::new() }
     }
 
     /// A replica starts on this node, if the scenario has one there, and knows all that was written up to now.
@@ -72,13 +66,13 @@ impl<'a> Ingresses<'a> {
             self.replicas.resize(node.index() + 1, None);
         }
         let luck = node_luck(name);
-        let unit = self.delays.random.unit(Key::new("ingressPoll").number(luck), 0);
+        let unit = self.random.unit(Key::new("ingressPoll").number(luck), 0);
         self.replicas[node.index()] = Some(Replica {
             luck,
             config,
             off: None,
             phase: Duration::from_secs_f64(config.poll_interval.as_secs_f64() * unit),
-            syncs: vec![Sync { applied: now, entries: entries(log.len()) }],
+            syncs: vec![Sync { applied: now, entries: entry_number(log.len()) }],
             next: log.len(),
             last_delivery: now,
             last_start: (now > Time::ZERO).then_some(now),
@@ -117,7 +111,7 @@ impl<'a> Ingresses<'a> {
             let posted = start + self.delays.sync(replica.luck, first);
             let before = replica.syncs.last().map_or(Time::ZERO, |s| s.applied);
             let applied = replica.next_look(posted).max(before);
-            replica.syncs.push(Sync { applied, entries: entries(replica.next) });
+            replica.syncs.push(Sync { applied, entries: entry_number(replica.next) });
             replica.last_start = Some(start);
         }
     }
@@ -174,23 +168,4 @@ impl Replica {
         let since = posted.as_nanos().saturating_sub(self.phase.as_nanos());
         Time::ZERO + self.phase + Duration::from_nanos(since.div_ceil(interval) * interval)
     }
-}
-
-impl Delays<'_> {
-    const WATCH: Key = Key::new("watch").text("ingress");
-    const SYNC: Key = Key::new("ingressSync");
-
-    fn watch(&self, replica: u64, entry: &Entry) -> Duration {
-        let key = Self::WATCH.number(replica).number(entry.service_luck);
-        self.watch.sample(self.random.unit(key, u64::from(entry.ordinal)))
-    }
-
-    fn sync(&self, replica: u64, first: &Entry) -> Duration {
-        let key = Self::SYNC.number(replica).number(first.service_luck);
-        self.sync.sample(self.random.unit(key, u64::from(first.ordinal)))
-    }
-}
-
-fn entries(index: usize) -> u32 {
-    u32::try_from(index).expect("fewer than 2^32 writes of EndpointSlices")
 }

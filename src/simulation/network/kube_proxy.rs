@@ -80,11 +80,7 @@ impl<'a> KubeProxies<'a> {
     pub fn new(setup: &'a Setup, random: Random) -> Self {
         let by_ingress = |service| setup.traffic.iter().any(|t| t.service == service && t.via != Via::KubeProxy);
         Self {
-            delays: Delays {
-                random,
-                watch: setup.latencies.get(Hop::Watch),
-                sync: setup.latencies.get(Hop::KubeProxySync),
-            },
+            delays: Delays::new(setup, random, "kube-proxy", Hop::KubeProxySync),
             runner: Runner {
                 min: setup.kube_proxy.min_sync_period,
                 burst: !setup.version.proxy_runner_without_burst(),
@@ -319,28 +315,37 @@ impl Proxy {
     }
 }
 
-/// The hops of a change into the rules.
+/// The hops of a change into what a router knows.
 #[derive(Clone, Copy, Debug)]
-struct Delays<'a> {
+pub(super) struct Delays<'a> {
     random: Random,
-    watch: &'a Distribution,
-    sync: &'a Distribution,
+    watch: (Key, &'a Distribution),
+    sync: (Key, &'a Distribution),
 }
 
-impl Delays<'_> {
-    const WATCH: Key = Key::new("watch").text("kube-proxy");
-    const SYNC: Key = Key::new("kubeProxySync");
+impl<'a> Delays<'a> {
+    /// Those of the routers that `watcher` stands for, each of whose runs takes the hop `sync`.
+    pub fn new(setup: &'a Setup, random: Random, watcher: &str, sync: Hop) -> Self {
+        Self {
+            random,
+            watch: (Key::new("watch").text(watcher), setup.latencies.get(Hop::Watch)),
+            sync: (Key::new(sync.name()), setup.latencies.get(sync)),
+        }
+    }
 
-    /// From the commit to the delivery to this proxy.
-    fn watch(&self, proxy: u64, entry: &Entry) -> Duration {
-        let key = Self::WATCH.number(proxy).number(entry.service_luck);
-        self.watch.sample(self.random.unit(key, u64::from(entry.ordinal)))
+    /// From the commit to the delivery to this router.
+    pub fn watch(&self, router: u64, entry: &Entry) -> Duration {
+        self.draw(self.watch, router, entry)
     }
 
     /// How long the run that takes this entry first lasts.
-    fn sync(&self, proxy: u64, first: &Entry) -> Duration {
-        let key = Self::SYNC.number(proxy).number(first.service_luck);
-        self.sync.sample(self.random.unit(key, u64::from(first.ordinal)))
+    pub fn sync(&self, router: u64, first: &Entry) -> Duration {
+        self.draw(self.sync, router, first)
+    }
+
+    fn draw(&self, (key, distribution): (Key, &Distribution), router: u64, entry: &Entry) -> Duration {
+        let key = key.number(router).number(entry.service_luck);
+        distribution.sample(self.random.unit(key, u64::from(entry.ordinal)))
     }
 }
 
@@ -394,7 +399,7 @@ impl Runner {
 }
 
 /// The place of an entry in the log.
-fn entry_number(index: usize) -> u32 {
+pub(super) fn entry_number(index: usize) -> u32 {
     u32::try_from(index).expect("fewer than 2^32 writes of EndpointSlices")
 }
 
