@@ -13,7 +13,7 @@ use drainsim::engine::{Distribution, Duration, Random, Time};
 use drainsim::simulation::network::Network;
 use drainsim::simulation::observe::CauseId;
 use drainsim::simulation::outcome::Requests;
-use drainsim::simulation::setup::{App, Arrivals, Connections, Life, Setup, Traffic, Via};
+use drainsim::simulation::setup::{App, Arrivals, Connections, Life, Setup, Shutdown, Traffic, Via};
 
 const NODES: u32 = 10;
 const PODS: u32 = 20;
@@ -37,6 +37,7 @@ fn setup(connections: Connections) -> Setup {
             stop_signal: Signal::Term,
             reactions: BTreeMap::new(),
             keep_alive_timeout: Some(Duration::from_secs(60)),
+            shutdown: Shutdown::default(),
             life: Life::default(),
         }],
         traffic: vec![Traffic {

@@ -15,7 +15,7 @@ use drainsim::simulation::latency::Hop;
 use drainsim::simulation::observe::What;
 use drainsim::simulation::setup::{
     Action, ActionKind, App, Arrivals, Connections, DeploymentSetup, DrainOptions, Life, NodeSetup, Partition,
-    PartitionScope, Reaction, Traffic, Via, When, plain_node,
+    PartitionScope, Reaction, Shutdown, Traffic, Via, When, plain_node,
 };
 use drainsim::simulation::{Outcome, Setup, run};
 use proptest::prelude::*;
@@ -76,6 +76,7 @@ fn independent_inputs_can_change_places() {
             stop_signal: Signal::Term,
             reactions: BTreeMap::from([(Signal::Term, Reaction::ExitNow)]),
             keep_alive_timeout: None,
+            shutdown: Shutdown::default(),
             life: Life::default(),
         },
         budget: None,
@@ -326,6 +327,7 @@ fn any_workload() -> impl Strategy<Value = Workload> {
                         ),
                     ]),
                     keep_alive_timeout: None,
+                    shutdown: Shutdown::default(),
                     life,
                 },
                 budget,

@@ -434,6 +434,7 @@ fn test_app(service_time: crate::engine::Distribution) -> crate::simulation::set
         stop_signal: crate::api::pod::Signal::Term,
         reactions: std::collections::BTreeMap::new(),
         keep_alive_timeout: None,
+        shutdown: crate::simulation::setup::Shutdown::default(),
         life: crate::simulation::setup::Life::default(),
     }
 }
