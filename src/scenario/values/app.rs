@@ -152,8 +152,9 @@ words!(
     IdleConnections,
     "IdleConnections",
     "What becomes of idle connections when the process stops to accept: they are closed; or served until their keep-alive \
-     timeout, with the process waiting for them; or served until it exits for other reasons.",
-    ["close" => Close, "serve" => Serve, "serveUntilExit" => ServeUntilExit]
+     timeout, with the process waiting for them; or served until it exits for other reasons; or each is closed, without an \
+     answer, when something comes on it.",
+    ["close" => Close, "serve" => Serve, "serveUntilExit" => ServeUntilExit, "closeOnUse" => CloseOnUse]
 );
 
 words!(

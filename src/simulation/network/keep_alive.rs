@@ -16,7 +16,7 @@ use crate::engine::{Distribution, Duration, Key, Random, Time};
 use crate::simulation::latency::Hop;
 use crate::simulation::network::clients::{Source, Stretch};
 use crate::simulation::network::ledger::Ledger;
-use crate::simulation::network::sockets::{Closed, InFlight, Listener, Sockets, lost_in_flight, reset_in_flight};
+use crate::simulation::network::sockets::{Closed, InFlight, Sockets, lost_in_flight, reset_in_flight};
 use crate::simulation::observe::CauseId;
 use crate::simulation::setup::Setup;
 
@@ -74,10 +74,10 @@ impl Pool {
             let draw = source.draw();
             self.complete(draw.sent, sockets, ledger);
             stretch.sent_one(ledger);
-            let pod = match self.take_idle(draw.sent, &round_trip, stretch.client, sockets) {
-                Found::Open(pod) => pod,
+            let (pod, app) = match self.take_idle(draw.sent, &round_trip, stretch.client, sockets) {
+                Found::Open(pod) => (pod, sockets.kept_app(pod)),
                 Found::None => match stretch.connect(draw.choice, sockets) {
-                    Some(pod) => pod,
+                    Some(pod) => (pod, sockets.app(pod)),
                     None => {
                         ledger.fail(stretch.to, stretch.no_connection(&draw, sockets));
                         continue;
@@ -92,7 +92,7 @@ impl Pool {
                     continue;
                 }
             };
-            self.busy.push(Reverse(Busy { pod, in_flight: stretch.work(&draw, pod, sockets) }));
+            self.busy.push(Reverse(Busy { pod, in_flight: stretch.work_as(&draw, app) }));
         }
     }
 }
@@ -147,7 +147,7 @@ impl Pool {
         {
             self.busy.pop();
             ledger.end(&in_flight, pod);
-            if in_flight.times_out || sockets.end(pod).state != Listener::Open {
+            if in_flight.times_out || !sockets.keeps(pod, in_flight.ends) {
                 continue;
             }
             if self.idle.len() >= self.idle_max {
@@ -229,6 +229,15 @@ impl Pool {
         ends.filter(|ends| *ends > now).max()
     }
 
+    /// When the connections to a pod will have ended, if nothing more comes on them; [`Time::MAX`]: never.
+    pub fn connections_until(&self, now: Time, pod: PodId, keep_alive: Option<Duration>) -> Option<Time> {
+        let patience = [keep_alive, self.idle_timeout].into_iter().flatten().min();
+        let busy = self.busy.iter().filter(|Reverse(b)| b.pod == pod).map(|Reverse(b)| b.in_flight.ends);
+        let idle = self.idle.iter().filter(|idle| idle.pod == pod);
+        let idle = idle.map(|idle| patience.map_or(Time::MAX, |patience| idle.since + patience));
+        busy.chain(idle).filter(|until| *until > now).max()
+    }
+
     /// The client has died. The pods do not know, and work on.
     pub fn client_off(&mut self, now: Time, sockets: &mut Sockets<'_>, ledger: &mut Ledger) {
         for Reverse(Busy { pod, in_flight }) in self.busy.drain() {
@@ -247,9 +256,9 @@ impl Pool {
 
 /// When and why the server's end of an idle connection was closed, if it was by `now`.
 fn closed(idle: Idle, now: Time, sockets: &Sockets<'_>) -> Option<Closed> {
-    let timed_out = sockets.app(idle.pod).keep_alive_timeout.map(|timeout| idle.since + timeout);
+    let timed_out = sockets.kept_app(idle.pod).keep_alive_timeout.map(|timeout| idle.since + timeout);
     let timed_out = timed_out.filter(|at| *at <= now).map(|at| Closed { at, cause: CauseId::default(), told: true });
-    let by_pod = sockets.closed_since(idle.pod, idle.since, now);
+    let by_pod = sockets.closed_since(idle.pod, idle.since, now).or_else(|| sockets.closes_on_use(idle.pod, now));
     [timed_out, by_pod].into_iter().flatten().min_by_key(|closed| closed.at)
 }
 

@@ -214,7 +214,7 @@ impl<'a> Network<'a> {
     pub fn restarted(&mut self, now: Time, pod: PodId, app: u32, _cause: CauseId) {
         self.sockets.know(pod);
         self.sockets.set_app(pod, Some(app));
-        self.sockets.set_activity(now, pod, PodActivity::Starting);
+        self.sockets.begin_anew(now, pod);
     }
 
     /// From now on the pod accepts connections and requests, and answers none that comes. What it is working on it
@@ -235,13 +235,27 @@ impl<'a> Network<'a> {
         self.sockets.end(pick(pods, choice)).state == Listener::Open
     }
 
-    /// The pod closes its listener and its idle connections; requests in flight go on.
+    /// The pod closes its listener, and its idle connections if the app does; requests in flight go on.
     pub fn close_listener(&mut self, now: Time, pod: PodId, cause: CauseId) {
         self.sockets.know(pod);
         if self.sockets.end(pod).state == Listener::Open {
             self.advance_to_change(now, pod);
             self.sockets.close_listener(now, pod, cause);
         }
+    }
+
+    /// The pod accepts no connection any more, but its listening socket stays open until the process ends: new connections are
+    /// completed by the kernel, and nobody answers them. Requests in flight go on.
+    pub fn stop_accepting(&mut self, now: Time, pod: PodId, cause: CauseId) {
+        self.advance_to_change(now, pod);
+        self.sockets.stop_accepting(now, pod, cause);
+    }
+
+    /// The process says goodbye to its clients: responses carry `Connection: close`, HTTP/2 connections get their GOAWAY.
+    /// Closing the listener does so, too, unless the app never does.
+    pub fn says_goodbye(&mut self, now: Time, pod: PodId, _cause: CauseId) {
+        self.advance_to_change(now, pod);
+        self.sockets.says_goodbye(now, pod);
     }
 
     /// The process has ended. Requests in flight are reset, except those that end at this very instant; new connections are
@@ -282,6 +296,18 @@ impl<'a> Network<'a> {
         let mut until = self.sockets.in_flight_until(now, pod, &mut self.ledger);
         for stream in streams_to(&mut self.streams, &self.sockets, pod) {
             until = until.max(stream.pools().filter_map(|pool| pool.in_flight_until(now, pod)).max());
+        }
+        until
+    }
+
+    /// When the last connection to this pod will have ended, if nothing more comes on any of them; [`Time::MAX`]: never; `None`
+    /// if there is none.
+    pub fn connections_until(&mut self, now: Time, pod: PodId) -> Option<Time> {
+        self.advance_to_change(now, pod);
+        let keep_alive = self.sockets.kept_app(pod).keep_alive_timeout;
+        let mut until = self.sockets.in_flight_until(now, pod, &mut self.ledger);
+        for stream in streams_to(&mut self.streams, &self.sockets, pod) {
+            until = until.max(stream.pools().filter_map(|pool| pool.connections_until(now, pod, keep_alive)).max());
         }
         until
     }

@@ -112,6 +112,8 @@ pub enum IdleConnections {
     Serve,
     /// As [`Serve`](Self::Serve), but the process does not wait for them: it exits when no request is in flight.
     ServeUntilExit,
+    /// They stay open until the exit, or until something comes on one: it is then closed, and what came is not answered.
+    CloseOnUse,
 }
 
 /// From when on responses carry `Connection: close`. The server closes a connection after such a response, and the client,
