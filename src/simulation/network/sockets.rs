@@ -261,8 +261,9 @@ impl<'a> Sockets<'a> {
             return;
         }
         self.ends[pod.index()].state = Listener::Open;
+        let always = self.kept_app(pod).shutdown.connection_close == ConnectionClose::Always;
         let sockets = self.pod_mut(pod);
-        (sockets.winding_down, sockets.goodbye) = (None, None);
+        (sockets.winding_down, sockets.goodbye) = (None, always.then_some(now));
         sockets.cause = cause;
         if sockets.activity.last().is_none_or(|(_, activity)| *activity != PodActivity::PreStop) {
             sockets.activity.push((now, PodActivity::Serving));
@@ -302,7 +303,7 @@ impl<'a> Sockets<'a> {
             return;
         }
         sockets.winding_down = Some(WindingDown { since: now, cause, idle: idle_connections });
-        if idle_connections == IdleConnections::Close {
+        if matches!(idle_connections, IdleConnections::Close | IdleConnections::CloseOnce) {
             sockets.closed.push(Closed { at: now, cause, told: true });
         }
         if connection_close != ConnectionClose::Never {
@@ -332,7 +333,7 @@ impl<'a> Sockets<'a> {
         let serves = match self.winding_down(pod) {
             None => self.end(pod).state == Listener::Open,
             Some(WindingDown { since, .. }) if answered < since => true,
-            Some(WindingDown { idle, .. }) => matches!(idle, IdleConnections::Serve | IdleConnections::ServeUntilExit),
+            Some(WindingDown { idle, .. }) => idle.serves(),
         };
         serves && !announced
     }

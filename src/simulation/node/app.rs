@@ -292,7 +292,7 @@ impl Kubelets {
         if !container.kill.killed && container.process == Process::Draining && serves(ctx, pod, c) {
             let until = match app.shutdown.idle_connections {
                 IdleConnections::Close | IdleConnections::CloseOnUse => None,
-                IdleConnections::Serve => network.connections_until(now, pod),
+                IdleConnections::Serve | IdleConnections::CloseOnce => network.connections_until(now, pod),
                 IdleConnections::ServeUntilExit => network.in_flight_until(now, pod),
             };
             let limit = self.container(pod, c).drain_limit.unwrap_or(Time::MAX);
