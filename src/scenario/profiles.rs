@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::api::pod::Signal;
 use crate::engine::{Distribution, Duration};
-use crate::simulation::setup::{App, Life, Reaction, Shutdown};
+use crate::simulation::setup::{App, Capacity, Life, Reaction, Shutdown};
 
 mod recognition;
 mod table;
@@ -58,6 +58,7 @@ impl Profile {
             reactions: self.reactions.iter().copied().collect::<BTreeMap<_, _>>(),
             keep_alive_timeout: self.keep_alive_seconds.map(Duration::from_secs),
             shutdown: self.shutdown,
+            capacity: Capacity::default(),
             life: Life::default(),
         }
     }

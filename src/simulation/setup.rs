@@ -16,12 +16,18 @@ use crate::simulation::latency::Latencies;
 
 mod action;
 mod app;
+mod client;
 
 pub use action::{
     Action, ActionKind, Applied, ClusterAutoscalerOptions, DrainOptions, DryRun, KarpenterOptions, Partition,
     PartitionScope, UpgradeOptions, UpgradeProfile, When,
 };
-pub use app::{App, ConnectionClose, GoAway, IdleConnections, Life, Reaction, Shutdown, SocketAtShutdown, WaitsFor};
+pub use app::{
+    App, Capacity, ConnectionClose, GoAway, IdleConnections, Life, Reaction, Shutdown, SocketAtShutdown, WaitsFor,
+    WarmUp,
+};
+
+pub use client::{ClientCache, Connections, Resolve, Retries, RetryOn};
 
 /// The input of one run.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -324,10 +330,16 @@ pub struct Traffic {
     pub from: Vec<String>,
     /// What the clients do about connections.
     pub connections: Connections,
+    /// How the clients find the pods.
+    pub resolve: Resolve,
     /// Who chooses the pod.
     pub via: Via,
     /// A request that has not been answered after this time has failed: connecting and answering together.
     pub timeout: Duration,
+    /// A connection that has not been made after this time is given up; `None`: only with the request.
+    pub connect_timeout: Option<Duration>,
+    /// What the clients do about a request that fails.
+    pub retries: Retries,
     /// The first request comes after this time.
     pub start: Time,
     /// No request is sent from this time on; `None`: to the end of the run.
@@ -380,20 +392,6 @@ impl Default for IngressNginx {
             connect_timeout: Duration::from_secs(5),
         }
     }
-}
-
-/// What a client does about connections.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Connections {
-    /// A new one for each request.
-    New,
-    /// Idle ones are used again, the most recent first.
-    KeepAlive {
-        /// At most so many are kept idle per client; more are closed when their request is done.
-        idle_max: u32,
-        /// An idle connection is closed by the client after this time; `None`: never.
-        idle_timeout: Option<Duration>,
-    },
 }
 
 /// A plain node: 4 cores, 16 GiB, 110 pods, labelled with its host name.

@@ -27,8 +27,31 @@ pub struct App {
     pub keep_alive_timeout: Option<Duration>,
     /// How it parts from its clients when it winds down.
     pub shutdown: Shutdown,
+    /// How much it can do at a time.
+    pub capacity: Capacity,
     /// What the process does without being asked.
     pub life: Life,
+}
+
+/// How much a process can do at a time. By default there is no limit: a request takes its service time, whatever else goes
+/// on.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Capacity {
+    /// It works on so many requests at a time (threads, workers); others wait in order of arrival. `None`: on all.
+    pub concurrency: Option<u32>,
+    /// So many may wait; one more is answered with 503 at once. `None`: any number.
+    pub queue: Option<u32>,
+    /// After it has begun to listen it is slow for a while.
+    pub warm_up: Option<WarmUp>,
+}
+
+/// A process that has just begun to listen: caches are empty, code is not compiled yet.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct WarmUp {
+    /// So long after it has begun to listen it is as fast as ever.
+    pub span: Duration,
+    /// Service times are so many times as long at first, and fall evenly from there; 1 or more.
+    pub factor: f64,
 }
 
 /// What a process does without being asked: wait for others, end, crash, hang. By default, nothing of all that.
