@@ -272,10 +272,11 @@ impl<'a> Network<'a> {
         // Without a listener nobody sees a difference but who is in flight.
         if self.sockets.end(pod).state == Listener::Open {
             self.advance_to_change(now, pod);
+        } else {
+            self.advance_exchange(now);
         }
         self.sockets.cut(now, pod, cause, &mut self.ledger);
         let (_, exchange, mut plane) = self.split();
-        exchange.advance(now, &mut plane);
         exchange.pod_changes(now, plane.sockets.services_of(pod));
         exchange.cut(now, pod, cause, &mut plane);
     }
@@ -296,6 +297,8 @@ impl<'a> Network<'a> {
         self.sockets.know(pod);
         if self.sockets.end(pod).state == Listener::Open {
             self.advance_to_change(now, pod);
+        } else {
+            self.advance_exchange(now);
         }
         let until = self.sockets.in_flight_until(now, pod, &mut self.ledger);
         until.max(self.exchange.in_flight_until(now, pod))
@@ -346,6 +349,11 @@ impl<'a> Network<'a> {
         let failures = failed.iter().map(|failed| self.explain(failed)).collect();
         let latencies = self.exchange.take_phases();
         NetworkOutcome { requests, services, traffic, failures, pods, latencies }
+    }
+
+    fn advance_exchange(&mut self, now: Time) {
+        let (_, exchange, mut plane) = self.split();
+        exchange.advance(now, &mut plane);
     }
 
     /// Brings the traffic that can reach this pod up to `now`, before the pod changes.
