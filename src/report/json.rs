@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::Report;
+use super::cases::UnknownApps;
 use super::verdict::{failure_sentence, verdict};
 use crate::engine::{Duration, Tally, Time};
 use crate::scenario::expectation::Checked;
@@ -59,6 +60,8 @@ pub struct RunResult {
     pub warnings: Vec<String>,
     /// What was taken for granted because no manifest can tell it.
     pub assumptions: Vec<String>,
+    /// What comes out if applications of which nothing is known do something else; `null` if all are known.
+    pub unknown_apps: Option<UnknownApps>,
     /// In the order of the scenario.
     pub expectations: Vec<Expectation>,
 }
@@ -376,6 +379,7 @@ impl RunResult {
             failures: outcome.failures.iter().take(FAILURES_LISTED).map(|f| Failure::new(f, report)).collect(),
             warnings: report.warnings.iter().chain(&outcome.warnings).cloned().collect(),
             assumptions: report.assumptions.to_vec(),
+            unknown_apps: report.cases.map(UnknownApps::new),
             expectations: report.expectations.iter().map(Expectation::new).collect(),
         }
     }
@@ -530,6 +534,7 @@ mod tests {
             expectations: &checks,
             warnings,
             assumptions,
+            cases: None,
         })
     }
 
@@ -545,6 +550,7 @@ mod tests {
             warnings: &[],
             assumptions: &[],
             replay: "drainsim run naive-drain.yaml --seed 1",
+            cases: None,
         };
         ResultSet::new(&context, &Summary::new(&runs, &expectations).unwrap(), &runs)
     }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::style::{BAD, BOLD, DIM, GOOD, PLAIN, WARN, WIDTH, paint, plural, share, thousands, wrap};
 use super::table::{Align, Cell, Table};
 use super::verdict::{empty_drains, failed_by, left_undone, verdict};
-use super::{Report, outage, race};
+use super::{Report, outage, race, cases};
 use crate::engine::Duration;
 use crate::scenario::expectation::Checked;
 use crate::simulation::outcome::{DrainOutcome, FailureKind, Phases, Requests, Router, ServiceOutcome};
@@ -21,6 +21,7 @@ pub fn render(report: &Report<'_>) -> String {
     let mut out = String::new();
     head(&mut out, report);
     section(&mut out, "Requests", &requests(&outcome.requests));
+    section(&mut out, "Unknown applications", &cases::render(report.cases));
     section(&mut out, "Services", &services(report));
     section(&mut out, "Traffic", &traffic(report));
     section(&mut out, "Latency", &latency(report));
@@ -58,6 +59,7 @@ fn head(out: &mut String, report: &Report<'_>) {
     for line in verdict.cause.iter().flat_map(|cause| wrap(cause, WIDTH - 2)) {
         let _ = writeln!(out, "  {line}");
     }
+    out.push_str(&cases::line(report.cases));
     for (what, why) in left_undone(report) {
         let _ = writeln!(out, "{} {what}", paint(BAD, "✗"));
         for line in why.iter().flat_map(|why| wrap(why, WIDTH - 2)) {
@@ -321,6 +323,7 @@ mod tests {
             expectations: &checks,
             warnings: &warnings,
             assumptions: &assumptions,
+            cases: None,
         };
         let text = anstream::adapter::strip_str(&render(&report)).to_string();
         for line in text.lines() {
