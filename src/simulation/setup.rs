@@ -16,11 +16,13 @@ use crate::simulation::found::Found;
 use crate::simulation::latency::Latencies;
 
 mod action;
+mod kube_proxy;
 
 pub use action::{
     Action, ActionKind, Applied, ClusterAutoscalerOptions, DrainOptions, DryRun, KarpenterOptions, Partition,
     PartitionScope, UpgradeOptions, UpgradeProfile, When,
 };
+pub use kube_proxy::{ClusterSize, FailedSyncs, FailureSpan, KubeProxySetup, ProxyMode, SyncCost};
 
 /// The input of one run.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -284,20 +286,6 @@ pub enum Reaction {
         /// Works so long after the last request before it exits (flushing, closing pools).
         work: Duration,
     },
-}
-
-/// kube-proxy on every node.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct KubeProxySetup {
-    /// `--iptables-min-sync-period`: no sync begins sooner after the end of the one before. 1 s by default for iptables and
-    /// nftables (`pkg/proxy/apis/config/v1alpha1/defaults.go`, v1.36).
-    pub min_sync_period: Duration,
-}
-
-impl Default for KubeProxySetup {
-    fn default() -> Self {
-        Self { min_sync_period: Duration::from_secs(1) }
-    }
 }
 
 /// kube-controller-manager, as far as lost nodes are concerned.

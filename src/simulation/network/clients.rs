@@ -131,7 +131,7 @@ impl<'a> TrafficStream<'a> {
         for client in &mut self.clients {
             if let Via::IngressNginx(ingress) = self.traffic.via {
                 if client.source.next < stop || client.retries.next() < to {
-                    plane.ingresses.fold(client.node, to, plane.proxies.log());
+                    plane.ingresses.fold(client.node, to, plane.proxies.log(to));
                     client.send_by_ingress(self.index, self.traffic, ingress, (stop, to), plane);
                 }
             } else if client.source.next < stop {

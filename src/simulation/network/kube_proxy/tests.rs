@@ -14,7 +14,7 @@ fn setup(version: u8, min: Duration) -> Setup {
         name: name.into(),
         selector: None,
         publish_not_ready_addresses: false,
-        internal_traffic_local: false,
+        ..Service::default()
     };
     let mut setup = Setup { version: Version::minor(version), ..Setup::default() };
     setup.services = vec![service("a"), service("b"), service("c")];
