@@ -79,9 +79,10 @@ impl<'a> SyncTimes<'a> {
         hit || (chance > 0.0 && self.random.unit(Key::new("kubeProxySyncFails").number(run.luck), run.number) < chance)
     }
 
-    /// When the first periodic run of a proxy comes that has run for long: at any point of its period.
+    /// When the first periodic run of a proxy comes that has run for long: at any point of its period, which is the interval
+    /// and a run.
     pub fn first_periodic(&self, luck: u64, runner: &Runner) -> Option<Time> {
-        let max = runner.max_interval()?;
+        let max = runner.max_interval()? + self.partial.median + self.partial.added;
         let unit = self.random.unit(Key::new("kubeProxyPeriod").number(luck), 0);
         Some(Time::ZERO + Duration::from_secs_f64(max.as_secs_f64() * unit))
     }
