@@ -18,7 +18,7 @@ use crate::simulation::context::node_luck;
 use crate::simulation::latency::Hop;
 use crate::simulation::network::rules::{Arrival, Place, Route, ServiceRules};
 use crate::simulation::observe::CauseId;
-use crate::simulation::setup::{Setup, Via};
+use crate::simulation::setup::{Resolve, Setup, Traffic, Via};
 
 mod health;
 mod other_changes;
@@ -109,7 +109,10 @@ struct Proxy {
 
 impl<'a> KubeProxies<'a> {
     pub fn new(setup: &'a Setup, random: Random) -> Self {
-        let by_ingress = |service| setup.traffic.iter().any(|t| t.service == service && t.via != Via::KubeProxy);
+        let by_ingress = |service| {
+            let reads_ready = |t: &Traffic| t.via != Via::KubeProxy || t.resolve != Resolve::Address;
+            setup.traffic.iter().any(|t| t.service == service && reads_ready(t))
+        };
         Self {
             delays: Delays::new(setup, random, "kube-proxy", Hop::KubeProxySync),
             runner: Runner::new(setup),
@@ -225,11 +228,6 @@ impl<'a> KubeProxies<'a> {
         self.proxies.get(node.index())?.as_ref()?.last_off
     }
 
-    /// What stands for the node in keyed draws.
-    pub fn luck_of(&self, node: NodeId) -> u64 {
-        self.proxies.get(node.index()).and_then(Option::as_ref).map_or(u64::from(node.0), |p| p.luck)
-    }
-
     /// EndpointSlices were committed at `now`, not earlier than those before.
     pub fn endpoints_written(
         &mut self,
@@ -250,7 +248,7 @@ impl<'a> KubeProxies<'a> {
     }
 
     /// Other Services have changed up to `to`: puts that into the log, before anything of `to` itself.
-    fn elapse(&mut self, to: Time) {
+    pub fn elapse(&mut self, to: Time) {
         while let Some(entry) = self.others.next_before(to) {
             self.log.push(entry);
         }
@@ -331,9 +329,9 @@ impl<'a> KubeProxies<'a> {
         self.services[service.index()].route_ready(version)
     }
 
-    /// All writes of EndpointSlices before `to` that changed anything.
-    pub fn log(&mut self, to: Time) -> &[Entry] {
-        self.elapse(to);
+    /// All writes of EndpointSlices that changed anything, those of other Services as far as [time has
+    /// passed](Self::elapse).
+    pub fn log(&self) -> &[Entry] {
         &self.log
     }
 
