@@ -62,7 +62,7 @@ impl KubeProxies<'_> {
     /// deletionTimestamp), or not any more.
     pub fn node_leaving(&mut self, now: Time, node: NodeId, leaving: bool) {
         let Some(proxy) = self.proxies.get_mut(node.index()).and_then(Option::as_mut) else { return };
-        if proxy.health.leaving.last().map_or(false, |(_, was)| *was) != leaving {
+        if proxy.health.leaving.last().is_some_and(|(_, was)| *was) != leaving {
             proxy.health.leaving.push((now, leaving));
         }
     }
