@@ -29,7 +29,7 @@ pub(crate) fn setup() -> Setup {
             name: "nginx".to_string(),
             selector: None,
             publish_not_ready_addresses: false,
-            internal_traffic_local: false,
+            ..Service::default()
         }],
         traffic: vec![Traffic {
             name: "web".to_string(),
