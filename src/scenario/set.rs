@@ -105,6 +105,9 @@ fn assign(assignment: Assignment, documents: &mut [Document]) -> Result<(), Box<
         };
         return handles::turn(key, span, &value, &mut turned);
     }
+    if let [(Step::Key(key), span)] = &path[..] {
+        misspelt(key, span, object.is_none())?;
+    }
     let document = match &object {
         None => documents.iter_mut().find(|d| d.is_scenario()).ok_or_else(|| {
             let problem = Diagnostic::error("there is no scenario to set a value in");
@@ -118,6 +121,24 @@ fn assign(assignment: Assignment, documents: &mut [Document]) -> Result<(), Box<
     }
     *node = value;
     Ok(())
+}
+
+/// Refuses a field at the top that is none and looks like a short name. An object of Kubernetes may have other fields at its
+/// top than these; what is near a short name is taken for one all the same, because it would change nothing.
+fn misspelt(key: &str, span: &Span, of_scenario: bool) -> Result<(), Box<Diagnostic>> {
+    const FIELDS: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
+    let names = handles::HANDLES.iter().map(|(name, _)| *name);
+    let known = FIELDS.iter().copied().chain(names.clone());
+    if FIELDS.contains(&key) || (!of_scenario && suggest::nearest(key, names.clone()).is_none()) {
+        return Ok(());
+    }
+    let help = match suggest::nearest(key, known) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("the short names are: {}", names.collect::<Vec<_>>().join(", ")),
+    };
+    let message = format!("there is no short name `{key}`, and no such field at the top of a scenario");
+    let message = if of_scenario { message } else { format!("there is no short name `{key}`") };
+    Err(Box::new(Diagnostic::error(message).at(span, "").help(help)))
 }
 
 fn find_object<'a>(reference: &Span, documents: &'a mut [Document]) -> Result<&'a mut Document, Box<Diagnostic>> {
@@ -230,6 +251,14 @@ mod tests {
         let documents = set(&["spec.nodes=[{name: a}]", "spec.traffic="]).unwrap();
         assert_eq!(documents[0].node.at(&["spec", "nodes"]).unwrap().items().len(), 1);
         assert_eq!(documents[0].node.at(&["spec", "traffic"]), None);
+    }
+
+    #[test]
+    fn a_misspelt_short_name_is_told() {
+        for text in ["preStp=1s", "prestop=1s", "minAvailabel=1", "Deployment/web:preStp=1s"] {
+            assert!(set(&[text]).unwrap_err().contains("there is no short name"), "{text}");
+        }
+        assert!(set(&["Deployment/web:immutable=true"]).is_ok(), "kinds may have fields of their own");
     }
 
     #[test]
