@@ -45,7 +45,7 @@ use output::Failure;
   drainsim compare a.yaml b.yaml            two policies under the same seeds
   drainsim sweep drain.yaml --vary preStop=0s..15s:1s
                                             the same at many points
-  drainsim tune drain.yaml                  which preStop sleep, with which confidence
+  drainsim tune drain.yaml                  which preStop sleep and budgets, with which confidence
   drainsim bound drain.yaml                 the worst case, proved and not sampled
   drainsim explain drain.yaml --request 1   why the first failed request failed
   drainsim get pods drain.yaml --at 42s     the pods at that time, as kubectl prints them
@@ -73,7 +73,7 @@ enum Command {
     Sweep(sweep::SweepArgs),
     /// Join the records of a sweep's shards
     Merge(sweep::MergeArgs),
-    /// Find the smallest preStop sleep that keeps a promise
+    /// Find the smallest preStop sleep and the tightest budgets that keep a promise
     Tune(tune::TuneArgs),
     /// Prove how late routes can be, whatever the order of events, and show a run that is that late
     Bound(bound::BoundArgs),
