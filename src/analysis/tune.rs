@@ -133,7 +133,7 @@ impl Tuner<'_> {
         let budgets = search.budgets.clone();
         let (recommended, decisive) = match found {
             Ok(trial) => (Some(trial), None),
-            Err(trial) => (None, Some(trial)),
+            Err(trial) => (None, Some(*trial)),
         };
         let one_less = recommended.as_ref().and_then(|t| Some(search.fresh(t.seconds.checked_sub(1)?, &t.allowed)));
         let mut tuned = Tuned {
@@ -217,7 +217,7 @@ impl<'a> Search<'a> {
     }
 
     /// The candidate that keeps the promise, with seeds by which it was not chosen; or the one that shows that none does.
-    fn confirmed(&mut self) -> Result<Trial, Trial> {
+    fn confirmed(&mut self) -> Result<Trial, Box<Trial>> {
         let (mut seconds, mut allowed) = self.found()?;
         loop {
             let trial = self.fresh(seconds, &allowed);
@@ -227,13 +227,13 @@ impl<'a> Search<'a> {
                 Worth::Late if !self.tuner.keep_budgets && self.is_tighter(&allowed) => {
                     (allowed.iter_mut().zip(&self.budgets)).for_each(|(a, b)| *a = (*a + 1).min(b.pods));
                 }
-                _ => return Err(trial),
+                _ => return Err(Box::new(trial)),
             }
         }
     }
 
     /// The best candidate by the seeds of the search.
-    fn found(&mut self) -> Result<(u64, Vec<u32>), Trial> {
+    fn found(&mut self) -> Result<(u64, Vec<u32>), Box<Trial>> {
         let mut allowed = self.as_is();
         let mut level = 0;
         let turn = !self.tuner.keep_budgets && !self.budgets.is_empty();
@@ -252,18 +252,18 @@ impl<'a> Search<'a> {
                     }
                     return Ok((seconds, allowed));
                 }
-                _ => return Err(trial),
+                _ => return Err(Box::new(trial)),
             }
         }
     }
 
     /// The smallest sleep that loses little enough, whether or not drains are late with it; or the longest if it loses too much.
-    fn smallest_sleep(&mut self, allowed: &[u32]) -> Result<u64, Trial> {
+    fn smallest_sleep(&mut self, allowed: &[u32]) -> Result<u64, Box<Trial>> {
         // Nothing below `low` is enough; `high` is.
         let (mut low, mut high) = (0, self.most);
         let longest = self.tried(high, allowed);
         if longest.worth() == Worth::Loses {
-            return Err(longest);
+            return Err(Box::new(longest));
         }
         while low < high {
             let middle = low + (high - low) / 2;
@@ -274,14 +274,14 @@ impl<'a> Search<'a> {
 
     /// The tightest budgets, all with as many pods at once from `least` on, with which drains are in time; or the widest if
     /// even they are late.
-    fn tightest(&mut self, seconds: u64, least: u32) -> Result<(u32, Vec<u32>), Trial> {
+    fn tightest(&mut self, seconds: u64, least: u32) -> Result<(u32, Vec<u32>), Box<Trial>> {
         let all = |level: u32| move |budget: &Turned| level.min(budget.pods);
         let widest = self.budgets.iter().map(|b| b.pods).max().unwrap_or(0);
         let levels = |search: &Self, level: u32| search.budgets.iter().map(all(level)).collect::<Vec<u32>>();
         let (mut low, mut high) = (least.min(widest), widest);
         let open = self.tried(seconds, &levels(self, widest));
         if open.worth() == Worth::Late || least > widest {
-            return Err(open);
+            return Err(Box::new(open));
         }
         while low < high {
             let middle = low + (high - low) / 2;
