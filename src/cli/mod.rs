@@ -1,7 +1,7 @@
 //! The command line: one file per subcommand; parses, calls, prints; no logic of its own.
 //!
 //! Results go to stdout, everything else to stderr. Exit codes: 0 fine, 1 an expectation failed, 2 wrong usage or bad
-//! input, in which case nothing is written to stdout.
+//! input, in which case nothing is written to stdout, 70 internal error.
 
 mod backend;
 mod bound;
@@ -52,7 +52,8 @@ use output::Failure;
   drainsim lint manifests/                  what is wrong with manifests, without a run
   kubectl get deploy,svc,pdb -o yaml | drainsim run scenario.yaml -
 
-Exit codes: 0 fine, 1 an expectation failed, 2 wrong usage or bad input. Where a command has others, its help says so."
+Exit codes: 0 fine, 1 an expectation failed, 2 wrong usage or bad input, 70 internal error. Where a command has others, its \
+help says so."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -167,6 +168,21 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
+    guarded(|| dispatch(cli))
+}
+
+/// The exit code of an internal error: EX_SOFTWARE of sysexits.h.
+const INTERNAL_ERROR: u8 = 70;
+
+/// A panic is a bug of this program and no answer about a scenario, so it gets a code of its own.
+fn guarded(run: impl FnOnce() -> ExitCode) -> ExitCode {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).unwrap_or_else(|_| {
+        output::warn("error: internal error: this is a bug of drainsim, not of its input\n");
+        ExitCode::from(INTERNAL_ERROR)
+    })
+}
+
+fn dispatch(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Drain(args) => drain::run(&args),
@@ -193,6 +209,13 @@ pub fn main() -> ExitCode {
 mod tests {
     use super::*;
     use clap::CommandFactory;
+
+    #[test]
+    fn a_panic_is_an_internal_error() {
+        let code = |code: ExitCode| format!("{code:?}");
+        assert_eq!(code(guarded(|| panic!("on purpose"))), code(ExitCode::from(70)));
+        assert_eq!(code(guarded(|| ExitCode::from(3))), code(ExitCode::from(3)));
+    }
 
     #[test]
     fn the_command_line_is_consistent() {
