@@ -112,7 +112,8 @@ struct Changes {
     ///
     /// PATH is that of a field of the scenario, or of a manifest after its name: Deployment/default/web:spec.replicas.
     /// Short names for what is changed most often are preStop, gracePeriod, replicas, minAvailable and maxUnavailable;
-    /// alone they mean all objects, or one after its name: Deployment/default/web:preStop=10s.
+    /// alone they mean all objects, or one after its name: Deployment/default/web:preStop=10s. PATH- takes a field or an
+    /// element away: spec.nodes[2]-.
     #[arg(long = "set", value_name = "PATH=VALUE")]
     sets: Vec<String>,
 

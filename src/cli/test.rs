@@ -10,7 +10,7 @@ use clap::Args;
 use super::INTERNAL_ERROR;
 use super::backend::Input;
 use super::output::{Failure, Progress, print, print_data, read_stdin, shell_word};
-use crate::analysis::shrink::shrink;
+use crate::analysis::shrink::{Failing, shrink};
 use crate::analysis::suite::{self, Subject, Tested};
 use crate::report::suite::{Entry, Status, Totals, ci, json::TestResult, junit, text};
 use crate::scenario::{Disk, Scenario, discover};
@@ -235,8 +235,9 @@ fn entries_of(args: &TestArgs, found: &Found, tested: &Tested) -> Vec<Entry> {
                 let place = &subject.scenario.expectations[index].span;
                 let index =
                     whole.as_ref().and_then(|w| w.expectations.iter().position(|e| e.span.start == place.start));
-                let smaller = whole.zip(index).and_then(|(w, index)| shrink(inputs, &args.sets, &w, index, seed));
-                entry.smaller = smaller.map(|s| (replay(&found.path, &args.sets, &s.sets, seed), s.actual));
+                let case = |index| Failing { inputs, sets: &args.sets, index, seeds: (subject.first_seed, seed) };
+                let smaller = index.and_then(|index| shrink(case(index)));
+                entry.smaller = smaller.map(|s| (replay(&found.path, &args.sets, &s.sets, s.seed), s.actual));
             }
         }
         entry
