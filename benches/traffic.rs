@@ -28,7 +28,7 @@ fn setup(connections: Connections) -> Setup {
             name: "web".into(),
             selector: None,
             publish_not_ready_addresses: false,
-            internal_traffic_local: false,
+            ..Service::default()
         }],
         apps: vec![App {
             profile: "bench".into(),

@@ -456,7 +456,7 @@ fn build(nodes: usize, workloads: &[Workload], actions: &[(u64, Deed)], minor: u
             name: name.clone(),
             selector: Some(selector.clone()),
             publish_not_ready_addresses: false,
-            internal_traffic_local: false,
+            ..Service::default()
         });
         if let Some(budget) = w.budget {
             setup.pdbs.push(PdbSpec {

@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use super::style::{BAD, BOLD, DIM, GOOD, PLAIN, WARN, WIDTH, paint, plural, share, thousands, wrap};
 use super::table::{Align, Cell, Table};
 use super::verdict::{empty_drains, failed_by, left_undone, verdict};
-use super::{Report, cases, outage, race};
+use super::{Report, outage, race, cases};
+use crate::engine::Duration;
 use crate::scenario::expectation::Checked;
-use crate::simulation::outcome::{DrainOutcome, FailureKind, Requests, Router, ServiceOutcome};
+use crate::simulation::outcome::{DrainOutcome, FailureKind, Phases, Requests, Router, ServiceOutcome};
 use crate::simulation::setup::Via;
 
 /// Longer transcripts of one drain are cut in the middle.
@@ -23,6 +24,7 @@ pub fn render(report: &Report<'_>) -> String {
     section(&mut out, "Unknown applications", &cases::render(report.cases));
     section(&mut out, "Services", &services(report));
     section(&mut out, "Traffic", &traffic(report));
+    section(&mut out, "Latency", &latency(report));
     section(&mut out, "Drains", &outcome.drains.iter().map(drain).collect::<Vec<_>>().join("\n"));
     section(&mut out, "Budgets", &budgets(report));
     section(&mut out, "Outages", &outage::render(report));
@@ -172,6 +174,42 @@ fn traffic(report: &Report<'_>) -> String {
         ]);
     }
     table.render()
+}
+
+/// How long answers took before, during and after the disruption, where requests have to do with each other.
+fn latency(report: &Report<'_>) -> String {
+    let columns = [
+        (Align::Left, "NAME"),
+        (Align::Left, "PHASE"),
+        (Align::Right, "ANSWERS"),
+        (Align::Right, "P50"),
+        (Align::Right, "P99"),
+        (Align::Right, "MAX"),
+    ];
+    let mut table = Table::new(2, 3, &columns);
+    for stream in &report.outcome.traffic {
+        let Phases { before, during, after, .. } = &stream.latencies;
+        for (phase, tally) in [("before", before), ("during", during), ("after", after)] {
+            let (Some(p50), Some(p99)) = (tally.quantile(0.5), tally.quantile(0.99)) else { continue };
+            table.row([
+                stream.name.as_str().into(),
+                phase.into(),
+                thousands(tally.count()).into(),
+                milliseconds(p50).into(),
+                milliseconds(p99).into(),
+                milliseconds(tally.max()).into(),
+            ]);
+        }
+    }
+    if table.is_empty() { String::new() } else { table.render() }
+}
+
+/// `12.3ms`, `1.234s`.
+fn milliseconds(span: Duration) -> String {
+    match span.as_secs_f64() {
+        seconds if seconds < 1.0 => format!("{:.1}ms", seconds * 1e3),
+        seconds => format!("{seconds:.3}s"),
+    }
 }
 
 /// What kubectl printed, with the times at which it did.

@@ -17,12 +17,14 @@ use crate::scenario::values::{
 use crate::simulation::setup::{Arrivals, Via};
 
 mod action;
+mod kube_proxy;
 mod operators;
 
 pub use action::{
     ActionEntry, DeletePodAction, DrainAction, LabelPodAction, PartitionAction, PatchHpaAction, SpotNoticeAction,
     TaintAction,
 };
+pub use kube_proxy::{FailedSyncsEntry, KubeProxyEntry};
 pub use operators::{ClusterAutoscalerAction, KarpenterAction, UpgradeAction};
 
 /// `apiVersion` of the scenario document.
@@ -264,14 +266,6 @@ record! {
         pub start: Option<Spanned<Duration>>,
         /// When they stop; at the end of the run if left out.
         pub stop: Option<Spanned<Duration>>,
-    }
-}
-
-record! {
-    /// Settings of kube-proxy, the same on every node.
-    pub struct KubeProxyEntry is "`kubeProxy`" {
-        /// `iptables.minSyncPeriod`; 1s if left out.
-        pub min_sync_period: Option<Duration>,
     }
 }
 

@@ -53,7 +53,7 @@ pub fn cluster(nodes: &[&str], replicas: u32, reaction: Reaction, hook: Option<H
             name: NAME.into(),
             selector: Some(Selector::labels([("app", NAME)])),
             publish_not_ready_addresses: false,
-            internal_traffic_local: false,
+            ..Service::default()
         }],
         templates: vec![PodTemplate {
             namespace: "default".into(),

@@ -9,6 +9,7 @@ mod clients;
 mod components;
 mod controllers;
 mod found;
+mod kube_proxy;
 mod kubelet;
 mod nodes;
 mod operators;
@@ -35,7 +36,7 @@ use crate::scenario::tree::Node;
 use crate::scenario::unknown_apps::UnknownApps;
 use crate::scenario::{Scenario, expectations};
 use crate::simulation::latency::Hop;
-use crate::simulation::setup::{KubeProxySetup, Setup};
+use crate::simulation::setup::Setup;
 
 pub(super) use found::some_of;
 
@@ -183,9 +184,7 @@ impl Compiler<'_> {
         self.actions();
         self.latencies();
         self.tell_assumptions_of_many();
-        if let Some(period) = self.spec.kube_proxy.as_ref().and_then(|p| p.min_sync_period) {
-            self.setup.kube_proxy = KubeProxySetup { min_sync_period: period };
-        }
+        self.kube_proxy();
         self.components();
         self.kubelet();
     }
