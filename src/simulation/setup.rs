@@ -16,11 +16,14 @@ use crate::simulation::found::Found;
 use crate::simulation::latency::Latencies;
 
 mod action;
+mod requests;
 
 pub use action::{
     Action, ActionKind, Applied, ClusterAutoscalerOptions, DrainOptions, DryRun, KarpenterOptions, Partition,
     PartitionScope, UpgradeOptions, UpgradeProfile, When,
 };
+
+pub use requests::{BULK_FROM, RequestsMode};
 
 /// The input of one run.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -59,6 +62,8 @@ pub struct Setup {
     pub apps: Vec<App>,
     /// The clients.
     pub traffic: Vec<Traffic>,
+    /// How their requests are simulated.
+    pub requests: RequestsMode,
     /// What is done to the cluster.
     pub actions: Vec<Action>,
     /// How long things take.

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 
 use crate::api::{NodeId, PodId, ServiceId};
 use crate::engine::{Duration, Key, Random, Stream, Time};
+use crate::simulation::network::bulk::{self, Record};
 use crate::simulation::network::ingress::Ingresses;
 use crate::simulation::network::keep_alive::{Pool, RoundTrips};
 use crate::simulation::network::kube_proxy::KubeProxies;
@@ -25,7 +26,7 @@ use crate::simulation::network::rules::Route;
 use crate::simulation::network::sockets::{InFlight, Listener, Sockets};
 use crate::simulation::observe::CauseId;
 use crate::simulation::outcome::FailureKind;
-use crate::simulation::setup::{Arrivals, Connections, IngressNginx, Traffic, Via};
+use crate::simulation::setup::{Arrivals, Connections, IngressNginx, Setup, Traffic, Via};
 
 /// What the clients send into.
 #[derive(Debug)]
@@ -48,6 +49,10 @@ pub(super) struct TrafficStream<'a> {
     clients: Vec<Client>,
     /// How often the clients of a node have been started.
     starts: BTreeMap<NodeId, u64>,
+    /// Of a plain stream: what is needed to count its requests.
+    record: Option<Record>,
+    /// They are counted, not sent one by one.
+    in_bulk: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -71,8 +76,18 @@ struct Cursor {
 }
 
 impl<'a> TrafficStream<'a> {
-    pub fn new(index: u32, traffic: &'a Traffic, random: Random) -> Self {
-        Self { index, traffic, random, up_to: Time::ZERO, clients: Vec::new(), starts: BTreeMap::new() }
+    pub fn new(index: u32, setup: &'a Setup, random: Random) -> Self {
+        let traffic = &setup.traffic[index as usize];
+        Self {
+            index,
+            traffic,
+            random,
+            up_to: Time::ZERO,
+            clients: Vec::new(),
+            starts: BTreeMap::new(),
+            record: setup.not_plain(traffic).is_none().then(Record::default),
+            in_bulk: setup.in_bulk(traffic),
+        }
     }
 
     pub fn service(&self) -> ServiceId {
@@ -87,7 +102,10 @@ impl<'a> TrafficStream<'a> {
             return;
         }
         let starts = self.starts.entry(node).or_default();
-        for seat in 0..seats as u64 {
+        if let Some(record) = self.record.as_mut().filter(|_| seats > 0) {
+            record.start(now, (node, name), *starts, self.traffic, rate * seats as f64);
+        }
+        for seat in (0..seats as u64).filter(|_| !self.in_bulk) {
             let mut key = Key::new("client").text(&self.traffic.name).text(name).number(seat);
             if *starts > 0 {
                 key = key.number(*starts);
@@ -109,6 +127,9 @@ impl<'a> TrafficStream<'a> {
 
     /// The clients on this node stop.
     pub fn client_off(&mut self, now: Time, node: NodeId, plane: &mut Plane<'_, 'a>) {
+        if let Some(record) = &mut self.record {
+            record.client_off(now, node);
+        }
         if self.clients.iter().any(|c| c.node == node) {
             self.advance(now, plane);
             for client in self.clients.iter_mut().filter(|c| c.node == node) {
@@ -142,6 +163,33 @@ impl<'a> TrafficStream<'a> {
                 pool.complete(to, plane.sockets, plane.ledger);
             }
         }
+    }
+
+    /// When the last request of this stream that a pod is working on at `now` will be done, if they are counted in bulk.
+    /// Up to then the stream must have been simulated otherwise.
+    pub fn in_flight_until(
+        &mut self,
+        now: Time,
+        pod: PodId,
+        random: Random,
+        plane: &mut Plane<'_, 'a>,
+    ) -> Option<Time> {
+        let record = self.record.as_mut()?;
+        if !self.in_bulk {
+            let kills = plane.sockets.kills(pod).len();
+            record.note(now, pod, kills, plane.sockets.in_flight(now, pod, self.index));
+            return None;
+        }
+        let nodes: Vec<NodeId> = record.nodes().collect();
+        for node in nodes {
+            plane.proxies.fold(node, now);
+        }
+        record.ask(now, pod, self.traffic, &bulk::Plane { proxies: plane.proxies, sockets: plane.sockets, random })
+    }
+
+    /// What is needed to count its requests, if it is a plain stream, and whether they are counted in bulk.
+    pub fn record(&self) -> Option<(&'a Traffic, &Record, bool)> {
+        Some((self.traffic, self.record.as_ref()?, self.in_bulk))
     }
 
     /// The run is over.

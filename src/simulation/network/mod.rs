@@ -16,6 +16,7 @@
 //! - `clients`, `keep_alive`: who sends what when, on new connections or kept ones.
 //! - `ledger`: how every request ended.
 
+mod bulk;
 mod clients;
 mod ingress;
 mod keep_alive;
@@ -26,6 +27,8 @@ mod rules;
 mod sockets;
 #[cfg(test)]
 mod tests;
+
+use std::collections::BTreeMap;
 
 use crate::api::{Endpoints, NodeId, PodId, ServiceId};
 use crate::engine::{Random, Time};
@@ -47,6 +50,7 @@ pub struct Network<'a> {
     proxies: KubeProxies<'a>,
     ingresses: Ingresses<'a>,
     sockets: Sockets<'a>,
+    random: Random,
     streams: Vec<TrafficStream<'a>>,
     ledger: Ledger,
     round_trips: RoundTrips<'a>,
@@ -62,6 +66,9 @@ pub struct NetworkOutcome {
     pub services: Vec<Requests>,
     /// By traffic stream, in the order of the Setup.
     pub traffic: Vec<Requests>,
+    /// By traffic stream: how many of its requests were expected to fail in which way, given all that happened to pods and
+    /// rules; `None` of a stream whose requests depend on each other.
+    pub expected_failures: Vec<Option<BTreeMap<FailureKind, f64>>>,
     /// Failed requests in order of the time when they were sent, then traffic stream, client's node and number; at most
     /// [`FAILURES_KEPT`](crate::simulation::outcome::FAILURES_KEPT) of them, the first ones.
     pub failures: Vec<Failure>,
@@ -85,14 +92,13 @@ impl<'a> Network<'a> {
     /// A data plane without nodes, pods and endpoints.
     #[must_use]
     pub fn new(setup: &'a Setup, random: Random) -> Self {
-        let stream = |(index, traffic)| {
-            TrafficStream::new(u32::try_from(index).expect("fewer than 2^32 traffic streams"), traffic, random)
-        };
+        let streams = u32::try_from(setup.traffic.len()).expect("fewer than 2^32 traffic streams");
         Self {
             proxies: KubeProxies::new(setup, random),
             ingresses: Ingresses::new(setup, random),
             sockets: Sockets::new(setup),
-            streams: setup.traffic.iter().enumerate().map(stream).collect(),
+            streams: (0..streams).map(|index| TrafficStream::new(index, setup, random)).collect(),
+            random,
             ledger: Ledger::new(&setup.traffic),
             round_trips: RoundTrips::new(setup, random),
             services: setup.services.len(),
@@ -280,6 +286,13 @@ impl<'a> Network<'a> {
             self.advance_to_change(now, pod);
         }
         let mut until = self.sockets.in_flight_until(now, pod, &mut self.ledger);
+        let random = self.random;
+        let (streams, mut plane) = self.split();
+        for stream in streams {
+            if plane.sockets.services_of(pod).contains(&stream.service()) {
+                until = until.max(stream.in_flight_until(now, pod, random, &mut plane));
+            }
+        }
         for stream in streams_to(&mut self.streams, &self.sockets, pod) {
             until = until.max(stream.pools().filter_map(|pool| pool.in_flight_until(now, pod)).max());
         }
@@ -301,6 +314,7 @@ impl<'a> Network<'a> {
         self.proxies.finish(end);
         self.ingresses.finish(end, self.proxies.log());
         self.sockets.finish(end, &mut self.ledger);
+        let expected_failures = self.count(end);
         self.ledger.finish(end);
 
         let mut services = vec![Requests::default(); self.services];
@@ -313,7 +327,22 @@ impl<'a> Network<'a> {
         let pods = (0..self.sockets.len()).map(|pod| self.pod_traffic(PodId::from(pod))).collect();
         let failed: Vec<_> = self.ledger.take_failures().collect();
         let failures = failed.iter().map(|failed| self.explain(failed)).collect();
-        NetworkOutcome { requests, services, traffic, failures, pods }
+        NetworkOutcome { requests, services, traffic, expected_failures, failures, pods }
+    }
+
+    /// Counts the requests of the streams that are counted in bulk, and works out what was to be expected of plain ones.
+    fn count(&mut self, end: Time) -> Vec<Option<BTreeMap<FailureKind, f64>>> {
+        let Self { proxies, sockets, streams, ledger, random, .. } = self;
+        let plane = bulk::Plane { proxies, sockets, random: *random };
+        let count = |(index, stream): (u32, &TrafficStream<'_>)| {
+            let (traffic, record, in_bulk) = stream.record()?;
+            let stream = bulk::Stream { index, traffic, record, plane };
+            if in_bulk {
+                bulk::settle(&stream, end, ledger);
+            }
+            Some(bulk::expected_failures(&stream, end))
+        };
+        (0..).zip(&*streams).map(count).collect()
     }
 
     /// Brings the traffic that can reach this pod up to `now`, before the pod changes.
