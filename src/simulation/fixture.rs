@@ -144,7 +144,12 @@ pub(crate) fn outcome() -> Outcome {
         failures,
         node_names: NODES.iter().map(ToString::to_string).collect(),
         replica_set_names: vec!["nginx-66b6c48dd5".to_string()],
-        traffic: vec![TrafficOutcome { name: "web".to_string(), requests }],
+        traffic: vec![TrafficOutcome {
+            name: "web".to_string(),
+            requests,
+            expected_failures: Some(BTreeMap::from([(FailureKind::Refused, 36.25)])),
+            in_bulk: false,
+        }],
         trace: observer.trace,
         history: None,
         warnings: Vec::new(),
