@@ -91,9 +91,11 @@ pub(crate) mod normal;
 mod poisson;
 mod queue;
 mod random;
+mod tally;
 mod time;
 
 pub use distribution::{Distribution, DistributionError, Histogram, LogNormal, Sampler};
 pub use queue::{EventQueue, Timer};
 pub use random::{Key, Random, Stream};
+pub use tally::Tally;
 pub use time::{Duration, ParseDurationError, Time};

@@ -12,7 +12,8 @@ use crate::simulation::outcome::{
     ServiceOutcome, TrafficOutcome,
 };
 use crate::simulation::setup::{
-    Action, ActionKind, Arrivals, Connections, DrainOptions, NodeSetup, Traffic, Via, When, plain_node,
+    Action, ActionKind, Arrivals, Connections, DrainOptions, NodeSetup, Resolve, Retries, Traffic, Via, When,
+    plain_node,
 };
 use crate::simulation::{Outcome, Setup};
 
@@ -37,8 +38,11 @@ pub(crate) fn setup() -> Setup {
             arrivals: Arrivals::Poisson,
             from: NODES.iter().map(ToString::to_string).collect(),
             connections: Connections::New,
+            resolve: Resolve::Address,
             via: Via::KubeProxy,
             timeout: Duration::from_secs(5),
+            connect_timeout: None,
+            retries: Retries::default(),
             start: Time::ZERO,
             stop: None,
         }],
@@ -166,6 +170,7 @@ pub(crate) fn calm_outcome() -> Outcome {
         requests.ok = requests.sent - requests.unfinished;
     }
     outcome.failures.clear();
+    outcome.traffic[0].expected_failures = Some(BTreeMap::new());
     outcome.pods[0].times.failed_requests = 0;
     outcome.pods[0].times.last_route_clean = Some((ms(10_140), NodeId(1)));
     outcome.pods[0].slack_nanos = Some(10_000_000);

@@ -202,7 +202,8 @@ impl TrafficOutcome {
     /// How many of its requests were expected to fail, if that is known.
     #[must_use]
     pub fn expected_failed(&self) -> Option<f64> {
-        self.expected_failures.as_ref().map(|kinds| kinds.values().sum())
+        // Of nothing `sum` would make −0.
+        self.expected_failures.as_ref().map(|kinds| kinds.values().fold(0.0, |sum, mean| sum + mean))
     }
 }
 

@@ -6,8 +6,8 @@ use crate::scenario::compile::{Compiler, instant, is_named, short_name};
 use crate::scenario::diagnostic::Diagnostic;
 use crate::scenario::file::TrafficEntry;
 use crate::scenario::source::Spanned;
-use crate::scenario::values::{ConnectionsEntry, Sources};
-use crate::simulation::setup::{Arrivals, Connections, RequestsMode, Traffic, Via};
+use crate::scenario::values::{ResolveEntry, Sources};
+use crate::simulation::setup::{Arrivals, RequestsMode, Traffic, Via};
 
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 
@@ -38,7 +38,7 @@ impl Compiler<'_> {
     /// Who asks for bulk must be told where it cannot be.
     fn not_in_bulk(&mut self, traffic: &Traffic) {
         let Some(Spanned { value: RequestsMode::Bulk, span }) = &self.spec.requests else { return };
-        if let Some(why) = self.setup.not_plain(traffic) {
+        if let Some(why) = self.setup.not_in_bulk(traffic) {
             let name = &traffic.name;
             let message = format!("the requests of traffic `{name}` cannot be counted in bulk: {why}");
             let problem = Diagnostic::error(message).at(span, "this is asked for all streams");
@@ -71,12 +71,8 @@ impl Compiler<'_> {
                 "traffic `{name}`: a request without an answer after {timeout} has failed (`traffic[].timeout`)"
             ));
         }
-        let connections = match &entry.connections {
-            None | Some(ConnectionsEntry::New) => Connections::New,
-            Some(ConnectionsEntry::KeepAlive(pool)) => {
-                Connections::KeepAlive { idle_max: pool.idle, idle_timeout: pool.idle_timeout }
-            }
-        };
+        let (connections, resolve) = (self.connections(entry), self.resolve(entry, service));
+        let (connect_timeout, retries) = (self.connect_timeout(entry, timeout), self.retries(entry, timeout));
         Some(Traffic {
             name,
             service: service?,
@@ -84,8 +80,11 @@ impl Compiler<'_> {
             arrivals: entry.arrivals.unwrap_or(Arrivals::Poisson),
             from: from?,
             connections,
+            resolve,
             via: self.via(entry),
             timeout,
+            connect_timeout,
+            retries,
             start,
             stop,
         })
@@ -93,11 +92,14 @@ impl Compiler<'_> {
 
     fn via(&mut self, entry: &TrafficEntry) -> Via {
         let Some(Spanned { value: via, span }) = &entry.via else { return Via::KubeProxy };
-        if *via != Via::KubeProxy && matches!(entry.connections, Some(ConnectionsEntry::KeepAlive(_))) {
+        if *via != Via::KubeProxy
+            && let Some(resolve) = &entry.resolve
+            && resolve.value != ResolveEntry::Address
+        {
             self.push(
-                Diagnostic::error("connections that an ingress controller keeps to pods are not modelled")
-                    .at(span, "this traffic goes through an ingress controller")
-                    .help("leave out `connections`, or choose `new`"),
+                Diagnostic::error("clients of a proxy do not look pods up")
+                    .at(&resolve.span, "DNS would give them the addresses of pods")
+                    .and_at(span, "but this proxy chooses the pods"),
             );
         }
         *via
@@ -145,9 +147,6 @@ impl Compiler<'_> {
                     .and_at(&name.span, "no pod would get these requests")
                     .help(self.labels_in(&service.namespace))
             }
-            Some(_) if manifest.headless => Diagnostic::warning(format!("the Service `{}` is headless", name.value))
-                .at(&name.span, "its clients would find the pods by DNS")
-                .note("DNS is not modelled: they are taken to go through kube-proxy, as to any other Service"),
             Some(_) => return,
         };
         self.push(problem);

@@ -1,13 +1,13 @@
 //! Which requests are simulated one by one, and which are counted.
 
 use crate::engine::Time;
-use crate::simulation::setup::{Arrivals, Connections, Setup, Traffic, Via};
+use crate::simulation::setup::{Arrivals, Capacity, Connections, Resolve, Retries, Setup, Traffic, Via};
 
 /// How the requests of a run are simulated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum RequestsMode {
-    /// Counted in bulk where that is exact and saves anything: streams that are [plain](Traffic::not_plain) and expect more
-    /// than [`BULK_FROM`] requests. All others one by one.
+    /// Counted in bulk where that is exact and saves anything: streams that [can be](Setup::not_in_bulk) and expect
+    /// [`BULK_FROM`] requests or more. All others one by one.
     #[default]
     Auto,
     /// One by one, always.
@@ -34,19 +34,35 @@ impl Setup {
     pub fn in_bulk(&self, traffic: &Traffic) -> bool {
         match self.requests {
             RequestsMode::Individual => false,
-            RequestsMode::Bulk => self.not_plain(traffic).is_none(),
-            RequestsMode::Auto => self.not_plain(traffic).is_none() && self.expected_requests(traffic) >= BULK_FROM,
+            RequestsMode::Bulk => self.not_in_bulk(traffic).is_none(),
+            RequestsMode::Auto => self.not_in_bulk(traffic).is_none() && self.expected_requests(traffic) >= BULK_FROM,
         }
     }
 
-    /// Why the requests of a stream depend on each other, so that they must be simulated one by one; `None` if they do not.
+    /// Why the requests of a stream cannot be counted in bulk; `None` if they can.
     #[must_use]
-    pub fn not_plain(&self, traffic: &Traffic) -> Option<&'static str> {
-        match traffic {
-            Traffic { arrivals: Arrivals::Constant, .. } => Some("they are evenly spaced"),
-            Traffic { connections: Connections::KeepAlive { .. }, .. } => Some("they share connections"),
-            Traffic { via: Via::IngressNginx(_), .. } => Some("an ingress controller retries them"),
-            _ => None,
+    pub fn not_in_bulk(&self, traffic: &Traffic) -> Option<&'static str> {
+        let even = traffic.arrivals == Arrivals::Constant;
+        self.dependence(traffic).or_else(|| even.then_some("they are evenly spaced"))
+    }
+
+    /// Why the requests of a stream depend on each other, or on more than the pod that is asked; `None` if they do not.
+    #[must_use]
+    pub fn dependence(&self, traffic: &Traffic) -> Option<&'static str> {
+        if traffic.via != Via::KubeProxy {
+            Some("an ingress controller sends them on, and again")
+        } else if traffic.connections != Connections::New {
+            Some("they share connections")
+        } else if traffic.resolve != Resolve::Address {
+            Some("their clients remember the pods' addresses")
+        } else if traffic.retries != Retries::default() {
+            Some("they are tried again")
+        } else if traffic.connect_timeout.is_some() {
+            Some("their connections are given up before they are")
+        } else if self.apps.iter().any(|app| app.capacity != Capacity::default()) {
+            Some("they may have to queue in the pods")
+        } else {
+            None
         }
     }
 }
