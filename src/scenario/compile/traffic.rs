@@ -14,20 +14,31 @@ const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 /// No scenario may send more requests one by one in a run: they take about a minute.
 const REQUESTS_MAX: f64 = 1e9;
 
+/// And so many in bulk: what counts are still exact for.
+const BULK_MAX: f64 = 1e15;
+
 impl Compiler<'_> {
     pub(super) fn traffic(&mut self) {
         let spec = self.spec;
-        let mut requests = 0.0;
+        let (mut requests, mut in_bulk) = (0.0, 0.0);
         self.setup.requests = spec.requests.as_ref().map_or_else(RequestsMode::default, |mode| mode.value);
         for entry in &spec.traffic {
             if let Some(traffic) = self.stream(entry) {
                 self.not_in_bulk(&traffic);
-                let before = requests;
-                if !self.setup.in_bulk(&traffic) {
-                    requests += self.setup.expected_requests(&traffic);
+                let counted = self.setup.in_bulk(&traffic);
+                let (sum, max) = if counted { (&mut in_bulk, BULK_MAX) } else { (&mut requests, REQUESTS_MAX) };
+                let before = *sum;
+                *sum += self.setup.expected_requests(&traffic);
+                let sum = *sum;
+                if before <= max && sum > max {
+                    self.too_many_requests(sum, counted, entry);
                 }
-                if before <= REQUESTS_MAX && requests > REQUESTS_MAX {
-                    self.too_many_requests(requests, entry);
+                if counted && self.setup.requests == RequestsMode::Auto {
+                    let count = self.setup.expected_requests(&traffic);
+                    let name = &traffic.name;
+                    self.assume(format!(
+                        "traffic `{name}`: about {count:.0} requests are counted in bulk (`requests`)"
+                    ));
                 }
                 self.setup.traffic.push(traffic);
             }
@@ -46,9 +57,10 @@ impl Compiler<'_> {
         }
     }
 
-    fn too_many_requests(&mut self, requests: f64, entry: &TrafficEntry) {
+    fn too_many_requests(&mut self, requests: f64, counted: bool, entry: &TrafficEntry) {
+        let (max, how) = if counted { (BULK_MAX, "counted") } else { (REQUESTS_MAX, "simulated one by one") };
         let problem = Diagnostic::error(format!("the clients would send {requests:.0} requests in a run"))
-            .at(&entry.service.span, format!("at most {REQUESTS_MAX:.0} can be simulated one by one"))
+            .at(&entry.service.span, format!("at most {max:.0} can be {how}"))
             .help("lower `rate`, end the traffic with `stop`, or shorten `spec.duration`: shares need no full rate");
         self.push(problem);
     }

@@ -136,3 +136,64 @@ fn counted_requests_end_as_single_ones_do() {
     all.check(4.0, &"all cases together");
     println!("{all:#?}");
 }
+
+/// A pod that winds down, as one that is killed early and as one that is not: when its last request ends, how many are cut, and
+/// what was to be expected.
+#[test]
+fn the_last_request_ends_as_late_as_that_of_many() {
+    const RUNS: u64 = 300;
+    for distribution in [
+        Distribution::exponential(ms(300)).unwrap(),
+        Distribution::constant(ms(150)),
+        Distribution::log_normal(ms(80), ms(2000)).unwrap(),
+    ] {
+        let setup = |requests| Setup {
+            services: vec![service("a", false)],
+            apps: vec![test_app(distribution.clone())],
+            traffic: vec![Traffic { rate: 160.0, timeout: ms(900), ..traffic("t", 0, Connections::New) }],
+            requests,
+            ..Setup::default()
+        };
+        let sample = |setup: &Setup, first: u64| {
+            let one = |seed| {
+                let (mut network, stop, pod) = (network(setup, seed), Time::from_secs(3), PodId(0));
+                network.endpoints_written(Time::ZERO, ServiceId(0), &endpoints(&[(0, 0b011)]), cause(0));
+                (0..NODES).for_each(|node| network.add_node(Time::ZERO, NodeId(node), &name(NodeId(node))));
+                network.listen(Time::ZERO, pod, cause(1));
+                // Somebody asks while it still works, and once more when it winds down.
+                let early = network.in_flight_until(stop - ms(100), pod);
+                network.close_listener(stop, pod, cause(2));
+                let last = network.in_flight_until(stop, pod).unwrap_or(stop);
+                assert!(early.is_none_or(|early| early <= last.max(stop)), "nothing ends after the last one");
+                network.cut(last.min(stop + ms(500)), pod, cause(3));
+                let outcome = network.finish(END);
+                let reset = failed(&outcome.traffic[0], FailureKind::ResetInFlight);
+                let expected = outcome.expected_failures[0].as_ref().unwrap();
+                let expected = expected.get(&FailureKind::ResetInFlight).copied().unwrap_or(0.0);
+                (last.since(stop).as_secs_f64(), reset, reset - expected)
+            };
+            (first..first + RUNS).map(one).collect::<Vec<_>>()
+        };
+        let one = sample(&setup(RequestsMode::Individual), 0);
+        let many = sample(&setup(RequestsMode::Bulk), RUNS);
+        let moments = |values: &[f64]| {
+            let n = values.len() as f64;
+            let mean = values.iter().sum::<f64>() / n;
+            (mean, values.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / (n - 1.0) / n)
+        };
+        for (what, of) in [("end", 0), ("resets", 1)] {
+            let column = |sample: &[(f64, f64, f64)]| -> Vec<f64> {
+                sample.iter().map(|s| if of == 0 { s.0 } else { s.1 }).collect()
+            };
+            let ((a, va), (b, vb)) = (moments(&column(&one)), moments(&column(&many)));
+            assert!(
+                (a - b).abs() <= 4.0 * (va + vb).sqrt() + 1e-9,
+                "{distribution}: {what} {a} one by one, {b} in bulk"
+            );
+        }
+        for sample in [&one, &many] {
+            let (bias, variance) = moments(&sample.iter().map(|s| s.2).collect::<Vec<_>>());
+            assert!(bias.abs() <= 4.0 * variance.sqrt() + 1e-9, "{distribution}: {bias} resets more than expected");
+        }
+    }
+}
