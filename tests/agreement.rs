@@ -13,7 +13,12 @@ fn both_ways_give_the_same() {
             assert!(count.p > 1e-4 / tests, "{}: {} has p = {}", agreement.scenario, count.name, count.p);
         }
         assert!(agreement.bias.iter().all(|z| z.abs() < 4.5), "{}: {:?}", agreement.scenario, agreement.bias);
-        assert!(agreement.gain > 0.9, "{}: an expectation scatters more: {}", agreement.scenario, agreement.gain);
+        assert!(
+            agreement.gain.is_none_or(|gain| gain > 0.9),
+            "{}: an expectation scatters more: {:?}",
+            agreement.scenario,
+            agreement.gain
+        );
     }
     assert!(agreement::page(40, &agreements).contains("Bias"));
 }

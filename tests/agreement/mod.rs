@@ -26,8 +26,8 @@ pub struct Agreement {
     pub counts: Vec<Count>,
     /// Mean of failed minus expected requests, in its standard errors: one by one, and in bulk.
     pub bias: [f64; 2],
-    /// Variance of the number of failed requests over that of its expectation.
-    pub gain: f64,
+    /// Variance of the number of failed requests over that of its expectation; `None` if none failed.
+    pub gain: Option<f64>,
 }
 
 /// One count of a run, in both ways.
@@ -77,9 +77,12 @@ fn agreement(file: &'static str, about: &'static str, seeds: u64) -> Agreement {
     let bias = [0, 1].map(|i| {
         let differences = numbers(i, &|o| o.requests.failed() as f64 - expected(o));
         let (mean, variance) = moments(&differences);
+        // Where failures are so rare that there was none, their variance is that of a Poisson number.
+        let variance = variance.max(moments(&numbers(i, &expected)).0);
         mean / (variance / seeds as f64).sqrt().max(1e-9)
     });
-    let gain = moments(&numbers(0, &|o| o.requests.failed() as f64)).1 / moments(&numbers(0, &expected)).1;
+    let spread = moments(&numbers(0, &|o| o.requests.failed() as f64)).1;
+    let gain = (spread > 0.0).then(|| spread / moments(&numbers(0, &expected)).1);
     Agreement { scenario: file, about, counts: counts.into_iter().flatten().collect(), bias, gain }
 }
 
@@ -153,7 +156,8 @@ times fewer runs give as sharp a mean.
             let _ = write!(out, "| {name} | {one:.1} | {sd_one:.1} | {many:.1} | {sd_many:.1} | {cells} | ");
             let _ = if *cells > 1 { writeln!(out, "{chi_square:.1} | {p:.3} |") } else { writeln!(out, "– | – |") };
         }
-        let _ = writeln!(out, "\nBias: {:+.2} one by one, {:+.2} in bulk. Gain: {gain:.2}.", bias[0], bias[1]);
+        let gain = gain.map_or("no request failed".to_string(), |gain| format!("gain: {gain:.2}"));
+        let _ = writeln!(out, "\nBias: {:+.2} one by one, {:+.2} in bulk; {gain}.", bias[0], bias[1]);
     }
     out
 }
