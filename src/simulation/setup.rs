@@ -18,6 +18,7 @@ mod action;
 mod app;
 mod client;
 mod kube_proxy;
+mod requests;
 
 pub use action::{
     Action, ActionKind, Applied, ClusterAutoscalerOptions, DrainOptions, DryRun, KarpenterOptions, Partition,
@@ -30,6 +31,7 @@ pub use app::{
 pub use kube_proxy::{ClusterSize, FailedSyncs, FailureSpan, KubeProxySetup, ProxyMode, SyncCost};
 
 pub use client::{ClientCache, Connections, Resolve, Retries, RetryOn};
+pub use requests::{BULK_FROM, RequestsMode};
 
 /// The input of one run.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -68,6 +70,8 @@ pub struct Setup {
     pub apps: Vec<App>,
     /// The clients.
     pub traffic: Vec<Traffic>,
+    /// How their requests are simulated.
+    pub requests: RequestsMode,
     /// What is done to the cluster.
     pub actions: Vec<Action>,
     /// How long things take.
