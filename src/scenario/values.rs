@@ -35,10 +35,12 @@ macro_rules! schema_of {
 }
 
 mod action;
+mod path;
 mod selector;
 mod traffic;
 
 pub use action::{NodeRef, Objects, PoolUpgradeProfile};
+pub use path::{HealthCheckEntry, HopEntry, HopProfile, PathEntry};
 pub use selector::{SelectorText, selector};
 pub use traffic::{ConnectionsEntry, Sources};
 

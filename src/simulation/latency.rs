@@ -173,6 +173,9 @@ hops! {
     JobSync "jobSync" ms(20, 300),
         "Job controller: from the end of its batch period to the start of a sync.",
         "assumption; the batch period of 1 s is SyncJobBatchPeriod, pkg/controller/job/job_controller.go";
+    XdsPush "xdsPush" ms(40, 500),
+        "Envoy: from a push by its control plane (istiod, Envoy Gateway) until it uses the new endpoints.",
+        "shape: istio pilot/pkg/xds/discovery.go doSendPushes, PILOT_PUSH_THROTTLE; numbers: assumption";
 }
 
 /// The distribution of every hop in one scenario.

@@ -44,6 +44,7 @@ fn experiment(reaction: Reaction, hook: Option<Hook>) -> Setup {
             arrivals: Arrivals::Constant,
             from: vec!["n3".into()],
             connections,
+            balancer: None,
             via: Via::KubeProxy,
             timeout: Duration::from_secs(2),
             start: Time::ZERO,

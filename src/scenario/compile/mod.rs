@@ -10,6 +10,7 @@ mod found;
 mod kubelet;
 mod nodes;
 mod operators;
+mod path;
 mod services;
 mod serving;
 mod traffic;

@@ -6,8 +6,8 @@ use crate::scenario::compile::{Compiler, instant, is_named, short_name};
 use crate::scenario::diagnostic::Diagnostic;
 use crate::scenario::file::TrafficEntry;
 use crate::scenario::source::Spanned;
-use crate::scenario::values::{ConnectionsEntry, Sources};
-use crate::simulation::setup::{Arrivals, Connections, Traffic, Via};
+use crate::scenario::values::{ConnectionsEntry, PathEntry, Sources};
+use crate::simulation::setup::{Arrivals, Connections, LoadBalancer, Traffic, Via};
 
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 
@@ -46,7 +46,8 @@ impl Compiler<'_> {
 
     fn stream(&mut self, entry: &TrafficEntry) -> Option<Traffic> {
         let service = self.service(&entry.service);
-        let from = self.clients(entry);
+        let path = self.path(entry);
+        let from = self.clients(entry, path.as_ref());
         let (start, stop) = self.window(entry);
         let timeout = match &entry.timeout {
             Some(Spanned { value, span }) if value.is_zero() => {
@@ -68,6 +69,9 @@ impl Compiler<'_> {
                 Connections::KeepAlive { idle_max: pool.idle, idle_timeout: pool.idle_timeout }
             }
         };
+        let path = path?;
+        self.check_connections(entry, &path);
+        let (balancer, via) = path;
         Some(Traffic {
             name,
             service: service?,
@@ -75,23 +79,30 @@ impl Compiler<'_> {
             arrivals: entry.arrivals.unwrap_or(Arrivals::Poisson),
             from: from?,
             connections,
-            via: self.via(entry),
+            balancer,
+            via,
             timeout,
             start,
             stop,
         })
     }
 
-    fn via(&mut self, entry: &TrafficEntry) -> Via {
-        let Some(Spanned { value: via, span }) = &entry.via else { return Via::KubeProxy };
-        if *via != Via::KubeProxy && matches!(entry.connections, Some(ConnectionsEntry::KeepAlive(_))) {
+    /// Connections that a hop in between keeps are not the clients'.
+    fn check_connections(&mut self, entry: &TrafficEntry, (balancer, via): &(Option<LoadBalancer>, Via)) {
+        let direct = *via == Via::KubeProxy && balancer.is_none();
+        if let Some(Spanned { value: PathEntry(hops), .. }) = &entry.via
+            && let Some(hop) = hops.first()
+            && !direct
+            && matches!(entry.connections, Some(ConnectionsEntry::KeepAlive(_)))
+        {
             self.push(
-                Diagnostic::error("connections that an ingress controller keeps to pods are not modelled")
-                    .at(span, "this traffic goes through an ingress controller")
-                    .help("leave out `connections`, or choose `new`"),
+                Diagnostic::error(
+                    "connections that are kept to pods by somebody else than the client are not modelled",
+                )
+                .at(&hop.span, format!("this traffic goes through {}", hop.value.profile.name()))
+                .help("leave out `connections`, or choose `new`"),
             );
         }
-        *via
     }
 
     /// The name that was given, or the Service's, with a number if that is taken.
@@ -144,7 +155,12 @@ impl Compiler<'_> {
         self.push(problem);
     }
 
-    fn clients(&mut self, entry: &TrafficEntry) -> Option<Vec<String>> {
+    /// The nodes of the clients, or of the proxies in the cluster that they go through. The clients of a load balancer
+    /// alone sit on none.
+    fn clients(&mut self, entry: &TrafficEntry, path: Option<&(Option<LoadBalancer>, Via)>) -> Option<Vec<String>> {
+        if let Some((Some(_), Via::KubeProxy | Via::Balancer)) = path {
+            return Some(Vec::new());
+        }
         match &entry.from {
             None | Some(Sources::Nodes) => {
                 let at_start = self.setup.nodes.iter().filter(|n| n.ready_at.is_none());

@@ -154,6 +154,11 @@ impl<'a> TrafficStream<'a> {
         }
     }
 
+    /// The stream.
+    pub fn traffic(&self) -> &'a Traffic {
+        self.traffic
+    }
+
     /// Who chooses the pods.
     pub fn via(&self) -> Via {
         self.traffic.via

@@ -59,7 +59,7 @@ impl<'a> Ingresses<'a> {
         let here = |t: &&crate::simulation::setup::Traffic| t.from.iter().any(|from| from == name);
         let config = self.setup.traffic.iter().filter(here).find_map(|t| match t.via {
             Via::IngressNginx(config) => Some(config),
-            Via::KubeProxy => None,
+            _ => None,
         });
         let Some(config) = config else { return };
         if self.replicas.len() <= node.index() {
@@ -151,7 +151,7 @@ impl<'a> Ingresses<'a> {
 
     /// Whether some traffic of this Service goes through the replica on `node`.
     pub fn serves(&self, service: ServiceId, node: NodeId) -> bool {
-        let named = self.setup.traffic.iter().any(|t| t.service == service && t.via != Via::KubeProxy);
+        let named = self.setup.traffic.iter().any(|t| t.service == service && matches!(t.via, Via::IngressNginx(_)));
         named && self.replicas.get(node.index()).is_some_and(Option::is_some)
     }
 

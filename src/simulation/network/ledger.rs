@@ -6,7 +6,7 @@ use crate::api::{NodeId, PodId};
 use crate::engine::{Duration, Time};
 use crate::simulation::observe::CauseId;
 use crate::simulation::outcome::{FAILURES_KEPT, FailureKind, Requests};
-use crate::simulation::setup::{Traffic, Via};
+use crate::simulation::setup::{BalancerProfile, Traffic, Via};
 
 /// Which request: the `number`-th, from 0, of the client of a traffic stream on a node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,7 +57,7 @@ pub(super) struct Ledger {
 #[derive(Clone, Debug, Default)]
 struct Account {
     timeout: Duration,
-    via: Via,
+    through: Through,
     sent: u64,
     ok: u64,
     ok_after_retry: u64,
@@ -93,7 +93,7 @@ impl Ledger {
         Self {
             accounts: traffic
                 .iter()
-                .map(|t| Account { timeout: t.timeout, via: t.via, ..Account::default() })
+                .map(|t| Account { timeout: t.timeout, through: Through::of(t), ..Account::default() })
                 .collect(),
             failed_by_pod: Vec::new(),
             kept: BinaryHeap::new(),
@@ -215,7 +215,7 @@ impl Ledger {
 
     fn count(&mut self, failed: Failed) {
         let account = &mut self.accounts[failed.request.traffic as usize];
-        account.failed_by[as_the_client_sees(failed.kind, account.via) as usize] += 1;
+        account.failed_by[as_the_client_sees(failed.kind, account.through) as usize] += 1;
         if let Some(pod) = failed.pod {
             if self.failed_by_pod.len() <= pod.index() {
                 self.failed_by_pod.resize(pod.index() + 1, 0);
@@ -233,19 +233,48 @@ impl Ledger {
     }
 }
 
-/// What a client is told of a failure behind `via`. It notices by itself only that its own timeout is over.
+/// Who answers the client if a pod does not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum Through {
+    /// Nobody: it is the client's own connection that fails.
+    #[default]
+    Nobody,
+    /// nginx.
+    Nginx,
+    /// Envoy.
+    Envoy,
+    /// A load balancer that makes connections of its own.
+    Balancer,
+}
+
+impl Through {
+    /// The last of the hops that answers for itself.
+    pub fn of(traffic: &Traffic) -> Self {
+        let balancer = traffic.balancer.as_ref().map(|balancer| balancer.profile);
+        match traffic.via {
+            Via::IngressNginx(_) => Self::Nginx,
+            Via::Envoy(_) => Self::Envoy,
+            Via::KubeProxy | Via::Balancer if balancer.is_some_and(BalancerProfile::is_proxy) => Self::Balancer,
+            Via::KubeProxy | Via::Balancer => Self::Nobody,
+        }
+    }
+}
+
+/// What a client is told of a failure. It notices by itself only that its own timeout is over.
 ///
 /// Source: nginx, `ngx_http_upstream.c` ngx_http_upstream_next (errors are 502, timeouts 504); ingress-nginx,
-/// `balancer.lua` rewrite (no endpoint is 503).
-pub(super) const fn as_the_client_sees(kind: FailureKind, via: Via) -> FailureKind {
-    match (via, kind) {
-        (Via::KubeProxy, kind) => kind,
-        (Via::IngressNginx(_), FailureKind::Refused | FailureKind::ResetInFlight | FailureKind::ResetIdle) => {
-            FailureKind::Http502
-        }
-        (Via::IngressNginx(_), FailureKind::NoEndpoints) => FailureKind::Http503,
-        (Via::IngressNginx(_), FailureKind::ConnectTimeout) => FailureKind::Http504,
-        (Via::IngressNginx(_), kind) => kind,
+/// `balancer.lua` rewrite (no endpoint is 503); Envoy, response flags UF, UC and UH (all 503); AWS, "Troubleshoot your
+/// Application Load Balancers" (502: the target closed or reset the connection; 504: no connection within 10 s; 503: no
+/// registered targets).
+pub(super) const fn as_the_client_sees(kind: FailureKind, through: Through) -> FailureKind {
+    use FailureKind::{ConnectTimeout, Http502, Http503, Http504, NoEndpoints, Refused, ResetIdle, ResetInFlight};
+    match (through, kind) {
+        (Through::Nobody, kind) => kind,
+        (Through::Envoy, Refused | ResetInFlight | ResetIdle | NoEndpoints | ConnectTimeout) => Http503,
+        (Through::Nginx | Through::Balancer, Refused | ResetInFlight | ResetIdle) => Http502,
+        (Through::Nginx | Through::Balancer, NoEndpoints) => Http503,
+        (Through::Nginx | Through::Balancer, ConnectTimeout) => Http504,
+        (_, kind) => kind,
     }
 }
 

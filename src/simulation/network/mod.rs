@@ -22,6 +22,7 @@ mod keep_alive;
 mod kube_proxy;
 mod ledger;
 mod retries;
+mod routers;
 mod rules;
 mod sockets;
 #[cfg(test)]
@@ -37,7 +38,7 @@ use clients::{Plane, TrafficStream, pick};
 use ingress::Ingresses;
 use keep_alive::RoundTrips;
 use kube_proxy::KubeProxies;
-use ledger::{Failed, Ledger, Seen, as_the_client_sees};
+use ledger::{Failed, Ledger, Seen, Through, as_the_client_sees};
 use rules::Route;
 use sockets::{Listener, Sockets};
 
@@ -373,7 +374,8 @@ impl<'a> Network<'a> {
     fn explain(&self, failed: &Failed) -> Failure {
         let Failed { request, failed_at, kind, pod, cause, seen } = *failed;
         let service = self.streams[request.traffic as usize].service();
-        let via = self.streams[request.traffic as usize].via();
+        let stream = &self.streams[request.traffic as usize];
+        let via = stream.via();
         let spell = pod.and_then(|pod| match via {
             Via::KubeProxy => {
                 self.proxies.last_spell(service, (pod, self.sockets.node_of(pod)), request.client, request.sent)
@@ -381,6 +383,7 @@ impl<'a> Network<'a> {
             Via::IngressNginx(_) => {
                 self.ingresses.last_spell(self.proxies.rules(service), pod, request.client, request.sent)
             }
+            Via::Envoy(_) | Via::Balancer => None,
         });
         // On a kept connection a request may be sent long after the rules have changed: then no router is to blame.
         let routed =
@@ -388,7 +391,7 @@ impl<'a> Network<'a> {
         Failure {
             sent_at: request.sent,
             failed_at,
-            kind: as_the_client_sees(kind, via),
+            kind: as_the_client_sees(kind, Through::of(stream.traffic())),
             traffic: request.traffic,
             client_node: request.client,
             number: request.number,
