@@ -38,8 +38,8 @@ pub struct Balancer<'a> {
     random: Random,
     key: Key,
     watch: &'a Distribution,
-    /// What was written and no reconciliation has seen: when the controller hears of it, and what should be targets then.
-    waiting: VecDeque<(Time, Vec<Target>)>,
+    /// What was written and no reconciliation has seen, in the order in which the controller takes notice.
+    waiting: VecDeque<Waiting>,
     writes: u64,
     last_delivery: Time,
     /// The end of the last reconciliation.
@@ -49,6 +49,16 @@ pub struct Balancer<'a> {
     /// What targets answer to health checks, each change with its time.
     answers: BTreeMap<Target, Vec<(Time, Answer)>>,
     machines: Vec<Machine>,
+}
+
+/// What should be the targets.
+#[derive(Clone, Debug)]
+struct Waiting {
+    /// When the controller takes notice.
+    delivery: Time,
+    /// It does not look before then unless something else makes it.
+    lazy: bool,
+    targets: Vec<Target>,
 }
 
 /// One machine of a load balancer.
@@ -94,8 +104,9 @@ impl<'a> Balancer<'a> {
     }
 
     /// It was committed at `now` that these, in order and without repetition, should be the targets. At time zero they
-    /// are, and have been for long.
-    pub fn should_have(&mut self, now: Time, targets: Vec<Target>) {
+    /// are, and have been for long. The controller takes notice when its watch delivers that, or `at` a later time, if
+    /// nothing else makes it look before.
+    pub fn should_have(&mut self, now: Time, targets: Vec<Target>, at: Option<Time>) {
         if now == Time::ZERO {
             for machine in &mut self.machines {
                 machine.list = None;
@@ -108,21 +119,20 @@ impl<'a> Balancer<'a> {
             self.wanted = targets;
             return;
         }
-        let newest = self.waiting.back().map_or(&self.wanted, |(_, newest)| newest);
-        if *newest != targets {
-            self.writes += 1;
-            let delay = self.watch.sample(self.random.unit(Key::new("watch").number(self.key.bits()), self.writes));
-            self.last_delivery = self.last_delivery.max(now + delay);
-            self.waiting.push_back((self.last_delivery, targets));
+        self.fold(now);
+        let newest = self.waiting.back();
+        if *newest.map_or(&self.wanted, |newest| &newest.targets) == targets && newest.is_none_or(|w| !w.lazy) {
+            return;
         }
-    }
-
-    /// The controller sees what was written last not before `at`.
-    pub fn looks_not_before(&mut self, at: Time) {
-        if let Some((delivery, _)) = self.waiting.back_mut() {
-            *delivery = (*delivery).max(at);
-            self.last_delivery = *delivery;
+        self.writes += 1;
+        let delay = self.watch.sample(self.random.unit(Key::new("watch").number(self.key.bits()), self.writes));
+        self.last_delivery = self.last_delivery.max(now + delay);
+        if let Some(at) = at.filter(|at| *at > self.last_delivery) {
+            self.waiting.push_back(Waiting { delivery: at, lazy: true, targets });
+            return;
         }
+        while self.waiting.pop_back_if(|last| last.lazy).is_some() {}
+        self.waiting.push_back(Waiting { delivery: self.last_delivery, lazy: false, targets });
     }
 
     /// From now on a target answers so to health checks.
@@ -174,13 +184,13 @@ impl<'a> Balancer<'a> {
 
     /// Works out what comes of all that the controller begins before `to`.
     pub fn fold(&mut self, to: Time) {
-        while let Some((delivered, _)) = self.waiting.front() {
-            let start = self.rested.max(*delivered);
+        while let Some(first) = self.waiting.front() {
+            let start = self.rested.max(first.delivery);
             if start >= to {
                 return;
             }
-            while let Some((_, targets)) = self.waiting.pop_front_if(|(delivered, _)| *delivered <= start) {
-                self.wanted = targets;
+            while let Some(seen) = self.waiting.pop_front_if(|next| next.delivery <= start) {
+                self.wanted = seen.targets;
             }
             let unit = self.random.unit(Key::new("balancerReconcile").number(self.key.bits()), start.as_nanos());
             self.rested = start + self.config.reconcile.sample(unit);
@@ -316,7 +326,7 @@ mod tests {
 
     fn start(config: &LoadBalancer) -> Balancer<'_> {
         let mut balancer = Balancer::new(config, &WATCH, Random::new(7), "default/web");
-        balancer.should_have(Time::ZERO, pods(&[0, 1]));
+        balancer.should_have(Time::ZERO, pods(&[0, 1]), None);
         balancer
     }
 
@@ -338,7 +348,7 @@ mod tests {
     fn a_target_that_was_taken_out_gets_connections_until_the_machine_has_heard() {
         let config = config();
         let mut balancer = start(&config);
-        balancer.should_have(Time::from_secs(10), pods(&[1]));
+        balancer.should_have(Time::from_secs(10), pods(&[1]), None);
         assert_eq!(list(&mut balancer, 31_009), [0, 1]);
         assert_eq!(list(&mut balancer, 31_010), [1], "10 ms watch, 1 s reconciliation, 20 s");
         let spell = balancer.last_spell(Target::Pod(PodId(0)), Time::MAX).unwrap();
@@ -349,9 +359,9 @@ mod tests {
     fn changes_during_a_reconciliation_are_in_the_next_one() {
         let config = config();
         let mut balancer = start(&config);
-        balancer.should_have(Time::from_secs(10), pods(&[1]));
-        balancer.should_have(Time::from_millis(10_500), pods(&[1, 2]));
-        balancer.should_have(Time::from_millis(10_600), pods(&[2]));
+        balancer.should_have(Time::from_secs(10), pods(&[1]), None);
+        balancer.should_have(Time::from_millis(10_500), pods(&[1, 2]), None);
+        balancer.should_have(Time::from_millis(10_600), pods(&[2]), None);
         // Pod 1 leaves with the second reconciliation, which ends at 12.01 s.
         assert_eq!(list(&mut balancer, 32_009), [1, 2]);
         assert_eq!(list(&mut balancer, 32_010), [2]);
@@ -362,7 +372,7 @@ mod tests {
     fn a_new_target_has_to_be_taken_up_and_checked() {
         let config = config();
         let mut balancer = start(&config);
-        balancer.should_have(Time::from_secs(10), pods(&[0, 1, 2]));
+        balancer.should_have(Time::from_secs(10), pods(&[0, 1, 2]), None);
         let taken_up = 16_010;
         assert_eq!(list(&mut balancer, taken_up), [0, 1]);
         assert_eq!(list(&mut balancer, taken_up + 10_000), [0, 1, 2], "within one interval");
@@ -381,6 +391,19 @@ mod tests {
     }
 
     #[test]
+    fn what_would_be_looked_at_later_is_seen_with_what_comes_before() {
+        let config = config();
+        let mut balancer = start(&config);
+        balancer.should_have(Time::from_secs(10), pods(&[1]), Some(Time::from_secs(90)));
+        assert_eq!(list(&mut balancer, 80_000), [0, 1]);
+        let mut sooner = balancer.clone();
+        assert_eq!(list(&mut balancer, 111_000), [1], "90 s, 1 s, 20 s");
+        sooner.should_have(Time::from_millis(80_000), pods(&[1, 2]), None);
+        assert_eq!(list(&mut sooner, 101_009), [0, 1, 2]);
+        assert_eq!(list(&mut sooner, 101_010), [1, 2]);
+    }
+
+    #[test]
     fn who_asks_when_makes_no_difference() {
         let config = BalancerProfile::AwsNlbIp.defaults();
         let steps = |asked: bool| {
@@ -389,7 +412,7 @@ mod tests {
                 if asked {
                     balancer.at(Time::from_secs(at), 3 << 60);
                 }
-                balancer.should_have(Time::from_secs(at), pods(&targets));
+                balancer.should_have(Time::from_secs(at), pods(&targets), None);
             }
             (200..400).map(|at| balancer.at(Time::from_secs(at), at << 54)).collect::<Vec<_>>()
         };

@@ -85,9 +85,6 @@ impl<'a> Envoys<'a> {
         if self.envoys.len() <= node.index() {
             self.envoys.resize(node.index() + 1, None);
         }
-        if now == Time::ZERO {
-            self.control.next = log.len();
-        }
         self.collect(now, log);
         self.envoys[node.index()] = Some(Proxy {
             luck: node_luck(name),
@@ -95,14 +92,6 @@ impl<'a> Envoys<'a> {
             pushes: self.control.pushes.len(),
             syncs: vec![Sync { applied: now, entries: entry_number(log.len()) }],
         });
-    }
-
-    /// What was written up to now, at the start, is known.
-    pub fn start_with(&mut self, log: &[Entry]) {
-        self.control.next = log.len();
-        for envoy in self.envoys.iter_mut().flatten() {
-            envoy.syncs = vec![Sync { applied: Time::ZERO, entries: entry_number(log.len()) }];
-        }
     }
 
     /// The node of an Envoy loses power.
@@ -172,6 +161,9 @@ impl<'a> Envoys<'a> {
     fn collect(&mut self, to: Time, log: &[Entry]) {
         let Self { config, random, watch, control, .. } = self;
         let due = |first: Time, last: Time| (last + config.debounce_after).min(first + config.debounce_max).max(first);
+        while log.get(control.next).is_some_and(|entry| entry.committed == Time::ZERO) {
+            control.next += 1; // known from the start
+        }
         loop {
             let delivered = log.get(control.next).filter(|entry| entry.committed < to).map(|entry| {
                 let key = Key::new("watch").text(config.profile.name()).number(entry.service_luck);
