@@ -258,7 +258,7 @@ impl BalancerProfile {
         let seconds = Duration::from_secs;
         let spread = |p50, p99| Distribution::log_normal(p50, p99).expect("p50 < p99");
         let (register, deregister) = match self {
-            Self::AwsAlbIp | Self::AwsAlbInstance => (spread(seconds(5), seconds(20)), spread(seconds(8), seconds(35))),
+            Self::AwsAlbIp | Self::AwsAlbInstance => (spread(seconds(5), seconds(20)), spread(seconds(8), seconds(30))),
             Self::AwsNlbIp | Self::AwsNlbInstance => {
                 (spread(seconds(60), seconds(180)), spread(seconds(100), seconds(140)))
             }

@@ -51,6 +51,17 @@ pub struct Balancer<'a> {
     machines: Vec<Machine>,
 }
 
+/// When the controller takes notice of a change.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Notice {
+    /// It was committed just now: its watch will deliver it.
+    Committed,
+    /// Its watch has just delivered it.
+    Delivered,
+    /// At that time, unless something else makes it look before.
+    Later(Time),
+}
+
 /// What should be the targets.
 #[derive(Clone, Debug)]
 struct Waiting {
@@ -103,10 +114,8 @@ impl<'a> Balancer<'a> {
         }
     }
 
-    /// It was committed at `now` that these, in order and without repetition, should be the targets. At time zero they
-    /// are, and have been for long. The controller takes notice when its watch delivers that, or `at` a later time, if
-    /// nothing else makes it look before.
-    pub fn should_have(&mut self, now: Time, targets: Vec<Target>, at: Option<Time>) {
+    /// These, in order and without repetition, should be the targets. At time zero they are, and have been for long.
+    pub fn should_have(&mut self, now: Time, targets: Vec<Target>, notice: Notice) {
         if now == Time::ZERO {
             for machine in &mut self.machines {
                 machine.list = None;
@@ -124,13 +133,17 @@ impl<'a> Balancer<'a> {
         if *newest.map_or(&self.wanted, |newest| &newest.targets) == targets && newest.is_none_or(|w| !w.lazy) {
             return;
         }
-        self.writes += 1;
-        let delay = self.watch.sample(self.random.unit(Key::new("watch").number(self.key.bits()), self.writes));
-        self.last_delivery = self.last_delivery.max(now + delay);
-        if let Some(at) = at.filter(|at| *at > self.last_delivery) {
-            self.waiting.push_back(Waiting { delivery: at, lazy: true, targets });
-            return;
-        }
+        self.last_delivery = self.last_delivery.max(match notice {
+            Notice::Later(at) => {
+                let delivery = self.last_delivery.max(at);
+                return self.waiting.push_back(Waiting { delivery, lazy: true, targets });
+            }
+            Notice::Delivered => now,
+            Notice::Committed => {
+                self.writes += 1;
+                now + self.watch.sample(self.random.unit(Key::new("watch").number(self.key.bits()), self.writes))
+            }
+        });
         while self.waiting.pop_back_if(|last| last.lazy).is_some() {}
         self.waiting.push_back(Waiting { delivery: self.last_delivery, lazy: false, targets });
     }
@@ -306,6 +319,7 @@ mod tests {
     use super::*;
     use crate::simulation::setup::BalancerProfile;
 
+    const COMMITTED: Notice = Notice::Committed;
     static WATCH: Distribution = Distribution::Constant(Duration::from_millis(10));
 
     fn pods(ids: &[u32]) -> Vec<Target> {
@@ -326,7 +340,7 @@ mod tests {
 
     fn start(config: &LoadBalancer) -> Balancer<'_> {
         let mut balancer = Balancer::new(config, &WATCH, Random::new(7), "default/web");
-        balancer.should_have(Time::ZERO, pods(&[0, 1]), None);
+        balancer.should_have(Time::ZERO, pods(&[0, 1]), COMMITTED);
         balancer
     }
 
@@ -348,7 +362,7 @@ mod tests {
     fn a_target_that_was_taken_out_gets_connections_until_the_machine_has_heard() {
         let config = config();
         let mut balancer = start(&config);
-        balancer.should_have(Time::from_secs(10), pods(&[1]), None);
+        balancer.should_have(Time::from_secs(10), pods(&[1]), COMMITTED);
         assert_eq!(list(&mut balancer, 31_009), [0, 1]);
         assert_eq!(list(&mut balancer, 31_010), [1], "10 ms watch, 1 s reconciliation, 20 s");
         let spell = balancer.last_spell(Target::Pod(PodId(0)), Time::MAX).unwrap();
@@ -359,9 +373,9 @@ mod tests {
     fn changes_during_a_reconciliation_are_in_the_next_one() {
         let config = config();
         let mut balancer = start(&config);
-        balancer.should_have(Time::from_secs(10), pods(&[1]), None);
-        balancer.should_have(Time::from_millis(10_500), pods(&[1, 2]), None);
-        balancer.should_have(Time::from_millis(10_600), pods(&[2]), None);
+        balancer.should_have(Time::from_secs(10), pods(&[1]), COMMITTED);
+        balancer.should_have(Time::from_millis(10_500), pods(&[1, 2]), COMMITTED);
+        balancer.should_have(Time::from_millis(10_600), pods(&[2]), COMMITTED);
         // Pod 1 leaves with the second reconciliation, which ends at 12.01 s.
         assert_eq!(list(&mut balancer, 32_009), [1, 2]);
         assert_eq!(list(&mut balancer, 32_010), [2]);
@@ -372,7 +386,7 @@ mod tests {
     fn a_new_target_has_to_be_taken_up_and_checked() {
         let config = config();
         let mut balancer = start(&config);
-        balancer.should_have(Time::from_secs(10), pods(&[0, 1, 2]), None);
+        balancer.should_have(Time::from_secs(10), pods(&[0, 1, 2]), COMMITTED);
         let taken_up = 16_010;
         assert_eq!(list(&mut balancer, taken_up), [0, 1]);
         assert_eq!(list(&mut balancer, taken_up + 10_000), [0, 1, 2], "within one interval");
@@ -394,11 +408,11 @@ mod tests {
     fn what_would_be_looked_at_later_is_seen_with_what_comes_before() {
         let config = config();
         let mut balancer = start(&config);
-        balancer.should_have(Time::from_secs(10), pods(&[1]), Some(Time::from_secs(90)));
+        balancer.should_have(Time::from_secs(10), pods(&[1]), Notice::Later(Time::from_secs(90)));
         assert_eq!(list(&mut balancer, 80_000), [0, 1]);
         let mut sooner = balancer.clone();
         assert_eq!(list(&mut balancer, 111_000), [1], "90 s, 1 s, 20 s");
-        sooner.should_have(Time::from_millis(80_000), pods(&[1, 2]), None);
+        sooner.should_have(Time::from_millis(80_000), pods(&[1, 2]), COMMITTED);
         assert_eq!(list(&mut sooner, 101_009), [0, 1, 2]);
         assert_eq!(list(&mut sooner, 101_010), [1, 2]);
     }
@@ -412,7 +426,7 @@ mod tests {
                 if asked {
                     balancer.at(Time::from_secs(at), 3 << 60);
                 }
-                balancer.should_have(Time::from_secs(at), pods(&targets), None);
+                balancer.should_have(Time::from_secs(at), pods(&targets), COMMITTED);
             }
             (200..400).map(|at| balancer.at(Time::from_secs(at), at << 54)).collect::<Vec<_>>()
         };

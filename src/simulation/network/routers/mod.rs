@@ -25,7 +25,7 @@ use crate::simulation::observe::CauseId;
 use crate::simulation::outcome::Router;
 use crate::simulation::setup::{Setup, Targets, Traffic, Via};
 
-use balancer::{Balancer, Target};
+use balancer::{Balancer, Notice, Target};
 use envoy::Envoys;
 use health_check::Answer;
 use nodes::Nodes;
@@ -118,16 +118,16 @@ impl<'a> Routers<'a> {
         self.ask_node(now, node);
     }
 
-    /// A Node object was written; `None`: deleted.
-    pub fn node_written(&mut self, now: Time, id: NodeId, node: Option<&Node>) {
+    /// A watch has delivered a Node object; `None`: deleted. Controllers of load balancers and kube-proxies see it now.
+    pub fn node_seen(&mut self, now: Time, id: NodeId, node: Option<&Node>) {
         let change = self.nodes.written(id, node);
         let Self { setup, balancers, nodes, .. } = self;
         for (traffic, balancer) in setup.traffic.iter().zip(balancers) {
             let Some((config, balancer)) = traffic.balancer.as_ref().zip(balancer.as_mut()) else { continue };
             if aims_at(traffic) == Some(Targets::Nodes) {
                 let fits = |name: &str| traffic.from.is_empty() || traffic.from.iter().any(|from| from == name);
-                let noticed = nodes.noticed(now, config.profile, change);
-                balancer.should_have(now, nodes.fit(config.profile, fits), noticed);
+                let notice = nodes.noticed(now, config.profile, change).map_or(Notice::Delivered, Notice::Later);
+                balancer.should_have(now, nodes.fit(config.profile, fits), notice);
             }
         }
         self.ask_node(now, id);
@@ -145,7 +145,7 @@ impl<'a> Routers<'a> {
                     Route::Pods(pods) => pods,
                     Route::Reject | Route::Drop => &[],
                 };
-                balancer.should_have(now, pods.iter().map(|pod| Target::Pod(*pod)).collect(), None);
+                balancer.should_have(now, pods.iter().map(|pod| Target::Pod(*pod)).collect(), Notice::Committed);
             }
         }
     }
