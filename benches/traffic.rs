@@ -13,7 +13,7 @@ use drainsim::engine::{Distribution, Duration, Random, Time};
 use drainsim::simulation::network::Network;
 use drainsim::simulation::observe::CauseId;
 use drainsim::simulation::outcome::Requests;
-use drainsim::simulation::setup::{App, Arrivals, Connections, Life, Setup, Traffic, Via};
+use drainsim::simulation::setup::{App, Arrivals, Capacity, Connections, Life, Resolve, Retries, Setup, Traffic, Via};
 
 const NODES: u32 = 10;
 const PODS: u32 = 20;
@@ -37,6 +37,7 @@ fn setup(connections: Connections) -> Setup {
             stop_signal: Signal::Term,
             reactions: BTreeMap::new(),
             keep_alive_timeout: Some(Duration::from_secs(60)),
+            capacity: Capacity::default(),
             life: Life::default(),
         }],
         traffic: vec![Traffic {
@@ -47,8 +48,11 @@ fn setup(connections: Connections) -> Setup {
             from: (0..NODES).map(|n| format!("node-{n}")).collect(),
             connections,
             balancer: None,
+            resolve: Resolve::Address,
             via: Via::KubeProxy,
             timeout: Duration::from_secs(2),
+            connect_timeout: None,
+            retries: Retries::default(),
             start: Time::ZERO,
             stop: None,
         }],
@@ -99,7 +103,7 @@ fn run(setup: &Setup, seconds: u64, changes: bool) -> Requests {
 fn traffic(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("requests");
     group.sample_size(20);
-    let kept = Connections::KeepAlive { idle_max: 100, idle_timeout: None };
+    let kept = Connections::KeepAlive { idle_max: 100, idle_timeout: None, requests_max: None, age_max: None };
     for (name, connections, changes, seconds) in [
         ("new/steady", Connections::New, false, 100),
         ("new/changes", Connections::New, true, 20),

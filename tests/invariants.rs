@@ -14,8 +14,8 @@ use drainsim::engine::{Distribution, Duration, Time};
 use drainsim::simulation::latency::Hop;
 use drainsim::simulation::observe::What;
 use drainsim::simulation::setup::{
-    Action, ActionKind, App, Arrivals, Connections, DeploymentSetup, DrainOptions, Life, NodeSetup, Partition,
-    PartitionScope, Reaction, Traffic, Via, When, plain_node,
+    Action, ActionKind, App, Arrivals, Capacity, Connections, DeploymentSetup, DrainOptions, Life, NodeSetup,
+    Partition, PartitionScope, Reaction, Resolve, Retries, Traffic, Via, When, plain_node,
 };
 use drainsim::simulation::{Outcome, Setup, run};
 use proptest::prelude::*;
@@ -76,6 +76,7 @@ fn independent_inputs_can_change_places() {
             stop_signal: Signal::Term,
             reactions: BTreeMap::from([(Signal::Term, Reaction::ExitNow)]),
             keep_alive_timeout: None,
+            capacity: Capacity::default(),
             life: Life::default(),
         },
         budget: None,
@@ -326,6 +327,7 @@ fn any_workload() -> impl Strategy<Value = Workload> {
                         ),
                     ]),
                     keep_alive_timeout: None,
+                    capacity: Capacity::default(),
                     life,
                 },
                 budget,
@@ -464,7 +466,12 @@ fn build(nodes: usize, workloads: &[Workload], actions: &[(u64, Deed)], minor: u
             });
         }
         let connections = if w.keep_alive {
-            Connections::KeepAlive { idle_max: 5, idle_timeout: Some(Duration::from_secs(20)) }
+            Connections::KeepAlive {
+                idle_max: 5,
+                idle_timeout: Some(Duration::from_secs(20)),
+                requests_max: None,
+                age_max: None,
+            }
         } else {
             Connections::New
         };
@@ -476,8 +483,11 @@ fn build(nodes: usize, workloads: &[Workload], actions: &[(u64, Deed)], minor: u
             from: (0..nodes).map(node).collect(),
             connections,
             balancer: None,
+            resolve: Resolve::Address,
             via: Via::KubeProxy,
             timeout: Duration::from_secs(5),
+            connect_timeout: None,
+            retries: Retries::default(),
             start: Time::ZERO,
             stop: None,
         });

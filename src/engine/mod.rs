@@ -90,9 +90,11 @@ mod heap;
 pub(crate) mod normal;
 mod queue;
 mod random;
+mod tally;
 mod time;
 
 pub use distribution::{Distribution, DistributionError, Histogram, LogNormal, Sampler};
 pub use queue::{EventQueue, Timer};
 pub use random::{Key, Random, Stream};
+pub use tally::Tally;
 pub use time::{Duration, ParseDurationError, Time};

@@ -11,8 +11,8 @@ use crate::scenario::read::{MapOf, Read, record};
 use crate::scenario::source::Spanned;
 use crate::scenario::tree::{Node, Value};
 use crate::scenario::values::{
-    ConnectionsEntry, HookSteps, KeepAliveTimeout, LatencyProfile, PathEntry, ProfileName, Quantity, Rate,
-    ReactionEntry, Sources, TaintEntry,
+    ConnectionsEntry, HookSteps, KeepAliveTimeout, LatencyProfile, PathEntry, ProfileName, Quantity, Rate, ReactionEntry,
+    ResolveEntry, RetriesEntry, Sources, TaintEntry,
 };
 use crate::simulation::setup::Arrivals;
 
@@ -183,6 +183,12 @@ record! {
         pub signals: MapOf<ReactionEntry>,
         /// How long the server keeps an idle connection open.
         pub keep_alive_timeout: Option<KeepAliveTimeout>,
+        /// How many requests it works on at a time (threads, workers); others wait. All at once if left out.
+        pub concurrency: Option<Spanned<u32>>,
+        /// How many requests may wait; one more is answered with 503. Any number if left out.
+        pub queue: Option<Spanned<u32>>,
+        /// It is slow at first.
+        pub warm_up: Option<WarmUpEntry>,
         /// What the container's preStop hook does, where its httpGet or its command does not tell.
         pub pre_stop: Option<Spanned<HookSteps>>,
         /// The process exits by itself so long after each start. A server that does is in a crash loop, and has long been at
@@ -198,6 +204,16 @@ record! {
         pub hangs_at: Option<Spanned<Duration>>,
         /// The process first waits for a Service to accept connections.
         pub waits_for: Option<WaitsForEntry>,
+    }
+}
+
+record! {
+    /// How a process that has just begun to listen is slow.
+    pub struct WarmUpEntry is "`warmUp`" {
+        /// So long after it has begun to listen it is as fast as ever.
+        pub span: Spanned<Duration>,
+        /// Requests take so many times as long at first, and less and less from there.
+        pub factor: Spanned<f64>,
     }
 }
 
@@ -230,8 +246,17 @@ record! {
         pub via: Option<Spanned<PathEntry>>,
         /// What the clients do about connections; `new` if left out.
         pub connections: Option<ConnectionsEntry>,
+        /// How clients find the pods; `dns` if left out for a headless Service, else `address`.
+        pub resolve: Option<Spanned<ResolveEntry>>,
         /// A request without answer after this time has failed; 10s if left out.
         pub timeout: Option<Spanned<Duration>>,
+        /// A connection that is not made after this time is given up; only with the request if left out.
+        pub connect_timeout: Option<Spanned<Duration>>,
+        /// What the clients do about requests that fail; nothing if left out.
+        pub retries: Option<RetriesEntry>,
+        /// A second copy of a request is sent if there is no answer after this time, and the first answer counts; never if
+        /// left out.
+        pub hedge_after: Option<Spanned<Duration>>,
         /// When the requests begin; at 0s if left out.
         pub start: Option<Spanned<Duration>>,
         /// When they stop; at the end of the run if left out.

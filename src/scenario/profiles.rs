@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::api::pod::Signal;
 use crate::engine::{Distribution, Duration};
-use crate::simulation::setup::{App, Life, Reaction};
+use crate::simulation::setup::{App, Capacity, Life, Reaction};
 
 /// A named way to behave.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -208,6 +208,7 @@ impl Profile {
             stop_signal: self.stop_signal,
             reactions: self.reactions.iter().copied().collect::<BTreeMap<_, _>>(),
             keep_alive_timeout: self.keep_alive_seconds.map(Duration::from_secs),
+            capacity: Capacity::default(),
             life: Life::default(),
         }
     }

@@ -42,7 +42,7 @@ mod traffic;
 pub use action::{NodeRef, Objects, PoolUpgradeProfile};
 pub use path::{HealthCheckEntry, HopEntry, HopProfile, PathEntry};
 pub use selector::{SelectorText, selector};
-pub use traffic::{ConnectionsEntry, Sources};
+pub use traffic::{ConnectionsEntry, DnsEntry, Http2Entry, ResolveEntry, RetriesEntry, Sources};
 
 impl<T: JsonSchema> JsonSchema for Spanned<T> {
     fn inline_schema() -> bool {

@@ -12,7 +12,8 @@ use crate::simulation::outcome::{
     ServiceOutcome, TrafficOutcome,
 };
 use crate::simulation::setup::{
-    Action, ActionKind, Arrivals, Connections, DrainOptions, NodeSetup, Traffic, Via, When, plain_node,
+    Action, ActionKind, Arrivals, Connections, DrainOptions, NodeSetup, Resolve, Retries, Traffic, Via, When,
+    plain_node,
 };
 use crate::simulation::{Outcome, Setup};
 
@@ -38,8 +39,11 @@ pub(crate) fn setup() -> Setup {
             from: NODES.iter().map(ToString::to_string).collect(),
             connections: Connections::New,
             balancer: None,
+            resolve: Resolve::Address,
             via: Via::KubeProxy,
             timeout: Duration::from_secs(5),
+            connect_timeout: None,
+            retries: Retries::default(),
             start: Time::ZERO,
             stop: None,
         }],

@@ -16,6 +16,7 @@ use crate::simulation::found::Found;
 use crate::simulation::latency::Latencies;
 
 mod action;
+mod client;
 mod path;
 
 pub use action::{
@@ -23,6 +24,8 @@ pub use action::{
     PartitionScope, UpgradeOptions, UpgradeProfile, When,
 };
 pub use path::{BalancerProfile, Checked, Envoy, EnvoyProfile, HealthCheck, IngressNginx, LoadBalancer, Targets, Via};
+
+pub use client::{ClientCache, Connections, Resolve, Retries, RetryOn};
 
 /// The input of one run.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -240,8 +243,31 @@ pub struct App {
     pub reactions: BTreeMap<Signal, Reaction>,
     /// How long the server keeps an idle connection open; `None`: for ever.
     pub keep_alive_timeout: Option<Duration>,
+    /// How much it can do at a time.
+    pub capacity: Capacity,
     /// What the process does without being asked.
     pub life: Life,
+}
+
+/// How much a process can do at a time. By default there is no limit: a request takes its service time, whatever else goes
+/// on.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Capacity {
+    /// It works on so many requests at a time (threads, workers); others wait in order of arrival. `None`: on all.
+    pub concurrency: Option<u32>,
+    /// So many may wait; one more is answered with 503 at once. `None`: any number.
+    pub queue: Option<u32>,
+    /// After it has begun to listen it is slow for a while.
+    pub warm_up: Option<WarmUp>,
+}
+
+/// A process that has just begun to listen: caches are empty, code is not compiled yet.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct WarmUp {
+    /// So long after it has begun to listen it is as fast as ever.
+    pub span: Duration,
+    /// Service times are so many times as long at first, and fall evenly from there; 1 or more.
+    pub factor: f64,
 }
 
 /// What a process does without being asked: wait for others, end, crash, hang. By default, nothing of all that.
@@ -395,10 +421,16 @@ pub struct Traffic {
     /// A load balancer that the requests come through first; its clients are outside of the cluster, and `from` then names
     /// the nodes of in-cluster proxies behind it, if there are any.
     pub balancer: Option<LoadBalancer>,
+    /// How the clients find the pods.
+    pub resolve: Resolve,
     /// Who chooses the pod.
     pub via: Via,
     /// A request that has not been answered after this time has failed: connecting and answering together.
     pub timeout: Duration,
+    /// A connection that has not been made after this time is given up; `None`: only with the request.
+    pub connect_timeout: Option<Duration>,
+    /// What the clients do about a request that fails.
+    pub retries: Retries,
     /// The first request comes after this time.
     pub start: Time,
     /// No request is sent from this time on; `None`: to the end of the run.
@@ -427,20 +459,6 @@ pub enum Arrivals {
     Poisson,
     /// Evenly, each client with a phase of its own.
     Constant,
-}
-
-/// What a client does about connections.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Connections {
-    /// A new one for each request.
-    New,
-    /// Idle ones are used again, the most recent first.
-    KeepAlive {
-        /// At most so many are kept idle per client; more are closed when their request is done.
-        idle_max: u32,
-        /// An idle connection is closed by the client after this time; `None`: never.
-        idle_timeout: Option<Duration>,
-    },
 }
 
 /// A plain node: 4 cores, 16 GiB, 110 pods, labelled with its host name.

@@ -13,7 +13,7 @@ use drainsim::engine::{Distribution, Duration, Time};
 use drainsim::simulation::Setup;
 use drainsim::simulation::latency::{Hop, Latencies};
 use drainsim::simulation::setup::{
-    Action, ActionKind, App, DeploymentSetup, DrainOptions, Life, NodeSetup, Reaction, When, plain_node,
+    Action, ActionKind, App, Capacity, DeploymentSetup, DrainOptions, Life, NodeSetup, Reaction, When, plain_node,
 };
 
 /// The name of the workload, and of its Service and its budget.
@@ -95,6 +95,7 @@ pub fn cluster(nodes: &[&str], replicas: u32, reaction: Reaction, hook: Option<H
             stop_signal: Signal::Term,
             reactions: BTreeMap::from([(Signal::Term, reaction)]),
             keep_alive_timeout: None,
+            capacity: Capacity::default(),
             life: Life::default(),
         }],
         latencies: lab(),

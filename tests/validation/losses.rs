@@ -4,7 +4,7 @@ use drainsim::api::pod::Hook;
 use drainsim::engine::{Duration, Time};
 use drainsim::simulation::latency::{Hop, Latencies};
 use drainsim::simulation::outcome::{Failure, FailureKind, Outcome, PodOutcome};
-use drainsim::simulation::setup::{Arrivals, Connections, Reaction, Traffic, Via};
+use drainsim::simulation::setup::{Arrivals, Connections, Reaction, Resolve, Retries, Traffic, Via};
 use drainsim::simulation::{Setup, run};
 use rayon::prelude::*;
 
@@ -34,9 +34,8 @@ fn experiment(reaction: Reaction, hook: Option<Hook>) -> Setup {
     setup.nodes[2].node.unschedulable = true;
     setup.deployments[0].placement = ["n1", "n1", "n2", "n2"].map(String::from).to_vec();
     setup.latencies.set(Hop::KubectlStart, Latencies::idle_lab().get(Hop::KubectlStart).clone());
-    for (name, connections) in
-        CLIENTS.into_iter().zip([Connections::New, Connections::KeepAlive { idle_max: 100, idle_timeout: None }])
-    {
+    let kept = Connections::KeepAlive { idle_max: 100, idle_timeout: None, requests_max: None, age_max: None };
+    for (name, connections) in CLIENTS.into_iter().zip([Connections::New, kept]) {
         setup.traffic.push(Traffic {
             name: name.into(),
             service: SERVICE,
@@ -45,8 +44,11 @@ fn experiment(reaction: Reaction, hook: Option<Hook>) -> Setup {
             from: vec!["n3".into()],
             connections,
             balancer: None,
+            resolve: Resolve::Address,
             via: Via::KubeProxy,
             timeout: Duration::from_secs(2),
+            connect_timeout: None,
+            retries: Retries::default(),
             start: Time::ZERO,
             stop: Some(Time::from_secs(8)),
         });

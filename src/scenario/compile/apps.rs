@@ -3,6 +3,7 @@
 use crate::api::pod::{Hook, Signal};
 use crate::api::{Selector, TemplateId};
 use crate::engine::{Distribution, Duration};
+use crate::scenario::compile::capacity::capacity;
 use crate::scenario::compile::{Compiler, instant, is_named, show_labels};
 use crate::scenario::diagnostic::Diagnostic;
 use crate::scenario::file::AppEntry;
@@ -30,6 +31,7 @@ impl Compiler<'_> {
         }
         for (entry, usage) in spec.apps.iter().zip(&uses) {
             self.check_entry(entry, usage);
+            self.check_capacity(entry);
         }
     }
 
@@ -334,6 +336,7 @@ fn override_by(app: &mut App, entry: &AppEntry) -> Said {
     if let Some(timeout) = entry.keep_alive_timeout {
         app.keep_alive_timeout = timeout.0;
     }
+    app.capacity = capacity(entry);
     for (name, reaction) in &entry.signals.0 {
         if let Some(signal) = signal_key(&name.value) {
             app.reactions.insert(signal, reaction.0);

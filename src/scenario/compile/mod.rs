@@ -4,6 +4,8 @@
 mod actions;
 mod apply;
 mod apps;
+mod capacity;
+mod clients;
 mod components;
 mod controllers;
 mod found;

@@ -6,8 +6,8 @@ use crate::scenario::compile::{Compiler, instant, is_named, short_name};
 use crate::scenario::diagnostic::Diagnostic;
 use crate::scenario::file::TrafficEntry;
 use crate::scenario::source::Spanned;
-use crate::scenario::values::{ConnectionsEntry, PathEntry, Sources};
-use crate::simulation::setup::{Arrivals, Connections, LoadBalancer, Traffic, Via};
+use crate::scenario::values::{PathEntry, ResolveEntry, Sources};
+use crate::simulation::setup::{Arrivals, LoadBalancer, Traffic, Via};
 
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 
@@ -63,12 +63,8 @@ impl Compiler<'_> {
                 "traffic `{name}`: a request without an answer after {timeout} has failed (`traffic[].timeout`)"
             ));
         }
-        let connections = match &entry.connections {
-            None | Some(ConnectionsEntry::New) => Connections::New,
-            Some(ConnectionsEntry::KeepAlive(pool)) => {
-                Connections::KeepAlive { idle_max: pool.idle, idle_timeout: pool.idle_timeout }
-            }
-        };
+        let (connections, resolve) = (self.connections(entry), self.resolve(entry, service));
+        let (connect_timeout, retries) = (self.connect_timeout(entry, timeout), self.retries(entry, timeout));
         let path = path?;
         self.check_connections(entry, &path);
         let (balancer, via) = path;
@@ -79,28 +75,29 @@ impl Compiler<'_> {
             arrivals: entry.arrivals.unwrap_or(Arrivals::Poisson),
             from: from?,
             connections,
+            resolve,
             balancer,
             via,
             timeout,
+            connect_timeout,
+            retries,
             start,
             stop,
         })
     }
 
-    /// Connections that a hop in between keeps are not the clients'.
+    /// Who goes through a proxy or a load balancer does not look pods up.
     fn check_connections(&mut self, entry: &TrafficEntry, (balancer, via): &(Option<LoadBalancer>, Via)) {
-        let direct = *via == Via::KubeProxy && balancer.is_none();
         if let Some(Spanned { value: PathEntry(hops), .. }) = &entry.via
             && let Some(hop) = hops.first()
-            && !direct
-            && matches!(entry.connections, Some(ConnectionsEntry::KeepAlive(_)))
+            && (balancer.is_some() || *via != Via::KubeProxy)
+            && let Some(resolve) = &entry.resolve
+            && resolve.value != ResolveEntry::Address
         {
             self.push(
-                Diagnostic::error(
-                    "connections that are kept to pods by somebody else than the client are not modelled",
-                )
-                .at(&hop.span, format!("this traffic goes through {}", hop.value.profile.name()))
-                .help("leave out `connections`, or choose `new`"),
+                Diagnostic::error("clients of a proxy do not look pods up")
+                    .at(&resolve.span, "DNS would give them the addresses of pods")
+                    .and_at(&hop.span, "but this proxy chooses the pods"),
             );
         }
     }
@@ -147,9 +144,6 @@ impl Compiler<'_> {
                     .and_at(&name.span, "no pod would get these requests")
                     .help(self.labels_in(&service.namespace))
             }
-            Some(_) if manifest.headless => Diagnostic::warning(format!("the Service `{}` is headless", name.value))
-                .at(&name.span, "its clients would find the pods by DNS")
-                .note("DNS is not modelled: they are taken to go through kube-proxy, as to any other Service"),
             Some(_) => return,
         };
         self.push(problem);

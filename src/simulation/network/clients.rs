@@ -15,17 +15,16 @@
 use std::collections::BTreeMap;
 
 use crate::api::{NodeId, PodId, ServiceId};
-use crate::engine::{Duration, Key, Random, Stream, Time};
+use crate::engine::{Distribution, Duration, Key, Random, Stream, Time};
+use crate::simulation::latency::Hop;
 use crate::simulation::network::ingress::Ingresses;
-use crate::simulation::network::keep_alive::{Pool, RoundTrips};
 use crate::simulation::network::kube_proxy::KubeProxies;
 use crate::simulation::network::ledger::{Failed, Ledger, Request, Seen};
-use crate::simulation::network::retries::Retries;
 use crate::simulation::network::rules::Route;
 use crate::simulation::network::sockets::{InFlight, Listener, Sockets};
 use crate::simulation::observe::CauseId;
 use crate::simulation::outcome::FailureKind;
-use crate::simulation::setup::{Arrivals, Connections, IngressNginx, Traffic, Via};
+use crate::simulation::setup::{Arrivals, Setup, Traffic};
 
 /// What the clients send into.
 #[derive(Debug)]
@@ -55,10 +54,6 @@ struct Client {
     node: NodeId,
     source: Source,
     rules: Cursor,
-    /// Connections that are kept, if they are.
-    pool: Option<Pool>,
-    /// Requests that an ingress controller will send to another pod.
-    retries: Retries,
 }
 
 /// Where a client is in the history of its node's rules.
@@ -92,16 +87,10 @@ impl<'a> TrafficStream<'a> {
             if *starts > 0 {
                 key = key.number(*starts);
             }
-            let pool = match self.traffic.connections {
-                Connections::New => None,
-                Connections::KeepAlive { idle_max, idle_timeout } => Some(Pool::new(idle_max, idle_timeout)),
-            };
             self.clients.push(Client {
                 node,
                 source: Source::new(self.traffic.arrivals, rate, self.traffic.start.max(now), self.random.stream(key)),
                 rules: Cursor::default(),
-                pool,
-                retries: Retries::default(),
             });
         }
         *starts += 1;
@@ -111,12 +100,6 @@ impl<'a> TrafficStream<'a> {
     pub fn client_off(&mut self, now: Time, node: NodeId, plane: &mut Plane<'_, 'a>) {
         if self.clients.iter().any(|c| c.node == node) {
             self.advance(now, plane);
-            for client in self.clients.iter_mut().filter(|c| c.node == node) {
-                if let Some(pool) = &mut client.pool {
-                    pool.client_off(now, plane.sockets, plane.ledger);
-                }
-                client.retries.give_up(self.index, plane.ledger);
-            }
             self.clients.retain(|c| c.node != node);
         }
     }
@@ -129,44 +112,11 @@ impl<'a> TrafficStream<'a> {
         self.up_to = to;
         let stop = self.traffic.stop.map_or(to, |stop| stop.min(to));
         for client in &mut self.clients {
-            if let Via::IngressNginx(ingress) = self.traffic.via {
-                if client.source.next < stop || client.retries.next() < to {
-                    plane.ingresses.fold(client.node, to, plane.proxies.log());
-                    client.send_by_ingress(self.index, self.traffic, ingress, (stop, to), plane);
-                }
-            } else if client.source.next < stop {
+            if client.source.next < stop {
                 plane.proxies.fold(client.node, stop);
                 client.send(self.index, self.traffic, (stop, to), plane);
             }
-            if let Some(pool) = &mut client.pool {
-                pool.complete(to, plane.sockets, plane.ledger);
-            }
         }
-    }
-
-    /// The run is over.
-    pub fn finish(&mut self, ledger: &mut Ledger) {
-        for client in &mut self.clients {
-            if let Some(pool) = &mut client.pool {
-                pool.finish(ledger);
-            }
-            client.retries.give_up(self.index, ledger);
-        }
-    }
-
-    /// The stream.
-    pub fn traffic(&self) -> &'a Traffic {
-        self.traffic
-    }
-
-    /// Who chooses the pods.
-    pub fn via(&self) -> Via {
-        self.traffic.via
-    }
-
-    /// The kept connections of all clients.
-    pub fn pools(&mut self) -> impl Iterator<Item = &mut Pool> {
-        self.clients.iter_mut().filter_map(|c| c.pool.as_mut())
     }
 }
 
@@ -187,44 +137,7 @@ impl Client {
             let (route, route_cause) = plane.proxies.route(traffic.service, self.rules.version, self.node);
             let stretch =
                 Stretch { traffic: index, timeout: traffic.timeout, client: self.node, route, route_cause, until, to };
-            match &mut self.pool {
-                None => stretch.send(&mut self.source, plane.sockets, plane.ledger),
-                Some(pool) => {
-                    let (round_trips, luck) = (plane.round_trips, plane.proxies.luck_of(self.node));
-                    let round_trip = |pod| round_trips.between(luck, pod);
-                    pool.send(&mut self.source, &stretch, round_trip, plane.sockets, plane.ledger);
-                }
-            }
-        }
-    }
-}
-
-impl Client {
-    /// The same, with an ingress controller that chooses the pods, and tries another one if it must.
-    fn send_by_ingress(
-        &mut self,
-        index: u32,
-        traffic: &Traffic,
-        ingress: IngressNginx,
-        (stop, to): (Time, Time),
-        plane: &mut Plane<'_, '_>,
-    ) {
-        loop {
-            let fresh = if self.source.next < stop { self.source.next } else { Time::MAX };
-            let next = fresh.min(self.retries.next());
-            if next >= to {
-                return;
-            }
-            let syncs = plane.ingresses.syncs(self.node);
-            while let Some(sync) = syncs.get(self.rules.next_sync).filter(|s| s.applied <= next) {
-                self.rules.version = plane.proxies.version(traffic.service, sync.entries);
-                self.rules.next_sync += 1;
-            }
-            let until = syncs.get(self.rules.next_sync).map_or(to, |s| s.applied.min(to));
-            let (route, route_cause) = plane.proxies.route_ready(traffic.service, self.rules.version);
-            let stretch =
-                Stretch { traffic: index, timeout: traffic.timeout, client: self.node, route, route_cause, until, to };
-            self.retries.send(&mut self.source, &stretch, stop, ingress, plane.sockets, plane.ledger);
+            stretch.send(&mut self.source, plane.sockets, plane.ledger);
         }
     }
 }
@@ -303,18 +216,6 @@ impl Stretch<'_> {
         Failed { request, failed_at: draw.sent + patience, kind, pod, cause, seen: Seen::At(draw.sent) }
     }
 
-    /// A request sent on a connection whose other end has vanished.
-    pub fn no_answer(&self, draw: &Draw, pod: PodId, cause: CauseId) -> Failed {
-        let (kind, failed_at) = (FailureKind::RequestTimeout, draw.sent + self.timeout);
-        Failed { request: self.request(draw), failed_at, kind, pod: Some(pod), cause, seen: Seen::At(draw.sent) }
-    }
-
-    /// A request sent on a connection that the server has closed.
-    pub fn reset_idle(&self, draw: &Draw, pod: PodId, cause: CauseId) -> Failed {
-        let (kind, failed_at) = (FailureKind::ResetIdle, draw.sent);
-        Failed { request: self.request(draw), failed_at, kind, pod: Some(pod), cause, seen: Seen::At(draw.sent) }
-    }
-
     /// What a pod that has accepted a request makes of it, if it can.
     pub fn work(&self, draw: &Draw, pod: PodId, sockets: &Sockets<'_>) -> InFlight {
         let service_time = sockets.app(pod).service_time(draw.service);
@@ -322,30 +223,32 @@ impl Stretch<'_> {
             request: self.request(draw),
             ends: draw.sent + service_time.min(self.timeout),
             times_out: service_time > self.timeout,
-            retried: false,
             orphan: false,
         }
     }
 
-    /// One request was sent whose end is written down separately.
-    pub fn sent_one(&self, ledger: &mut Ledger) {
-        ledger.sent(self.traffic, 1, 0);
-    }
-
-    /// The pod that is asked after `tried` others: the first by chance, then in turn.
-    pub fn nth_choice(&self, pods: &[PodId], choice: u64, tried: u32) -> PodId {
-        let first = pods.partition_point(|pod| *pod < pick(pods, choice));
-        pods[(first + tried as usize) % pods.len()]
-    }
-
-    /// A request that this pod did not take, at the time of `draw`.
-    pub fn failed_by(&self, draw: &Draw, pod: PodId, kind: FailureKind, at: Time, sockets: &Sockets<'_>) -> Failed {
-        let cause = sockets.cause(pod);
-        Failed { request: self.request(draw), failed_at: at, kind, pod: Some(pod), cause, seen: Seen::At(draw.sent) }
-    }
-
     pub fn request(&self, draw: &Draw) -> Request {
         Request { traffic: self.traffic, client: self.client, number: draw.number, sent: draw.sent }
+    }
+}
+
+/// How long a packet takes from a client to a pod and back: one draw per client's node and pod, for the whole run.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RoundTrips<'a> {
+    random: Random,
+    distribution: &'a Distribution,
+}
+
+impl<'a> RoundTrips<'a> {
+    const KEY: Key = Key::new("networkRtt");
+
+    pub fn new(setup: &'a Setup, random: Random) -> Self {
+        Self { random, distribution: setup.latencies.get(Hop::NetworkRtt) }
+    }
+
+    /// Between a node of this luck and a pod.
+    pub fn between(&self, client: u64, pod: PodId) -> Duration {
+        self.distribution.sample(self.random.unit(Self::KEY.number(client), u64::from(pod.0)))
     }
 }
 

@@ -16,7 +16,7 @@ use crate::simulation::context::node_luck;
 use crate::simulation::latency::Hop;
 use crate::simulation::network::rules::{Route, ServiceRules};
 use crate::simulation::observe::CauseId;
-use crate::simulation::setup::{Setup, Via};
+use crate::simulation::setup::{Resolve, Setup, Traffic, Via};
 
 /// All proxies, and the log that they read.
 #[derive(Clone, Debug)]
@@ -78,7 +78,10 @@ struct Proxy {
 
 impl<'a> KubeProxies<'a> {
     pub fn new(setup: &'a Setup, random: Random) -> Self {
-        let by_ingress = |service| setup.traffic.iter().any(|t| t.service == service && t.via != Via::KubeProxy);
+        let by_ingress = |service| {
+            let reads_ready = |t: &Traffic| t.via != Via::KubeProxy || t.resolve != Resolve::Address;
+            setup.traffic.iter().any(|t| t.service == service && reads_ready(t))
+        };
         Self {
             delays: Delays::new(setup, random, "kube-proxy", Hop::KubeProxySync),
             runner: Runner {
@@ -160,11 +163,6 @@ impl<'a> KubeProxies<'a> {
     /// When the node last lost power.
     pub fn off_since(&self, node: NodeId) -> Option<Time> {
         self.proxies.get(node.index())?.as_ref()?.last_off
-    }
-
-    /// What stands for the node in keyed draws.
-    pub fn luck_of(&self, node: NodeId) -> u64 {
-        self.proxies.get(node.index()).and_then(Option::as_ref).map_or(u64::from(node.0), |p| p.luck)
     }
 
     /// EndpointSlices were committed at `now`, not earlier than those before.

@@ -138,7 +138,7 @@ impl Ledger {
                 seen: Seen::At(in_flight.ends),
             });
         } else {
-            self.ok(in_flight.request.traffic, in_flight.retried);
+            self.ok(in_flight.request.traffic, false);
         }
     }
 

@@ -12,16 +12,15 @@
 //! - `kube_proxy`: which of these versions was in force on which node, when.
 //! - `sockets`: what a connection to a pod meets.
 //! - `ingress`: the same for the replicas of an ingress controller.
-//! - `retries`: requests for which an ingress controller tries another pod.
-//! - `clients`, `keep_alive`: who sends what when, on new connections or kept ones.
+//! - `clients`: who sends what when; requests that are independent of each other, each on a new connection.
+//! - `exchange`: all other requests: on kept or shared connections, tried again, by way of proxies, to busy pods.
 //! - `ledger`: how every request ended.
 
 mod clients;
+mod exchange;
 mod ingress;
-mod keep_alive;
 mod kube_proxy;
 mod ledger;
-mod retries;
 mod routers;
 mod rules;
 mod sockets;
@@ -34,9 +33,10 @@ use crate::simulation::observe::CauseId;
 use crate::simulation::outcome::{Failure, FailureKind, PodActivity, Requests, Router};
 use crate::simulation::setup::{Setup, Via};
 
-use clients::{Plane, TrafficStream, pick};
+use clients::{Plane, RoundTrips, TrafficStream, pick};
+pub use exchange::Phases;
+use exchange::{Exchange, is_plain};
 use ingress::Ingresses;
-use keep_alive::RoundTrips;
 use kube_proxy::KubeProxies;
 use ledger::{Failed, Ledger, Seen, Through, as_the_client_sees};
 use rules::Route;
@@ -45,13 +45,16 @@ use sockets::{Listener, Sockets};
 /// The data plane of one run. All times that it is told must not fall.
 #[derive(Clone, Debug)]
 pub struct Network<'a> {
+    setup: &'a Setup,
     proxies: KubeProxies<'a>,
     ingresses: Ingresses<'a>,
     sockets: Sockets<'a>,
+    /// Those of independent requests.
     streams: Vec<TrafficStream<'a>>,
+    /// All others.
+    exchange: Exchange<'a>,
     ledger: Ledger,
     round_trips: RoundTrips<'a>,
-    services: usize,
 }
 
 /// What has become of the requests of a run.
@@ -68,6 +71,8 @@ pub struct NetworkOutcome {
     pub failures: Vec<Failure>,
     /// By [`PodId`].
     pub pods: Vec<PodTraffic>,
+    /// How long answers took, by traffic stream; nothing where requests are independent of each other.
+    pub latencies: Vec<Phases>,
 }
 
 /// What the data plane has to tell of a pod.
@@ -90,13 +95,14 @@ impl<'a> Network<'a> {
             TrafficStream::new(u32::try_from(index).expect("fewer than 2^32 traffic streams"), traffic, random)
         };
         Self {
+            setup,
             proxies: KubeProxies::new(setup, random),
             ingresses: Ingresses::new(setup, random),
             sockets: Sockets::new(setup),
-            streams: setup.traffic.iter().enumerate().map(stream).collect(),
+            streams: setup.traffic.iter().enumerate().filter(|(_, t)| is_plain(setup, t)).map(stream).collect(),
+            exchange: Exchange::new(setup, random),
             ledger: Ledger::new(&setup.traffic),
             round_trips: RoundTrips::new(setup, random),
-            services: setup.services.len(),
         }
     }
 
@@ -108,15 +114,18 @@ impl<'a> Network<'a> {
         for stream in &mut self.streams {
             stream.add_node(now, node, name);
         }
+        self.exchange.add_node(now, node, name);
     }
 
     /// The node loses power: its kube-proxy and clients stop. Requests that its clients are waiting for stay unfinished,
     /// for there is nobody left who could find that they failed. The pods on it are told by [`vanish`](Self::vanish).
     pub fn node_off(&mut self, now: Time, node: NodeId) {
-        let (streams, mut plane) = self.split();
+        let (streams, exchange, mut plane) = self.split();
         for stream in streams {
             stream.client_off(now, node, &mut plane);
         }
+        exchange.advance(now, &mut plane);
+        exchange.client_off(node, plane.ledger);
         self.sockets.client_off(now, node, &mut self.ledger);
         self.ledger.client_off(now, node);
         self.ingresses.node_off(now, node, self.proxies.log());
@@ -130,6 +139,7 @@ impl<'a> Network<'a> {
         for stream in &mut self.streams {
             stream.add_node(now, node, name);
         }
+        self.exchange.add_node(now, node, name);
     }
 
     /// The kube-proxy of a node hears nothing from the apiserver any more.
@@ -146,30 +156,23 @@ impl<'a> Network<'a> {
     /// in flight across the cut is lost, unless the client still waits when it heals: TCP sends again.
     pub fn node_cut_off(&mut self, now: Time, node: NodeId, heals: Option<Time>, cause: CauseId) {
         self.advance_all(now);
-        let Self { sockets, streams, ledger, .. } = self;
-        sockets.cut_off(now, node, heals, cause, ledger);
-        let timeouts: Vec<_> = (0u32..).zip(&*streams).map(|(index, _)| ledger.timeout(index)).collect();
-        let is_lost = |pod: PodId, r: &sockets::InFlight, sockets: &Sockets<'_>| {
-            let crosses = (sockets.node_of(pod) == Some(node)) != (r.request.client == node);
-            let patience = r.request.sent + timeouts[r.request.traffic as usize];
-            crosses && heals.is_none_or(|heals| heals > patience)
-        };
-        for pool in streams.iter_mut().flat_map(TrafficStream::pools) {
-            pool.separate(now, is_lost, cause, sockets, ledger);
-        }
+        self.sockets.cut_off(now, node, heals, cause, &mut self.ledger);
     }
 
     /// A node is no longer cut off from others.
     pub fn node_healed(&mut self, now: Time, node: NodeId) {
         self.advance_all(now);
         self.sockets.healed(now, node);
+        let (_, exchange, mut plane) = self.split();
+        exchange.healed(now, &mut plane);
     }
 
     fn advance_all(&mut self, now: Time) {
-        let (streams, mut plane) = self.split();
+        let (streams, exchange, mut plane) = self.split();
         for stream in streams {
             stream.advance(now, &mut plane);
         }
+        exchange.advance(now, &mut plane);
     }
 
     /// The EndpointSlices of a Service were committed at `now`: one more version that every kube-proxy will see. Pods that
@@ -201,7 +204,9 @@ impl<'a> Network<'a> {
     /// The pod accepts connections from now on.
     pub fn listen(&mut self, now: Time, pod: PodId, cause: CauseId) {
         self.advance_to_change(now, pod);
+        self.exchange.pod_changes(now, self.sockets.services_of(pod));
         self.sockets.listen(now, pod, cause);
+        self.exchange.listen(now, pod);
     }
 
     /// What the pod is doing, for the explanation of failures: a preStop hook, say. Opening and closing sockets sets it
@@ -241,6 +246,7 @@ impl<'a> Network<'a> {
         self.sockets.know(pod);
         if self.sockets.end(pod).state == Listener::Open {
             self.advance_to_change(now, pod);
+            self.exchange.pod_changes(now, self.sockets.services_of(pod));
             self.sockets.close_listener(now, pod, cause);
         }
     }
@@ -254,11 +260,10 @@ impl<'a> Network<'a> {
             self.advance_to_change(now, pod);
         }
         self.sockets.cut(now, pod, cause, &mut self.ledger);
-        for stream in streams_to(&mut self.streams, &self.sockets, pod) {
-            for pool in stream.pools() {
-                pool.cut(now, pod, cause, &mut self.ledger);
-            }
-        }
+        let (_, exchange, mut plane) = self.split();
+        exchange.advance(now, &mut plane);
+        exchange.pod_changes(now, plane.sockets.services_of(pod));
+        exchange.cut(now, pod, cause, &mut plane);
     }
 
     /// The pod's network is gone: connections to it are neither accepted nor refused, and nobody is told about those that
@@ -266,11 +271,9 @@ impl<'a> Network<'a> {
     pub fn vanish(&mut self, now: Time, pod: PodId, cause: CauseId) {
         self.advance_to_change(now, pod);
         self.sockets.vanish(now, pod, cause, &mut self.ledger);
-        for stream in streams_to(&mut self.streams, &self.sockets, pod) {
-            for pool in stream.pools() {
-                pool.vanish(now, pod, cause, &mut self.ledger);
-            }
-        }
+        let (_, exchange, mut plane) = self.split();
+        exchange.pod_changes(now, plane.sockets.services_of(pod));
+        exchange.vanish(now, pod, cause, &mut plane);
     }
 
     /// When the last request that this pod is working on at `now` will be done; `None` if there is none. Requests sent at
@@ -280,11 +283,8 @@ impl<'a> Network<'a> {
         if self.sockets.end(pod).state == Listener::Open {
             self.advance_to_change(now, pod);
         }
-        let mut until = self.sockets.in_flight_until(now, pod, &mut self.ledger);
-        for stream in streams_to(&mut self.streams, &self.sockets, pod) {
-            until = until.max(stream.pools().filter_map(|pool| pool.in_flight_until(now, pod)).max());
-        }
-        until
+        let until = self.sockets.in_flight_until(now, pod, &mut self.ledger);
+        until.max(self.exchange.in_flight_until(now, pod))
     }
 
     /// Simulates the requests that are left, up to `end`, and closes the books.
@@ -294,43 +294,46 @@ impl<'a> Network<'a> {
     /// If the books do not balance: an error in this program.
     #[must_use]
     pub fn finish(mut self, end: Time) -> NetworkOutcome {
-        let (streams, mut plane) = self.split();
+        let (streams, exchange, mut plane) = self.split();
         for stream in streams {
             stream.advance(end, &mut plane);
-            stream.finish(plane.ledger);
         }
+        exchange.advance(end, &mut plane);
+        exchange.finish(plane.ledger);
         self.proxies.finish(end);
         self.ingresses.finish(end, self.proxies.log());
         self.sockets.finish(end, &mut self.ledger);
         self.ledger.finish(end);
 
-        let mut services = vec![Requests::default(); self.services];
+        let mut services = vec![Requests::default(); self.setup.services.len()];
         let mut requests = Requests::default();
-        let traffic: Vec<_> = (0u32..).zip(&self.streams).map(|(index, _)| self.ledger.requests(index)).collect();
-        for (stream, own) in self.streams.iter().zip(&traffic) {
-            services[stream.service().index()].add(own);
+        let traffic: Vec<_> = (0u32..).zip(&self.setup.traffic).map(|(i, _)| self.ledger.requests(i)).collect();
+        for (stream, own) in self.setup.traffic.iter().zip(&traffic) {
+            services[stream.service.index()].add(own);
             requests.add(own);
         }
         let pods = (0..self.sockets.len()).map(|pod| self.pod_traffic(PodId::from(pod))).collect();
         let failed: Vec<_> = self.ledger.take_failures().collect();
         let failures = failed.iter().map(|failed| self.explain(failed)).collect();
-        NetworkOutcome { requests, services, traffic, failures, pods }
+        let latencies = self.exchange.take_phases();
+        NetworkOutcome { requests, services, traffic, failures, pods, latencies }
     }
 
     /// Brings the traffic that can reach this pod up to `now`, before the pod changes.
     fn advance_to_change(&mut self, now: Time, pod: PodId) {
         self.sockets.know(pod);
-        let (streams, mut plane) = self.split();
+        let (streams, exchange, mut plane) = self.split();
         for stream in streams {
             if plane.sockets.services_of(pod).contains(&stream.service()) {
                 stream.advance(now, &mut plane);
             }
         }
+        exchange.advance(now, &mut plane);
     }
 
-    fn split(&mut self) -> (&mut [TrafficStream<'a>], Plane<'_, 'a>) {
-        let Self { proxies, ingresses, sockets, streams, ledger, round_trips, .. } = self;
-        (streams, Plane { proxies, ingresses, sockets, ledger, round_trips: *round_trips })
+    fn split(&mut self) -> (&mut [TrafficStream<'a>], &mut Exchange<'a>, Plane<'_, 'a>) {
+        let Self { proxies, ingresses, sockets, streams, exchange, ledger, round_trips, .. } = self;
+        (streams, exchange, Plane { proxies, ingresses, sockets, ledger, round_trips: *round_trips })
     }
 
     fn pod_traffic(&self, pod: PodId) -> PodTraffic {
@@ -342,9 +345,9 @@ impl<'a> Network<'a> {
     /// The last router of all that lead to a pod. kube-proxies count wherever they are, for there may be clients that the
     /// scenario does not name; not so if all known traffic comes by an ingress controller.
     fn last_route_clean(&self, pod: PodId, services: &[ServiceId]) -> (Option<(Time, NodeId)>, Router) {
-        let streams = || self.streams.iter().filter(|stream| services.contains(&stream.service()));
-        let by_ingress = streams().any(|stream| stream.via() != Via::KubeProxy);
-        let by_proxy = !by_ingress || streams().any(|stream| stream.via() == Via::KubeProxy);
+        let streams = || self.setup.traffic.iter().filter(|stream| services.contains(&stream.service));
+        let by_ingress = streams().any(|stream| stream.via != Via::KubeProxy);
+        let by_proxy = !by_ingress || streams().any(|stream| stream.via == Via::KubeProxy);
         let mut last: Option<(Time, NodeId, Router)> = None;
         if by_ingress {
             for node in self.ingresses.nodes() {
@@ -373,9 +376,8 @@ impl<'a> Network<'a> {
     /// Adds to a failure what the whole history tells about it.
     fn explain(&self, failed: &Failed) -> Failure {
         let Failed { request, failed_at, kind, pod, cause, seen } = *failed;
-        let service = self.streams[request.traffic as usize].service();
-        let stream = &self.streams[request.traffic as usize];
-        let via = stream.via();
+        let stream = &self.setup.traffic[request.traffic as usize];
+        let (service, via) = (stream.service, stream.via);
         let spell = pod.and_then(|pod| match via {
             Via::KubeProxy => {
                 self.proxies.last_spell(service, (pod, self.sockets.node_of(pod)), request.client, request.sent)
@@ -417,15 +419,6 @@ impl<'a> Network<'a> {
     }
 }
 
-/// The traffic streams that can reach a pod.
-fn streams_to<'s, 'a>(
-    streams: &'s mut [TrafficStream<'a>],
-    sockets: &'s Sockets<'_>,
-    pod: PodId,
-) -> impl Iterator<Item = &'s mut TrafficStream<'a>> {
-    streams.iter_mut().filter(move |stream| sockets.services_of(pod).contains(&stream.service()))
-}
-
 #[cfg(test)]
 fn test_app(service_time: crate::engine::Distribution) -> crate::simulation::setup::App {
     use crate::engine::{Distribution, Duration};
@@ -437,6 +430,7 @@ fn test_app(service_time: crate::engine::Distribution) -> crate::simulation::set
         stop_signal: crate::api::pod::Signal::Term,
         reactions: std::collections::BTreeMap::new(),
         keep_alive_timeout: None,
+        capacity: crate::simulation::setup::Capacity::default(),
         life: crate::simulation::setup::Life::default(),
     }
 }

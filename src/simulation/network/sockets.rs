@@ -5,7 +5,7 @@ use crate::engine::{Distribution, Duration, Time};
 use crate::simulation::network::ledger::{Failed, Ledger, Request, Seen};
 use crate::simulation::observe::CauseId;
 use crate::simulation::outcome::{FailureKind, PodActivity};
-use crate::simulation::setup::{App, Setup};
+use crate::simulation::setup::{App, Capacity, Setup};
 
 /// The sockets of all pods.
 #[derive(Clone, Debug)]
@@ -74,6 +74,8 @@ pub(super) struct Closed {
     pub cause: CauseId,
     /// The client is told (FIN or RST). Not so if the network has vanished.
     pub told: bool,
+    /// By a process that lives on: over HTTP/2 it says which requests it has not processed.
+    pub graceful: bool,
 }
 
 /// A request that a pod is working on.
@@ -84,8 +86,6 @@ pub(super) struct InFlight {
     pub ends: Time,
     /// The client gives up at that time, before the answer.
     pub times_out: bool,
-    /// Another pod had failed it before.
-    pub retried: bool,
     /// The client has died, or cannot be reached, and the request has been counted; the pod does not know, and works on.
     pub orphan: bool,
 }
@@ -93,7 +93,7 @@ pub(super) struct InFlight {
 impl<'a> Sockets<'a> {
     pub fn new(setup: &'a Setup) -> Self {
         let mut apps: Vec<_> = setup.apps.iter().map(AppTimes::new).collect();
-        apps.push(AppTimes::with(&HUNG, None));
+        apps.push(AppTimes::with(&HUNG, None, Capacity::default()));
         Self { ends: Vec::new(), pods: Vec::new(), apps, cuts: Vec::new(), divided: false }
     }
 
@@ -244,13 +244,17 @@ impl<'a> Sockets<'a> {
 
     /// New connections are refused from now on, idle ones are closed, what is in flight goes on.
     pub fn close_listener(&mut self, now: Time, pod: PodId, cause: CauseId) {
+        self.close(now, pod, cause, true);
+    }
+
+    fn close(&mut self, now: Time, pod: PodId, cause: CauseId, graceful: bool) {
         if self.end(pod).state != Listener::Open {
             return;
         }
         self.ends[pod.index()].state = Listener::Closed;
         let sockets = self.pod_mut(pod);
         sockets.cause = cause;
-        sockets.closed.push(Closed { at: now, cause, told: true });
+        sockets.closed.push(Closed { at: now, cause, told: true, graceful });
         sockets.activity.push((now, PodActivity::Draining));
     }
 
@@ -259,7 +263,7 @@ impl<'a> Sockets<'a> {
         if self.end(pod).state == Listener::Gone {
             return;
         }
-        self.close_listener(now, pod, cause);
+        self.close(now, pod, cause, false);
         let sockets = self.pod_mut(pod);
         sockets.settle(pod, now, ledger);
         for cut in sockets.in_flight.drain(..).filter(|r| !r.orphan) {
@@ -280,7 +284,7 @@ impl<'a> Sockets<'a> {
             ledger.fail(now, lost_in_flight(&lost, pod, now, cause, ledger.timeout(lost.request.traffic)));
         }
         sockets.cause = cause;
-        sockets.closed.push(Closed { at: now, cause, told: false });
+        sockets.closed.push(Closed { at: now, cause, told: false, graceful: false });
         sockets.activity.push((now, PodActivity::NetworkGone));
     }
 
@@ -379,6 +383,7 @@ pub(super) fn lost_in_flight(in_flight: &InFlight, pod: PodId, now: Time, cause:
 #[derive(Clone, Debug)]
 pub(super) struct AppTimes<'a> {
     pub keep_alive_timeout: Option<Duration>,
+    pub capacity: Capacity,
     service_time: &'a Distribution,
     /// By `j`: no service time of a draw up to 1 − 2⁻ʲ is longer.
     longest: [Duration; 54],
@@ -386,12 +391,12 @@ pub(super) struct AppTimes<'a> {
 
 impl<'a> AppTimes<'a> {
     pub fn new(app: &'a App) -> Self {
-        Self::with(&app.service_time, app.keep_alive_timeout)
+        Self::with(&app.service_time, app.keep_alive_timeout, app.capacity)
     }
 
-    fn with(service_time: &'a Distribution, keep_alive_timeout: Option<Duration>) -> Self {
+    fn with(service_time: &'a Distribution, keep_alive_timeout: Option<Duration>, capacity: Capacity) -> Self {
         let longest = std::array::from_fn(|j| service_time.quantile(1.0 - 1.0 / (1u64 << j) as f64));
-        Self { keep_alive_timeout, service_time, longest }
+        Self { keep_alive_timeout, capacity, service_time, longest }
     }
 
     /// The service time of this draw.

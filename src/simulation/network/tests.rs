@@ -1,6 +1,7 @@
 //! The data plane against a model of it that is as plain as can be, over random histories; and what theory and a real
 //! cluster say.
 
+mod by_exchange;
 mod by_ingress;
 mod plain;
 
@@ -13,7 +14,7 @@ use super::*;
 use crate::api::{Endpoint, Service, Version};
 use crate::engine::{Distribution, Duration, Key};
 use crate::simulation::latency::Hop;
-use crate::simulation::setup::{App, Arrivals, Connections, Traffic, Via};
+use crate::simulation::setup::{App, Arrivals, Connections, Resolve, Retries, Traffic, Via};
 
 use plain::Plain;
 
@@ -63,8 +64,11 @@ fn traffic(name: &str, service: u32, connections: Connections) -> Traffic {
         from: (0..NODES).map(|n| format!("n{n}")).collect(),
         connections,
         balancer: None,
+        resolve: Resolve::Address,
         via: Via::KubeProxy,
         timeout: ms(700),
+        connect_timeout: None,
+        retries: Retries::default(),
         start: Time::ZERO,
         stop: None,
     }
@@ -228,14 +232,17 @@ fn distributions() -> impl Strategy<Value = Distribution> {
     ]
 }
 
+/// Connections of which at most so many are kept idle, for at most so long.
+fn kept(idle_max: u32, idle_timeout: Option<Duration>) -> Connections {
+    Connections::KeepAlive { idle_max, idle_timeout, requests_max: None, age_max: None }
+}
+
+/// Streams of independent requests.
 fn setups() -> impl Strategy<Value = Setup> {
-    let connections = prop_oneof![
-        Just(Connections::New),
-        (0u32..5, prop::option::of(50u64..2000)).prop_map(|(idle_max, idle_timeout)| Connections::KeepAlive {
-            idle_max,
-            idle_timeout: idle_timeout.map(ms)
-        }),
-    ];
+    setups_with(Just(Connections::New))
+}
+
+fn setups_with(connections: impl Strategy<Value = Connections>) -> impl Strategy<Value = Setup> {
     let arrivals = prop_oneof![Just(Arrivals::Poisson), Just(Arrivals::Constant)];
     let streams = prop::collection::vec(
         (
@@ -264,8 +271,7 @@ fn setups() -> impl Strategy<Value = Setup> {
                 ..Setup::default()
             };
             setup.kube_proxy.min_sync_period = ms(min_sync);
-            // Long ones, or the races they make would be too rare to be met.
-            setup.latencies.set(Hop::NetworkRtt, Distribution::uniform(ms(10), ms(100)).unwrap());
+            setup.latencies.set(Hop::NetworkRtt, Distribution::constant(Duration::ZERO));
             for (i, (service, connections, arrivals, timeout, stop, nodes)) in streams.into_iter().enumerate() {
                 setup.traffic.push(Traffic {
                     arrivals,
@@ -420,15 +426,16 @@ fn losses_are_what_theory_says() {
 /// A pod that ends in the usual order, as one client sees it: mechanisms 7 and 8 of a real cluster.
 #[test]
 fn the_end_of_a_pod_shows_in_order() {
-    let setup = Setup {
+    let mut setup = Setup {
         services: vec![service("a", false)],
         apps: vec![test_app(Distribution::constant(ms(50)))],
         traffic: vec![
             Traffic { rate: 400.0, ..traffic("new", 0, Connections::New) },
-            Traffic { rate: 400.0, ..traffic("kept", 0, Connections::KeepAlive { idle_max: 100, idle_timeout: None }) },
+            Traffic { rate: 400.0, ..traffic("kept", 0, kept(100, None)) },
         ],
         ..Setup::default()
     };
+    setup.latencies.set(Hop::NetworkRtt, Distribution::constant(Duration::ZERO));
     let script: Script = vec![
         (Time::ZERO, Op::Endpoints(0, vec![(0, 0b011)])),
         (Time::ZERO, Op::AddNode(0)),
@@ -459,7 +466,7 @@ fn the_end_of_a_pod_shows_in_order() {
 /// An application that exits as soon as its last request is done cuts nobody, and a moment earlier it does.
 #[test]
 fn a_graceful_exit_loses_nothing() {
-    for connections in [Connections::New, Connections::KeepAlive { idle_max: 100, idle_timeout: None }] {
+    for connections in [Connections::New, kept(100, None)] {
         let setup = Setup {
             services: vec![service("a", false)],
             apps: vec![test_app(Distribution::exponential(ms(50)).unwrap())],

@@ -142,7 +142,7 @@ proptest! {
         proxies.finish(Time::MAX);
 
         for node in [NODE, NodeId(1)] {
-            let luck = proxies.luck_of(node);
+            let luck = proxies.proxies[node.index()].as_ref().unwrap().luck;
             let mut delivered = Time::ZERO;
             let deliveries: Vec<_> = proxies.log.iter().map(|entry| {
                 delivered = delivered.max(entry.committed + proxies.delays.watch(luck, entry));
@@ -186,7 +186,7 @@ proptest! {
         }
         proxies.finish(Time::MAX);
 
-        let luck = proxies.luck_of(NODE);
+        let luck = proxies.proxies[NODE.index()].as_ref().unwrap().luck;
         let mut delivered = Time::ZERO;
         let deliveries: Vec<_> = proxies.log.iter().map(|entry| {
             delivered = delivered.max(entry.committed + proxies.delays.watch(luck, entry));

@@ -22,6 +22,7 @@ fn setup() -> Setup {
         ..Setup::default()
     };
     setup.latencies.set(Hop::Watch, Distribution::constant(ms(10)));
+    setup.latencies.set(Hop::NetworkRtt, Distribution::constant(Duration::ZERO));
     setup.latencies.set(Hop::IngressSync, Distribution::constant(ms(30)));
     setup
 }

@@ -1,0 +1,221 @@
+//! Clients that do more than send each request on a connection of its own: they keep connections, share them, try again,
+//! look names up; their requests go through proxies that try other pods, and meet pods that can do only so much at a time.
+//!
+//! Such requests have to do with each other, so they are simulated one by one, by an event list of their own:
+//!
+//! ```text
+//! client                                     pod
+//!   | send: a connection is chosen or made    |
+//!   |-- SYN ------------------- half a round trip -->| accepted, refused, or silence
+//!   |<- SYN/ACK or RST -------------------------------|
+//!   |-- request ------------------------------------->| worked on, or waits for a free worker
+//!   |<- answer ---------------------------------------|
+//! ```
+//!
+//! Requests do not change the control plane; so [`Exchange::advance`] brings all of this up to a time just before a pod or a
+//! node changes, as the rest of the [data plane](super) does.
+//!
+//! - `client`: who sends, and what it has: connections, a budget for retries, names it has looked up.
+//! - `routing`: where a new connection goes.
+//! - `connection`: how a connection is made, kept, and found to be closed.
+//! - `attempt`: one try of a request, from its start to its answer or failure; what the client does then.
+//! - `server`: what a pod makes of the requests that reach it.
+//! - `faults`: what happens to pods, nodes and networks meanwhile.
+//! - `phases`: how long answers took, before, during and after the disruption.
+
+mod attempt;
+mod client;
+mod connection;
+mod faults;
+mod names;
+mod phases;
+mod routing;
+mod server;
+
+use std::collections::BTreeMap;
+
+use slab::Slab;
+
+use crate::api::NodeId;
+use crate::engine::{EventQueue, Key, Random, Time};
+use crate::simulation::network::clients::{Plane, Source};
+use crate::simulation::network::ledger::Ledger;
+use crate::simulation::setup::{App, Capacity, Connections, Resolve, Retries, Setup, Traffic, Via};
+
+use attempt::{Attempt, Open};
+use client::Client;
+use connection::Connection;
+use names::NameServers;
+pub use phases::Phases;
+use server::{Server, Work};
+
+/// All clients that are not plain, their requests, and the pods' work on them.
+#[derive(Clone, Debug)]
+pub(super) struct Exchange<'a> {
+    setup: &'a Setup,
+    random: Random,
+    queue: EventQueue<Happening>,
+    clients: Vec<Client<'a>>,
+    /// How often the clients of a stream have been started on a node.
+    starts: BTreeMap<(u32, NodeId), u64>,
+    requests: Slab<Open>,
+    attempts: Slab<Attempt>,
+    connections: Slab<Connection>,
+    works: Slab<Work>,
+    /// By pod.
+    servers: Vec<Server>,
+    names: NameServers<'a>,
+    /// By stream.
+    phases: Vec<Phases>,
+    /// What cannot get through a partition, in order of time.
+    stuck: Vec<Stuck>,
+    /// Up to when it is being simulated now.
+    to: Time,
+}
+
+/// What is to come. The numbers are places in the slabs of [`Exchange`]; an event whose subject has gone is cancelled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Happening {
+    /// A client sends its next request.
+    Send(usize),
+    /// A request is tried again.
+    TryAgain(usize),
+    /// A second copy of a request is sent.
+    Hedge(usize),
+    /// The client gives a request up.
+    Deadline(usize),
+    /// The client gives a try up.
+    TryTimeout(usize),
+    /// A SYN reaches the pod of a connection, or the place where that was.
+    Syn(usize),
+    /// The client learns that its connection is made.
+    Connected(usize),
+    /// The client learns that its connection is refused.
+    Refused(usize),
+    /// The client gives up making a connection.
+    ConnectTimeout(usize),
+    /// A request reaches its pod.
+    Arrive(usize),
+    /// A pod has done its work.
+    Done(usize),
+    /// An answer reaches the client.
+    Answer(usize),
+    /// The client learns that a try has failed.
+    Fail(usize),
+}
+
+/// A packet that TCP sends again until the partition heals.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stuck {
+    Request(usize),
+    Answer(usize),
+}
+
+/// Whether requests of this stream are independent of each other and of everything but the pod that is asked.
+pub(super) fn is_plain(setup: &Setup, traffic: &Traffic) -> bool {
+    traffic.via == Via::KubeProxy
+        && traffic.connections == Connections::New
+        && traffic.resolve == Resolve::Address
+        && traffic.retries == Retries::default()
+        && traffic.connect_timeout.is_none()
+        && setup.apps.iter().all(|app: &App| app.capacity == Capacity::default())
+}
+
+impl<'a> Exchange<'a> {
+    pub fn new(setup: &'a Setup, random: Random) -> Self {
+        Self {
+            setup,
+            random,
+            queue: EventQueue::new(),
+            clients: Vec::new(),
+            starts: BTreeMap::new(),
+            requests: Slab::new(),
+            attempts: Slab::new(),
+            connections: Slab::new(),
+            works: Slab::new(),
+            servers: Vec::new(),
+            names: NameServers::new(setup, random),
+            phases: vec![Phases::default(); setup.traffic.len()],
+            stuck: Vec::new(),
+            to: Time::ZERO,
+        }
+    }
+
+    /// Starts the clients that sit on this node. Each has an equal share of the rate, whether the others are there or not.
+    pub fn add_node(&mut self, now: Time, node: NodeId, name: &str) {
+        for (index, traffic) in (0u32..).zip(&self.setup.traffic) {
+            if is_plain(self.setup, traffic) {
+                continue;
+            }
+            let seats = traffic.from.iter().filter(|from| *from == name).count();
+            let rate = traffic.rate / traffic.from.len() as f64;
+            if !(rate > 0.0 && rate.is_finite()) {
+                continue;
+            }
+            let starts = self.starts.entry((index, node)).or_default();
+            for seat in 0..seats as u64 {
+                let mut key = Key::new("client").text(&traffic.name).text(name).number(seat);
+                if *starts > 0 {
+                    key = key.number(*starts);
+                }
+                let source = Source::new(traffic.arrivals, rate, traffic.start.max(now), self.random.stream(key));
+                let mut client = Client::new(index, traffic, node, name, key, source);
+                client.schedule_next(self.clients.len(), &mut self.queue);
+                self.clients.push(client);
+            }
+            *starts += 1;
+        }
+    }
+
+    /// Lets everything happen that is due before `to`.
+    pub fn advance(&mut self, to: Time, plane: &mut Plane<'_, 'a>) {
+        self.to = to;
+        while self.queue.peek_time().is_some_and(|next| next < to) {
+            let Some((now, happening)) = self.queue.pop() else { return };
+            match happening {
+                Happening::Send(client) => self.send(now, client, plane),
+                Happening::TryAgain(request) => self.try_again(now, request, plane),
+                Happening::Hedge(request) => self.hedge(now, request, plane),
+                Happening::Deadline(request) => self.deadline(now, request, plane.ledger),
+                Happening::TryTimeout(attempt) => self.try_timeout(now, attempt, plane),
+                Happening::Syn(connection) => self.syn(now, connection, plane),
+                Happening::Connected(connection) => self.connected(now, connection),
+                Happening::Refused(connection) => self.refused(now, connection, plane),
+                Happening::ConnectTimeout(connection) => self.connect_timeout(now, connection, plane),
+                Happening::Arrive(attempt) => self.arrive(now, attempt, plane),
+                Happening::Done(work) => self.done(now, work, plane),
+                Happening::Answer(attempt) => self.answer(now, attempt, plane),
+                Happening::Fail(attempt) => self.fail(now, attempt, plane),
+            }
+        }
+    }
+
+    /// The run is over: what has no end has none.
+    pub fn finish(&mut self, ledger: &mut Ledger) {
+        for (_, open) in &self.requests {
+            ledger.unfinished(open.request.traffic);
+        }
+        self.requests.clear();
+    }
+
+    /// How long answers took, by stream.
+    pub fn take_phases(&mut self) -> Vec<Phases> {
+        std::mem::take(&mut self.phases)
+    }
+}
+
+/// What a proxy does that chooses pods for its clients, and asks another one if it must.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Upstream {
+    /// So many pods are asked at most.
+    tries: u32,
+    connect_timeout: crate::engine::Duration,
+}
+
+/// The proxy on a way; `None`: clients speak to pods themselves.
+const fn upstream(via: Via) -> Option<Upstream> {
+    match via {
+        Via::KubeProxy => None,
+        Via::IngressNginx(nginx) => Some(Upstream { tries: nginx.tries, connect_timeout: nginx.connect_timeout }),
+    }
+}
