@@ -11,8 +11,8 @@ use crate::scenario::read::{MapOf, Read, record};
 use crate::scenario::source::Spanned;
 use crate::scenario::tree::{Node, Value};
 use crate::scenario::values::{
-    ConnectionsEntry, HookSteps, KeepAliveTimeout, LatencyProfile, PathEntry, ProfileName, Quantity, Rate, ReactionEntry,
-    ResolveEntry, RetriesEntry, Sources, TaintEntry,
+    ConnectionsEntry, HookSteps, KeepAliveTimeout, LatencyProfile, PathEntry, ProfileName, Quantity, Rate,
+    ReactionEntry, ResolveEntry, RetriesEntry, Sources, TaintEntry,
 };
 use crate::simulation::setup::Arrivals;
 

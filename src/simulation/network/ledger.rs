@@ -6,7 +6,7 @@ use crate::api::{NodeId, PodId};
 use crate::engine::{Duration, Time};
 use crate::simulation::observe::CauseId;
 use crate::simulation::outcome::{FAILURES_KEPT, FailureKind, Requests};
-use crate::simulation::setup::{BalancerProfile, Traffic, Via};
+use crate::simulation::setup::{Traffic, Via};
 
 /// Which request: the `number`-th, from 0, of the client of a traffic stream on a node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -215,7 +215,7 @@ impl Ledger {
 
     fn count(&mut self, failed: Failed) {
         let account = &mut self.accounts[failed.request.traffic as usize];
-        account.failed_by[as_the_client_sees(failed.kind, account.through) as usize] += 1;
+        account.failed_by[account.through.shows(failed.kind, failed.pod.is_some()) as usize] += 1;
         if let Some(pod) = failed.pod {
             if self.failed_by_pod.len() <= pod.index() {
                 self.failed_by_pod.resize(pod.index() + 1, 0);
@@ -233,9 +233,18 @@ impl Ledger {
     }
 }
 
-/// Who answers the client if a pod does not.
+/// Who answers the client of a stream if no pod does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(super) enum Through {
+pub(super) struct Through {
+    /// If a pod was asked, or there was none to ask.
+    last: Answers,
+    /// If the request did not come so far.
+    before: Answers,
+}
+
+/// Who answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Answers {
     /// Nobody: it is the client's own connection that fails.
     #[default]
     Nobody,
@@ -248,33 +257,38 @@ pub(super) enum Through {
 }
 
 impl Through {
-    /// The last of the hops that answers for itself.
     pub fn of(traffic: &Traffic) -> Self {
-        let balancer = traffic.balancer.as_ref().map(|balancer| balancer.profile);
-        match traffic.via {
-            Via::IngressNginx(_) => Self::Nginx,
-            Via::Envoy(_) => Self::Envoy,
-            Via::KubeProxy | Via::Balancer if balancer.is_some_and(BalancerProfile::is_proxy) => Self::Balancer,
-            Via::KubeProxy | Via::Balancer => Self::Nobody,
-        }
+        let is_proxy = traffic.balancer.as_ref().is_some_and(|balancer| balancer.profile.is_proxy());
+        let before = if is_proxy { Answers::Balancer } else { Answers::Nobody };
+        let last = match traffic.via {
+            Via::IngressNginx(_) => Answers::Nginx,
+            Via::Envoy(_) => Answers::Envoy,
+            Via::KubeProxy | Via::Balancer => before,
+        };
+        Self { last, before }
     }
-}
 
-/// What a client is told of a failure. It notices by itself only that its own timeout is over.
-///
-/// Source: nginx, `ngx_http_upstream.c` ngx_http_upstream_next (errors are 502, timeouts 504); ingress-nginx,
-/// `balancer.lua` rewrite (no endpoint is 503); Envoy, response flags UF, UC and UH (all 503); AWS, "Troubleshoot your
-/// Application Load Balancers" (502: the target closed or reset the connection; 504: no connection within 10 s; 503: no
-/// registered targets).
-pub(super) const fn as_the_client_sees(kind: FailureKind, through: Through) -> FailureKind {
-    use FailureKind::{ConnectTimeout, Http502, Http503, Http504, NoEndpoints, Refused, ResetIdle, ResetInFlight};
-    match (through, kind) {
-        (Through::Nobody, kind) => kind,
-        (Through::Envoy, Refused | ResetInFlight | ResetIdle | NoEndpoints | ConnectTimeout) => Http503,
-        (Through::Nginx | Through::Balancer, Refused | ResetInFlight | ResetIdle) => Http502,
-        (Through::Nginx | Through::Balancer, NoEndpoints) => Http503,
-        (Through::Nginx | Through::Balancer, ConnectTimeout) => Http504,
-        (_, kind) => kind,
+    /// What a client is told of a failure. It notices by itself only that its own timeout is over. `reached`: a pod was
+    /// asked.
+    ///
+    /// Source: nginx, `ngx_http_upstream.c` ngx_http_upstream_next (errors are 502, timeouts 504); ingress-nginx,
+    /// `balancer.lua` rewrite (no endpoint is 503); Envoy, response flags UF, UC and UH (all 503); AWS, "Troubleshoot your
+    /// Application Load Balancers" (502: the target closed or reset the connection; 504: no connection within 10 s; 503: no
+    /// registered targets).
+    pub const fn shows(self, kind: FailureKind, reached: bool) -> FailureKind {
+        use FailureKind::{ConnectTimeout, Http502, Http503, Http504, NoEndpoints, Refused, ResetIdle, ResetInFlight};
+        let answers = match kind {
+            ConnectTimeout if !reached => self.before,
+            _ => self.last,
+        };
+        match (answers, kind) {
+            (Answers::Nobody, kind) => kind,
+            (Answers::Envoy, Refused | ResetInFlight | ResetIdle | NoEndpoints | ConnectTimeout) => Http503,
+            (Answers::Nginx | Answers::Balancer, Refused | ResetInFlight | ResetIdle) => Http502,
+            (Answers::Nginx | Answers::Balancer, NoEndpoints) => Http503,
+            (Answers::Nginx | Answers::Balancer, ConnectTimeout) => Http504,
+            (_, kind) => kind,
+        }
     }
 }
 

@@ -49,6 +49,7 @@ pub struct Balancer<'a> {
     /// What targets answer to health checks, each change with its time.
     answers: BTreeMap<Target, Vec<(Time, Answer)>>,
     machines: Vec<Machine>,
+    cuts: Vec<Cut>,
 }
 
 /// When the controller takes notice of a change.
@@ -70,6 +71,16 @@ struct Waiting {
     /// It does not look before then unless something else makes it.
     lazy: bool,
     targets: Vec<Target>,
+}
+
+/// A machine ends what is open at a target.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Cut {
+    pub at: Time,
+    pub machine: u32,
+    pub target: Target,
+    /// Connections made before this time.
+    pub begun_before: Time,
 }
 
 /// One machine of a load balancer.
@@ -111,6 +122,7 @@ impl<'a> Balancer<'a> {
             wanted: Vec::new(),
             answers: BTreeMap::new(),
             machines: (0..u64::from(config.machines.max(1))).map(machine).collect(),
+            cuts: Vec::new(),
         }
     }
 
@@ -175,11 +187,18 @@ impl<'a> Balancer<'a> {
         (list.get(index as usize).copied(), u32::try_from(number).unwrap_or(u32::MAX))
     }
 
-    /// When the machines stop sending to a target: each end of a time as a target up to `end`, with its machine.
-    pub fn ends(&self, target: Target) -> impl Iterator<Item = (u32, Time)> + '_ {
-        (0..).zip(&self.machines).flat_map(move |(number, machine)| {
-            machine.targets.get(&target).into_iter().flatten().filter_map(move |r| r.to.map(|to| (number, to)))
-        })
+    /// When the controller will begin its next reconciliation, as far as is known.
+    pub fn next_reconciliation(&self) -> Option<Time> {
+        self.waiting.front().map(|first| self.rested.max(first.delivery))
+    }
+
+    /// When machines will cut the requests that are still open at targets that have been taken out: what has become known
+    /// since this was asked last. Load balancers that pass packets on leave them alone.
+    ///
+    /// Source: AWS, "Edit target group attributes" (for a Network Load Balancer, `deregistration_delay.connection_termination`
+    /// is off by default); Google Cloud, "Enable connection draining".
+    pub fn take_cuts(&mut self) -> Vec<Cut> {
+        std::mem::take(&mut self.cuts)
     }
 
     /// The last stretch of time, begun by `begun`, in which some machine had this target and did not believe it ill. That
@@ -225,7 +244,13 @@ impl<'a> Balancer<'a> {
                     && self.wanted.binary_search(target).is_err()
                 {
                     let gone = answered + lag("deregister", &config.deregister, *target, occasion);
-                    last.to = Some(gone.max(last.from));
+                    let gone = gone.max(last.from);
+                    last.to = Some(gone);
+                    if config.profile.is_proxy() {
+                        let machine = u32::try_from(number).unwrap_or(u32::MAX);
+                        let at = gone + config.deregistration_delay;
+                        self.cuts.push(Cut { at, machine, target: *target, begun_before: gone });
+                    }
                 }
             }
             for target in &self.wanted {
@@ -379,7 +404,8 @@ mod tests {
         // Pod 1 leaves with the second reconciliation, which ends at 12.01 s.
         assert_eq!(list(&mut balancer, 32_009), [1, 2]);
         assert_eq!(list(&mut balancer, 32_010), [2]);
-        assert_eq!(balancer.ends(Target::Pod(PodId(1))).collect::<Vec<_>>(), [(0, Time::from_millis(32_010))]);
+        let cuts: Vec<_> = balancer.take_cuts().iter().map(|cut| (cut.at, cut.target)).collect();
+        assert_eq!(cuts[1], (Time::from_millis(332_010), Target::Pod(PodId(1))), "300 s later");
     }
 
     #[test]

@@ -13,7 +13,7 @@
 //! Simplified: one control plane, whose push throttle (`PILOT_PUSH_THROTTLE`) is part of the hop `xdsPush`; changes of
 //! configuration other than endpoints; locality and outlier detection, which Istio has off by default.
 
-use crate::api::{NodeId, PodId, ServiceId};
+use crate::api::{NodeId, PodId};
 use crate::engine::{Distribution, Key, Random, Time};
 use crate::simulation::context::node_luck;
 use crate::simulation::latency::Hop;
@@ -27,7 +27,6 @@ pub struct Envoys<'a> {
     config: Envoy,
     /// The nodes that have one, by name; an empty list: none.
     on: Vec<&'a str>,
-    services: Vec<ServiceId>,
     random: Random,
     watch: &'a Distribution,
     push: &'a Distribution,
@@ -59,11 +58,10 @@ struct Proxy {
 impl<'a> Envoys<'a> {
     /// Those of all traffic streams with the same settings as this one.
     pub fn new(setup: &'a Setup, config: Envoy, random: Random) -> Self {
-        let mine = || setup.traffic.iter().filter(move |t| t.via == Via::Envoy(config));
+        let mine = setup.traffic.iter().filter(move |t| t.via == Via::Envoy(config));
         Self {
             config,
-            on: mine().flat_map(|t| t.from.iter().map(String::as_str)).collect(),
-            services: mine().map(|t| t.service).collect(),
+            on: mine.flat_map(|t| t.from.iter().map(String::as_str)).collect(),
             random,
             watch: setup.latencies.get(Hop::Watch),
             push: setup.latencies.get(Hop::XdsPush),
@@ -145,11 +143,6 @@ impl<'a> Envoys<'a> {
             matches!(route, Route::Pods(pods) if pods.binary_search(&pod).is_ok())
         };
         super::last_spell(&envoy.syncs, lists, begun).map(|s| Spell { to: s.to.or(envoy.off), ..s })
-    }
-
-    /// Whether some traffic of this Service goes through them.
-    pub fn serves(&self, service: ServiceId) -> bool {
-        self.services.contains(&service)
     }
 
     /// The nodes that have one.

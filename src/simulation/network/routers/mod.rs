@@ -15,7 +15,7 @@ pub(super) mod health_check;
 mod nodes;
 
 use crate::api::{Node, NodeId, PodId, ServiceId};
-use crate::engine::{Key, Random, Time};
+use crate::engine::{Duration, Key, Random, Time};
 use crate::simulation::latency::Hop;
 use crate::simulation::network::clients::pick;
 use crate::simulation::network::ingress::Ingresses;
@@ -25,7 +25,9 @@ use crate::simulation::observe::CauseId;
 use crate::simulation::outcome::Router;
 use crate::simulation::setup::{Setup, Targets, Traffic, Via};
 
-use balancer::{Balancer, Notice, Target};
+pub(super) use balancer::{Cut, Target};
+
+use balancer::{Balancer, Notice};
 use envoy::Envoys;
 use health_check::Answer;
 use nodes::Nodes;
@@ -47,6 +49,8 @@ pub(super) struct Routers<'a> {
 pub(super) struct Way {
     /// The pod, or why there is none.
     pub goes: Goes,
+    /// The machine of a load balancer that sends it there.
+    pub machine: Option<u32>,
     /// The node through which it passes, if that is not the client's.
     pub transit: Option<NodeId>,
 }
@@ -172,14 +176,17 @@ impl<'a> Routers<'a> {
         proxies: &mut KubeProxies<'_>,
     ) -> Way {
         let traffic = &self.setup.traffic[stream];
-        let (mut node, mut transit) = (client, None);
+        let (mut node, mut machine, mut transit) = (client, None, None);
         let mut choice = choice;
         if let Some(balancer) = &mut self.balancers[stream] {
-            match balancer.at(now, choice).0 {
-                None => return Way { goes: Goes::Reject(CauseId::default()), transit: None },
-                Some(Target::Pod(pod)) => return Way { goes: Goes::To(pod), transit: None },
+            let (target, number) = balancer.at(now, choice);
+            machine = Some(number);
+            match target {
+                None => return Way { goes: Goes::Reject(CauseId::default()), machine, transit },
+                Some(Target::Pod(pod)) => return Way { goes: Goes::To(pod), machine, transit },
                 Some(Target::Node(target)) if !self.nodes.answers(target) => {
-                    return Way { goes: Goes::Drop(self.nodes.cause(target)), transit: Some(target) };
+                    let goes = Goes::Drop(self.nodes.cause(target));
+                    return Way { goes, machine, transit: Some(target) };
                 }
                 Some(Target::Node(target)) => (node, transit) = (target, Some(target)),
             }
@@ -212,10 +219,28 @@ impl<'a> Routers<'a> {
             Route::Reject => Goes::Reject(cause),
             Route::Drop => Goes::Drop(cause),
         };
-        Way { goes, transit }
+        Way { goes, machine, transit }
     }
 
-    /// What made a node fail its connections.
+    /// When the load balancer of a stream will hear of a change, as far as is known.
+    pub fn next_reconciliation(&self, stream: usize) -> Option<Time> {
+        self.balancers[stream].as_ref()?.next_reconciliation()
+    }
+
+    /// Lets the load balancer of a stream hear of all that it can by `now`. Returns when it will cut what.
+    pub fn reconcile(&mut self, stream: usize, now: Time) -> Vec<Cut> {
+        self.balancers[stream].as_mut().map_or_else(Vec::new, |balancer| {
+            balancer.fold(now + Duration::from_nanos(1));
+            balancer.take_cuts()
+        })
+    }
+
+    /// What made a node fail.
+    pub fn failure_of(&self, node: NodeId) -> CauseId {
+        self.nodes.cause(node)
+    }
+
+    /// This makes a node fail its connections.
     pub fn node_failed(&mut self, node: NodeId, cause: CauseId) {
         self.nodes.failed(node, cause);
     }
@@ -289,7 +314,7 @@ fn aims_at(traffic: &Traffic) -> Option<Targets> {
 }
 
 /// The pod that is asked after `tried` others: the first by chance, then in turn.
-fn nth_choice(pods: &[PodId], choice: u64, tried: u32) -> PodId {
+pub(super) fn nth_choice(pods: &[PodId], choice: u64, tried: u32) -> PodId {
     let first = pods.partition_point(|pod| *pod < pick(pods, choice));
     pods[(first + tried as usize) % pods.len()]
 }
@@ -314,7 +339,7 @@ fn last_spell(syncs: &[Sync], sends: impl Fn(&Sync) -> bool, begun: Time) -> Opt
 fn test_traffic() -> crate::simulation::setup::Traffic {
     use crate::api::ServiceId;
     use crate::engine::Duration;
-    use crate::simulation::setup::{Arrivals, Connections, Traffic, Via};
+    use crate::simulation::setup::{Arrivals, Connections, Resolve, Retries, Traffic, Via};
     Traffic {
         name: "test".into(),
         service: ServiceId(0),
@@ -322,9 +347,12 @@ fn test_traffic() -> crate::simulation::setup::Traffic {
         arrivals: Arrivals::Constant,
         from: Vec::new(),
         connections: Connections::New,
+        resolve: Resolve::Address,
         balancer: None,
         via: Via::KubeProxy,
         timeout: Duration::from_secs(10),
+        connect_timeout: None,
+        retries: Retries::default(),
         start: Time::ZERO,
         stop: None,
     }
