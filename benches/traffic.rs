@@ -13,7 +13,9 @@ use drainsim::engine::{Distribution, Duration, Random, Time};
 use drainsim::simulation::network::Network;
 use drainsim::simulation::observe::CauseId;
 use drainsim::simulation::outcome::Requests;
-use drainsim::simulation::setup::{App, Arrivals, Capacity, Connections, Life, Resolve, Retries, Setup, Traffic, Via};
+use drainsim::simulation::setup::{
+    App, Arrivals, Capacity, Connections, Life, Resolve, Retries, Setup, Shutdown, Traffic, Via,
+};
 
 const NODES: u32 = 10;
 const PODS: u32 = 20;
@@ -38,6 +40,7 @@ fn setup(connections: Connections) -> Setup {
             reactions: BTreeMap::new(),
             keep_alive_timeout: Some(Duration::from_secs(60)),
             capacity: Capacity::default(),
+            shutdown: Shutdown::default(),
             life: Life::default(),
         }],
         traffic: vec![Traffic {

@@ -15,7 +15,7 @@ use drainsim::simulation::latency::Hop;
 use drainsim::simulation::observe::What;
 use drainsim::simulation::setup::{
     Action, ActionKind, App, Arrivals, Capacity, Connections, DeploymentSetup, DrainOptions, Life, NodeSetup,
-    Partition, PartitionScope, Reaction, Resolve, Retries, Traffic, Via, When, plain_node,
+    Partition, PartitionScope, Reaction, Resolve, Retries, Shutdown, Traffic, Via, When, plain_node,
 };
 use drainsim::simulation::{Outcome, Setup, run};
 use proptest::prelude::*;
@@ -77,6 +77,7 @@ fn independent_inputs_can_change_places() {
             reactions: BTreeMap::from([(Signal::Term, Reaction::ExitNow)]),
             keep_alive_timeout: None,
             capacity: Capacity::default(),
+            shutdown: Shutdown::default(),
             life: Life::default(),
         },
         budget: None,
@@ -328,6 +329,7 @@ fn any_workload() -> impl Strategy<Value = Workload> {
                     ]),
                     keep_alive_timeout: None,
                     capacity: Capacity::default(),
+                    shutdown: Shutdown::default(),
                     life,
                 },
                 budget,

@@ -142,6 +142,12 @@ pub fn sentence(names: &Names<'_>, what: What) -> Sentence {
             (kubelet(pod), format!("rejects {}: the node is shutting down", names.the_pod(pod)))
         }
         What::ListenerClosed { pod } => (names.the_pod(pod), "closes its listener".to_string()),
+        What::StoppedAccepting { pod } => {
+            (names.the_pod(pod), "accepts no connection any more; its socket stays open until it exits".to_string())
+        }
+        What::SaysGoodbye { pod } => {
+            (names.the_pod(pod), "tells its clients to close: responses carry `Connection: close`".to_string())
+        }
         What::ContainerExited { pod, container, code } => {
             (names.the_pod(pod), format!("{} ends with exit code {code}", names.container(pod, container)))
         }

@@ -12,7 +12,7 @@ use crate::scenario::source::Spanned;
 use crate::scenario::tree::{Node, Value};
 use crate::scenario::values::{
     ConnectionsEntry, HookSteps, KeepAliveTimeout, LatencyProfile, PathEntry, ProfileName, Quantity, Rate,
-    ReactionEntry, ResolveEntry, RetriesEntry, Sources, TaintEntry,
+    ReactionEntry, ResolveEntry, RetriesEntry, ShutdownEntry, Sources, TaintEntry,
 };
 use crate::simulation::setup::Arrivals;
 
@@ -189,6 +189,11 @@ record! {
         pub queue: Option<Spanned<u32>>,
         /// It is slow at first.
         pub warm_up: Option<WarmUpEntry>,
+        /// How the server parts from its clients while it winds down.
+        pub shutdown: Option<ShutdownEntry>,
+        /// Whether the process is PID 1 of its container, and so does not get signals that it has no handler for; true if left
+        /// out, unless the command or the manifest tells that it is not.
+        pub pid1: Option<bool>,
         /// What the container's preStop hook does, where its httpGet or its command does not tell.
         pub pre_stop: Option<Spanned<HookSteps>>,
         /// The process exits by itself so long after each start. A server that does is in a crash loop, and has long been at

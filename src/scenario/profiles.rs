@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 
 use crate::api::pod::Signal;
 use crate::engine::{Distribution, Duration};
-use crate::simulation::setup::{App, Capacity, Life, Reaction};
+use crate::simulation::setup::{
+    App, Capacity, ConnectionClose, GoAway, IdleConnections, Life, Reaction, Shutdown, SocketAtShutdown,
+};
 
 /// A named way to behave.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,6 +25,7 @@ pub struct Profile {
     pub stop_signal: Signal,
     reactions: &'static [(Signal, Reaction)],
     keep_alive_seconds: Option<u64>,
+    shutdown: Shutdown,
     /// Median and 99th percentile of the time to listen, in milliseconds.
     startup_ms: (u64, u64),
     /// Median and 99th percentile of the time to react to a signal, in milliseconds.
@@ -38,6 +41,13 @@ const fn drain(in_flight_max_seconds: Option<u64>) -> Reaction {
 }
 
 const DRAIN: Reaction = drain(None);
+/// As most servers part: all that is idle is closed, and last responses say so.
+const CLOSES: Shutdown = Shutdown {
+    listener: SocketAtShutdown::Closes,
+    idle_connections: IdleConnections::Close,
+    connection_close: ConnectionClose::WithListener,
+    go_away: GoAway::LastStream,
+};
 const NATIVE_STARTUP_MS: (u64, u64) = (100, 1000);
 const APPLICATION_STARTUP_MS: (u64, u64) = (2000, 15_000);
 const REACTION_MS: (u64, u64) = (2, 50);
@@ -49,6 +59,7 @@ const BASE: Profile = Profile {
     stop_signal: Signal::Term,
     reactions: &[],
     keep_alive_seconds: None,
+    shutdown: CLOSES,
     startup_ms: APPLICATION_STARTUP_MS,
     reaction_ms: REACTION_MS,
 };
@@ -209,6 +220,7 @@ impl Profile {
             reactions: self.reactions.iter().copied().collect::<BTreeMap<_, _>>(),
             keep_alive_timeout: self.keep_alive_seconds.map(Duration::from_secs),
             capacity: Capacity::default(),
+            shutdown: self.shutdown,
             life: Life::default(),
         }
     }

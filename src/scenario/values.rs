@@ -17,7 +17,6 @@ use crate::scenario::source::Spanned;
 use crate::scenario::suggest;
 use crate::scenario::tree::{Node, Value};
 use crate::simulation::latency::Latencies;
-use crate::simulation::setup::Reaction;
 
 /// Says how a type looks in the JSON Schema.
 macro_rules! schema_of {
@@ -35,11 +34,13 @@ macro_rules! schema_of {
 }
 
 mod action;
+mod app;
 mod path;
 mod selector;
 mod traffic;
 
 pub use action::{NodeRef, Objects, PoolUpgradeProfile};
+pub use app::{KeepAliveTimeout, ReactionEntry, ShutdownEntry};
 pub use path::{HealthCheckEntry, HopEntry, HopProfile, PathEntry};
 pub use selector::{SelectorText, selector};
 pub use traffic::{ConnectionsEntry, DnsEntry, Http2Entry, ResolveEntry, RetriesEntry, Sources};
@@ -333,74 +334,6 @@ impl Read for TaintEntry {
     }
 }
 
-/// How long a server keeps idle connections: a span, or `none` for ever.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct KeepAliveTimeout(pub Option<Duration>);
-
-schema_of!(KeepAliveTimeout, "KeepAliveTimeout", |g| json_schema!({
-    "description": "How long the server keeps an idle connection open; `none`: for ever.",
-    "anyOf": [g.subschema_for::<Duration>(), {"const": "none"}]
-}));
-
-impl Read for KeepAliveTimeout {
-    fn read(node: &Node, problems: &mut Diagnostics) -> Option<Self> {
-        match node.as_str() {
-            Some("none") => Some(Self(None)),
-            _ => Duration::read(node, problems).map(|span| Self(Some(span))),
-        }
-    }
-}
-
-/// What a signal makes a process do: `exit`, `ignore`, `drain`, or `{drain: {…}}`.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct ReactionEntry(pub Reaction);
-
-schema_of!(ReactionEntry, "Reaction", |g| json_schema!({
-    "description": "What a signal makes the process do.",
-    "anyOf": [
-        {"enum": ["exit", "ignore", "drain"]},
-        {
-            "type": "object", "properties": {"drain": g.subschema_for::<DrainEntry>()},
-            "required": ["drain"], "additionalProperties": false
-        }
-    ]
-}));
-
-record! {
-    /// Winding down on a signal.
-    pub struct DrainEntry is "a reaction `drain`" {
-        /// Goes on accepting connections for so long first; 0 if left out.
-        pub linger: Option<Duration>,
-        /// Finishes what is in flight for at most this long; without limit if left out.
-        pub in_flight_max: Option<Duration>,
-        /// Works so long after the last request before it exits; 0 if left out.
-        pub work: Option<Duration>,
-    }
-}
-
-impl Read for ReactionEntry {
-    fn read(node: &Node, problems: &mut Diagnostics) -> Option<Self> {
-        const WHAT: &str = "`exit`, `ignore`, `drain` or {drain: {linger, inFlightMax, work}}";
-        let drain = |entry: DrainEntry| Reaction::Drain {
-            linger: entry.linger.unwrap_or_default(),
-            in_flight_max: entry.in_flight_max,
-            work: entry.work.unwrap_or_default(),
-        };
-        match (&node.value, node.entry("drain")) {
-            (Value::String(word), _) => match word.as_str() {
-                "exit" => Some(Self(Reaction::ExitNow)),
-                "ignore" => Some(Self(Reaction::Ignore)),
-                "drain" => Some(Self(drain(DrainEntry { linger: None, in_flight_max: None, work: None }))),
-                _ => expected(node, WHAT, problems),
-            },
-            (Value::Map(entries), Some(entry)) if entries.len() == 1 => {
-                DrainEntry::read(&entry.node, problems).map(|entry| Self(drain(entry)))
-            }
-            _ => expected(node, WHAT, problems),
-        }
-    }
-}
-
 /// What a hook does whose command does not tell: a span, or steps.
 #[derive(Clone, PartialEq, Debug)]
 pub struct HookSteps(pub Vec<HookStep>);
@@ -523,6 +456,7 @@ mod tests {
     use super::*;
     use crate::scenario::source::SourceFile;
     use crate::scenario::tree::parse;
+    use crate::simulation::setup::Reaction;
 
     fn read<T: Read>(text: &str) -> Option<T> {
         let node = parse(&SourceFile::new("t", text, 0), 0).unwrap().remove(0);

@@ -6,22 +6,26 @@ use std::collections::BTreeMap;
 use crate::api::autoscaler::ScaleTarget;
 use crate::api::daemon_set::DaemonSetUpdate;
 use crate::api::job::{PodFailurePolicy, PodReplacementPolicy};
-use crate::api::pod::Signal;
 use crate::api::quantity::Resources;
 use crate::api::stateful_set::{PodManagement, StatefulSetUpdate};
 use crate::api::workload::Strategy;
 use crate::api::{Labels, Node, Owner, PdbSpec, PodTemplate, Selector, Service, ServiceId, Taint, TemplateId, Version};
-use crate::engine::{Distribution, Duration, Time};
+use crate::engine::{Duration, Time};
 use crate::simulation::found::Found;
 use crate::simulation::latency::Latencies;
 
 mod action;
+mod app;
 mod client;
 mod path;
 
 pub use action::{
     Action, ActionKind, Applied, ClusterAutoscalerOptions, DrainOptions, DryRun, KarpenterOptions, Partition,
     PartitionScope, UpgradeOptions, UpgradeProfile, When,
+};
+pub use app::{
+    App, Capacity, ConnectionClose, GoAway, IdleConnections, Life, Reaction, Shutdown, SocketAtShutdown, WaitsFor,
+    WarmUp,
 };
 pub use path::{BalancerProfile, Checked, Envoy, EnvoyProfile, HealthCheck, IngressNginx, LoadBalancer, Targets, Via};
 
@@ -222,96 +226,6 @@ pub struct PodSetup {
     pub template: TemplateId,
     /// Where it runs; the scheduler's rules place it if `None`.
     pub node: Option<String>,
-}
-
-/// How the process in a container starts, serves and ends.
-#[derive(Clone, PartialEq, Debug)]
-pub struct App {
-    /// The name of the profile, for reports.
-    pub profile: String,
-    /// From the start of the process to its listening socket.
-    pub startup: Distribution,
-    /// How long a request is worked on.
-    pub service_time: Distribution,
-    /// From a signal's arrival to what the process does about it.
-    pub reaction: Distribution,
-    /// The signal that the runtime sends to stop the container: `lifecycle.stopSignal`, else the image's STOPSIGNAL,
-    /// else SIGTERM.
-    pub stop_signal: Signal,
-    /// What each signal makes it do. A signal that is not here has no handler, and PID 1 then ignores it
-    /// (pid_namespaces(7)).
-    pub reactions: BTreeMap<Signal, Reaction>,
-    /// How long the server keeps an idle connection open; `None`: for ever.
-    pub keep_alive_timeout: Option<Duration>,
-    /// How much it can do at a time.
-    pub capacity: Capacity,
-    /// What the process does without being asked.
-    pub life: Life,
-}
-
-/// How much a process can do at a time. By default there is no limit: a request takes its service time, whatever else goes
-/// on.
-#[derive(Clone, Copy, PartialEq, Debug, Default)]
-pub struct Capacity {
-    /// It works on so many requests at a time (threads, workers); others wait in order of arrival. `None`: on all.
-    pub concurrency: Option<u32>,
-    /// So many may wait; one more is answered with 503 at once. `None`: any number.
-    pub queue: Option<u32>,
-    /// After it has begun to listen it is slow for a while.
-    pub warm_up: Option<WarmUp>,
-}
-
-/// A process that has just begun to listen: caches are empty, code is not compiled yet.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct WarmUp {
-    /// So long after it has begun to listen it is as fast as ever.
-    pub span: Duration,
-    /// Service times are so many times as long at first, and fall evenly from there; 1 or more.
-    pub factor: f64,
-}
-
-/// What a process does without being asked: wait for others, end, crash, hang. By default, nothing of all that.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Life {
-    /// It asks for this before it does anything else.
-    pub waits_for: Option<WaitsFor>,
-    /// It exits by itself so long after its start (or after what it waits for has come).
-    pub exits_after: Option<Duration>,
-    /// With this exit code; also when it crashes.
-    pub exit_code: u32,
-    /// It crashes at this time, if it runs then.
-    pub crashes_at: Option<Time>,
-    /// If it runs at this time, it hangs from then on: connections are accepted and nothing is answered, neither to
-    /// clients nor to probes; no signal but SIGKILL has an effect.
-    pub hangs_at: Option<Time>,
-}
-
-/// `until nc -z SERVICE PORT; do sleep 2; done`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct WaitsFor {
-    /// The Service that must accept a connection.
-    pub service: ServiceId,
-    /// The pause between attempts.
-    pub every: Duration,
-}
-
-/// What a process does on a signal.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Reaction {
-    /// Nothing.
-    Ignore,
-    /// Ends at once: whatever is in flight is cut, idle connections are closed.
-    ExitNow,
-    /// Winds down, then exits.
-    Drain {
-        /// Goes on accepting connections for so long first.
-        linger: Duration,
-        /// Then closes the listener and idle connections and finishes what is in flight, for at most this long (`None`:
-        /// as long as it takes); what is left is cut.
-        in_flight_max: Option<Duration>,
-        /// Works so long after the last request before it exits (flushing, closing pools).
-        work: Duration,
-    },
 }
 
 /// kube-proxy on every node.

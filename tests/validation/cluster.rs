@@ -13,7 +13,8 @@ use drainsim::engine::{Distribution, Duration, Time};
 use drainsim::simulation::Setup;
 use drainsim::simulation::latency::{Hop, Latencies};
 use drainsim::simulation::setup::{
-    Action, ActionKind, App, Capacity, DeploymentSetup, DrainOptions, Life, NodeSetup, Reaction, When, plain_node,
+    Action, ActionKind, App, Capacity, DeploymentSetup, DrainOptions, Life, NodeSetup, Reaction, Shutdown, When,
+    plain_node,
 };
 
 /// The name of the workload, and of its Service and its budget.
@@ -96,6 +97,7 @@ pub fn cluster(nodes: &[&str], replicas: u32, reaction: Reaction, hook: Option<H
             reactions: BTreeMap::from([(Signal::Term, reaction)]),
             keep_alive_timeout: None,
             capacity: Capacity::default(),
+            shutdown: Shutdown::default(),
             life: Life::default(),
         }],
         latencies: lab(),

@@ -11,7 +11,7 @@ use crate::scenario::manifests::HookManifest;
 use crate::scenario::profiles::{self, Profile};
 use crate::scenario::source::Spanned;
 use crate::scenario::suggest;
-use crate::simulation::setup::{App, Life};
+use crate::simulation::setup::{App, Life, Reaction};
 
 /// What is assumed of an image that nobody knows and nobody has said anything about.
 const PROFILE_UNKNOWN: &str = "exits-at-once";
@@ -101,6 +101,9 @@ impl Compiler<'_> {
             app.reactions.clear();
         }
         let said = entry.map(|entry| override_by(&mut app, entry)).unwrap_or_default();
+        if entry.and_then(|e| e.pid1) == Some(false) {
+            as_another_pid(&mut app);
+        }
         if named.is_none() && !says_signals {
             self.state_profile(id, c, image, &app, from_image.is_some());
         }
@@ -337,12 +340,23 @@ fn override_by(app: &mut App, entry: &AppEntry) -> Said {
         app.keep_alive_timeout = timeout.0;
     }
     app.capacity = capacity(entry);
+    if let Some(shutdown) = &entry.shutdown {
+        shutdown.change(&mut app.shutdown);
+    }
     for (name, reaction) in &entry.signals.0 {
         if let Some(signal) = signal_key(&name.value) {
             app.reactions.insert(signal, reaction.0);
         }
     }
     said
+}
+
+/// The process is not PID 1: signals that it has no handler for have their default action, which ends it (signal(7); SIGWINCH is
+/// ignored by default).
+fn as_another_pid(app: &mut App) {
+    for signal in [Signal::Term, Signal::Int, Signal::Quit, Signal::Hup, Signal::Usr1] {
+        app.reactions.entry(signal).or_insert(Reaction::ExitNow);
+    }
 }
 
 /// A signal as a key of `signals`; unknown ones have been told of when the file was read.

@@ -263,7 +263,7 @@ impl<'a> Network<'a> {
     pub fn restarted(&mut self, now: Time, pod: PodId, app: u32, _cause: CauseId) {
         self.sockets.know(pod);
         self.sockets.set_app(pod, Some(app));
-        self.sockets.set_activity(now, pod, PodActivity::Starting);
+        self.sockets.begin_anew(now, pod);
     }
 
     /// From now on the pod accepts connections and requests, and answers none that comes. What it is working on it
@@ -285,7 +285,7 @@ impl<'a> Network<'a> {
         self.sockets.end(pick(pods, choice)).state == Listener::Open
     }
 
-    /// The pod closes its listener and its idle connections; requests in flight go on.
+    /// The pod closes its listener, and its idle connections if the app does; requests in flight go on.
     pub fn close_listener(&mut self, now: Time, pod: PodId, cause: CauseId) {
         self.sockets.know(pod);
         if self.sockets.end(pod).state == Listener::Open {
@@ -296,6 +296,21 @@ impl<'a> Network<'a> {
         }
     }
 
+    /// The pod accepts no connection any more, but its listening socket stays open until the process ends: new connections are
+    /// completed by the kernel, and nobody answers them. Requests in flight go on.
+    pub fn stop_accepting(&mut self, now: Time, pod: PodId, cause: CauseId) {
+        self.advance_to_change(now, pod);
+        self.exchange.pod_changes(now, self.sockets.services_of(pod));
+        self.sockets.stop_accepting(now, pod, cause);
+    }
+
+    /// The process says goodbye to its clients: responses carry `Connection: close`, HTTP/2 connections get their GOAWAY.
+    /// Closing the listener does so, too, unless the app never does.
+    pub fn says_goodbye(&mut self, now: Time, pod: PodId, _cause: CauseId) {
+        self.advance_to_change(now, pod);
+        self.sockets.says_goodbye(now, pod);
+    }
+
     /// The process has ended. Requests in flight are reset, except those that end at this very instant; new connections are
     /// refused.
     pub fn cut(&mut self, now: Time, pod: PodId, cause: CauseId) {
@@ -303,11 +318,12 @@ impl<'a> Network<'a> {
         // Without a listener nobody sees a difference but who is in flight.
         if self.sockets.end(pod).state == Listener::Open {
             self.advance_to_change(now, pod);
+        } else {
+            self.advance_exchange(now);
         }
         self.sockets.cut(now, pod, cause, &mut self.ledger);
         self.check_changes(now, pod);
         let (_, exchange, mut plane) = self.split();
-        exchange.advance(now, &mut plane);
         exchange.pod_changes(now, plane.sockets.services_of(pod));
         exchange.cut(now, pod, cause, &mut plane);
     }
@@ -329,9 +345,20 @@ impl<'a> Network<'a> {
         self.sockets.know(pod);
         if self.sockets.end(pod).state == Listener::Open {
             self.advance_to_change(now, pod);
+        } else {
+            self.advance_exchange(now);
         }
         let until = self.sockets.in_flight_until(now, pod, &mut self.ledger);
         until.max(self.exchange.in_flight_until(now, pod))
+    }
+
+    /// When the last connection to this pod will have ended, if nothing more comes on any of them; [`Time::MAX`]: never; `None`
+    /// if there is none.
+    pub fn connections_until(&mut self, now: Time, pod: PodId) -> Option<Time> {
+        self.advance_to_change(now, pod);
+        let keep_alive = self.sockets.kept_app(pod).keep_alive_timeout;
+        let until = self.sockets.in_flight_until(now, pod, &mut self.ledger);
+        until.max(self.exchange.connections_until(now, pod, keep_alive))
     }
 
     /// Simulates the requests that are left, up to `end`, and closes the books.
@@ -364,6 +391,11 @@ impl<'a> Network<'a> {
         let failures = failed.iter().map(|failed| self.explain(failed)).collect();
         let latencies = self.exchange.take_phases();
         NetworkOutcome { requests, services, traffic, failures, pods, latencies }
+    }
+
+    fn advance_exchange(&mut self, now: Time) {
+        let (_, exchange, mut plane) = self.split();
+        exchange.advance(now, &mut plane);
     }
 
     /// Brings the traffic that can reach this pod up to `now`, before the pod changes.
@@ -474,6 +506,7 @@ fn test_app(service_time: crate::engine::Distribution) -> crate::simulation::set
         reactions: std::collections::BTreeMap::new(),
         keep_alive_timeout: None,
         capacity: crate::simulation::setup::Capacity::default(),
+        shutdown: crate::simulation::setup::Shutdown::default(),
         life: crate::simulation::setup::Life::default(),
     }
 }

@@ -5,7 +5,7 @@ use crate::engine::{Distribution, Duration, Time};
 use crate::simulation::network::ledger::{Failed, Ledger, Request, Seen};
 use crate::simulation::observe::CauseId;
 use crate::simulation::outcome::{FailureKind, PodActivity};
-use crate::simulation::setup::{App, Capacity, Setup};
+use crate::simulation::setup::{App, Capacity, ConnectionClose, GoAway, IdleConnections, Setup, Shutdown};
 
 /// The sockets of all pods.
 #[derive(Clone, Debug)]
@@ -56,15 +56,29 @@ pub(super) enum Listener {
 struct PodSockets {
     node: Option<NodeId>,
     services: Vec<ServiceId>,
+    /// What works on the connections that are kept: an index as [`End::app`], which is for new ones.
+    kept_app: u32,
     /// What made the listener what it is.
     cause: CauseId,
     /// Each change, with its time.
     activity: Vec<(Time, PodActivity)>,
     /// When the server's end of idle connections was closed, or went away.
     closed: Vec<Closed>,
+    winding_down: Option<WindingDown>,
+    /// Since when responses carry `Connection: close`.
+    goodbye: Option<Time>,
     /// Requests on connections of their own. Some may have ended since the list was last [settled](Self::settle).
     in_flight: Vec<InFlight>,
     settle_at: usize,
+}
+
+/// A process winds down: it works on no new connection any more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct WindingDown {
+    pub since: Time,
+    pub cause: CauseId,
+    /// What has become of the connections that were idle.
+    pub idle: IdleConnections,
 }
 
 /// The server's end of all connections that were idle at a time is closed.
@@ -93,13 +107,13 @@ pub(super) struct InFlight {
 impl<'a> Sockets<'a> {
     pub fn new(setup: &'a Setup) -> Self {
         let mut apps: Vec<_> = setup.apps.iter().map(AppTimes::new).collect();
-        apps.push(AppTimes::with(&HUNG, None, Capacity::default()));
+        apps.push(AppTimes { answers: false, ..AppTimes::with(&HUNG) });
         Self { ends: Vec::new(), pods: Vec::new(), apps, cuts: Vec::new(), divided: false }
     }
 
     pub fn create(&mut self, pod: PodId, app: u32, services: &[ServiceId], node: NodeId) {
         debug_assert!((app as usize) < self.apps.len(), "the app of a pod exists");
-        self.ends[pod.index()].app = app;
+        self.set_app(pod, Some(app));
         let sockets = self.pod_mut(pod);
         sockets.node = Some(node);
         sockets.services = services.to_vec();
@@ -108,7 +122,14 @@ impl<'a> Sockets<'a> {
     /// A pod whose network had vanished has a new sandbox: nothing listens in it yet.
     pub fn renew(&mut self, now: Time, pod: PodId) {
         self.ends[pod.index()].state = Listener::Closed;
-        self.pod_mut(pod).activity.push((now, PodActivity::Starting));
+        self.begin_anew(now, pod);
+    }
+
+    /// The pod's next process begins.
+    pub fn begin_anew(&mut self, now: Time, pod: PodId) {
+        let sockets = self.pod_mut(pod);
+        (sockets.winding_down, sockets.goodbye) = (None, None);
+        sockets.activity.push((now, PodActivity::Starting));
     }
 
     /// A node is cut off from all others. Requests that cross the cut are lost, unless `heals` comes within their time.
@@ -200,12 +221,24 @@ impl<'a> Sockets<'a> {
 
     /// From now on the pod works on requests as this app does, or (`None`) answers none.
     pub fn set_app(&mut self, pod: PodId, app: Option<u32>) {
-        let hung = u32::try_from(self.apps.len() - 1).expect("fewer than 2^32 apps");
-        self.ends[pod.index()].app = app.unwrap_or(hung);
+        let app = app.unwrap_or(self.hung());
+        self.ends[pod.index()].app = app;
+        self.pod_mut(pod).kept_app = app;
     }
 
+    /// The app that answers nothing.
+    fn hung(&self) -> u32 {
+        u32::try_from(self.apps.len() - 1).expect("fewer than 2^32 apps")
+    }
+
+    /// The app that works on what comes over a new connection.
     pub fn app(&self, pod: PodId) -> &AppTimes<'a> {
         &self.apps[self.end(pod).app as usize]
+    }
+
+    /// The app that works on what comes over connections that the pod has kept.
+    pub fn kept_app(&self, pod: PodId) -> &AppTimes<'a> {
+        &self.apps[self.pods[pod.index()].kept_app as usize]
     }
 
     pub fn set_activity(&mut self, now: Time, pod: PodId, activity: PodActivity) {
@@ -234,6 +267,7 @@ impl<'a> Sockets<'a> {
         }
         self.ends[pod.index()].state = Listener::Open;
         let sockets = self.pod_mut(pod);
+        (sockets.winding_down, sockets.goodbye) = (None, None);
         sockets.cause = cause;
         if sockets.activity.last().is_none_or(|(_, activity)| *activity != PodActivity::PreStop) {
             sockets.activity.push((now, PodActivity::Serving));
@@ -247,7 +281,8 @@ impl<'a> Sockets<'a> {
         sockets.activity.push((now, PodActivity::Hanging));
     }
 
-    /// New connections are refused from now on, idle ones are closed, what is in flight goes on.
+    /// New connections are refused from now on, what is in flight goes on. What becomes of idle connections depends on the
+    /// app.
     pub fn close_listener(&mut self, now: Time, pod: PodId, cause: CauseId) {
         self.close(now, pod, cause, true);
     }
@@ -257,10 +292,60 @@ impl<'a> Sockets<'a> {
             return;
         }
         self.ends[pod.index()].state = Listener::Closed;
+        self.wind_down(now, pod, cause, graceful);
+    }
+
+    /// The listening socket stays, but nobody accepts from it: new connections are completed and never answered.
+    pub fn stop_accepting(&mut self, now: Time, pod: PodId, cause: CauseId) {
+        if self.end(pod).state == Listener::Open {
+            self.wind_down(now, pod, cause, true);
+            self.ends[pod.index()].app = self.hung();
+        }
+    }
+
+    /// `graceful`: the process lives on.
+    fn wind_down(&mut self, now: Time, pod: PodId, cause: CauseId, graceful: bool) {
+        let Shutdown { idle_connections, connection_close, go_away, .. } = self.kept_app(pod).shutdown;
+        let graceful = graceful && go_away != GoAway::Never;
         let sockets = self.pod_mut(pod);
         sockets.cause = cause;
-        sockets.closed.push(Closed { at: now, cause, told: true, graceful });
+        if sockets.winding_down.is_some() {
+            return;
+        }
+        sockets.winding_down = Some(WindingDown { since: now, cause, idle: idle_connections });
+        if idle_connections == IdleConnections::Close {
+            sockets.closed.push(Closed { at: now, cause, told: true, graceful });
+        }
+        if connection_close != ConnectionClose::Never {
+            sockets.goodbye.get_or_insert(now);
+        }
         sockets.activity.push((now, PodActivity::Draining));
+    }
+
+    /// Responses carry `Connection: close` from now on.
+    pub fn says_goodbye(&mut self, now: Time, pod: PodId) {
+        self.pod_mut(pod).goodbye.get_or_insert(now);
+    }
+
+    /// Since when the pod's responses carry `Connection: close`, if they do: its HTTP/2 connections have got their GOAWAY then.
+    pub fn goodbye(&self, pod: PodId) -> Option<Time> {
+        self.pods[pod.index()].goodbye
+    }
+
+    /// The pod's process, if it winds down.
+    pub fn winding_down(&self, pod: PodId) -> Option<WindingDown> {
+        self.pods[pod.index()].winding_down
+    }
+
+    /// Whether a connection stays open on which a response has come at `answered`.
+    pub fn keeps(&self, pod: PodId, answered: Time) -> bool {
+        let announced = self.goodbye(pod).is_some_and(|goodbye| goodbye <= answered);
+        let serves = match self.winding_down(pod) {
+            None => self.end(pod).state == Listener::Open,
+            Some(WindingDown { since, .. }) if answered < since => true,
+            Some(WindingDown { idle, .. }) => matches!(idle, IdleConnections::Serve | IdleConnections::ServeUntilExit),
+        };
+        serves && !announced
     }
 
     /// The process has ended: in addition, what is in flight is cut.
@@ -270,6 +355,9 @@ impl<'a> Sockets<'a> {
         }
         self.close(now, pod, cause, false);
         let sockets = self.pod_mut(pod);
+        if sockets.closed.last().is_none_or(|last| last.at < now) {
+            sockets.closed.push(Closed { at: now, cause, told: true, graceful: false });
+        }
         sockets.settle(pod, now, ledger);
         for cut in sockets.in_flight.drain(..).filter(|r| !r.orphan) {
             ledger.fail(now, reset_in_flight(cut.request, pod, now, cause));
@@ -297,6 +385,12 @@ impl<'a> Sockets<'a> {
     pub fn closed_since(&self, pod: PodId, since: Time, now: Time) -> Option<Closed> {
         let closed = &self.pods[pod.index()].closed;
         closed.get(closed.partition_point(|c| c.at < since)).filter(|c| c.at <= now).copied()
+    }
+
+    /// What is sent at `now` on an idle connection finds it closing, though it was open until then.
+    pub fn closes_on_use(&self, pod: PodId, now: Time) -> Option<Closed> {
+        let winding_down = self.winding_down(pod).filter(|w| w.idle == IdleConnections::CloseOnUse)?;
+        Some(Closed { at: now, cause: winding_down.cause, told: true, graceful: false })
     }
 
     /// Puts down a request that a pod is working on at `now`, up to which time is simulated.
@@ -389,6 +483,9 @@ pub(super) fn lost_in_flight(in_flight: &InFlight, pod: PodId, now: Time, cause:
 pub(super) struct AppTimes<'a> {
     pub keep_alive_timeout: Option<Duration>,
     pub capacity: Capacity,
+    pub shutdown: Shutdown,
+    /// It answers at all.
+    pub answers: bool,
     service_time: &'a Distribution,
     /// By `j`: no service time of a draw up to 1 − 2⁻ʲ is longer.
     longest: [Duration; 54],
@@ -396,12 +493,18 @@ pub(super) struct AppTimes<'a> {
 
 impl<'a> AppTimes<'a> {
     pub fn new(app: &'a App) -> Self {
-        Self::with(&app.service_time, app.keep_alive_timeout, app.capacity)
+        Self {
+            keep_alive_timeout: app.keep_alive_timeout,
+            capacity: app.capacity,
+            shutdown: app.shutdown,
+            ..Self::with(&app.service_time)
+        }
     }
 
-    fn with(service_time: &'a Distribution, keep_alive_timeout: Option<Duration>, capacity: Capacity) -> Self {
+    fn with(service_time: &'a Distribution) -> Self {
         let longest = std::array::from_fn(|j| service_time.quantile(1.0 - 1.0 / (1u64 << j) as f64));
-        Self { keep_alive_timeout, capacity, service_time, longest }
+        let (capacity, shutdown) = (Capacity::default(), Shutdown::default());
+        Self { keep_alive_timeout: None, capacity, shutdown, answers: true, service_time, longest }
     }
 
     /// The service time of this draw.

@@ -13,7 +13,7 @@ use crate::simulation::network::Network;
 use crate::simulation::node::actions::Seen;
 use crate::simulation::node::kubelet::{ContainerRuntime, Kubelets, serves, template};
 use crate::simulation::observe::What;
-use crate::simulation::setup::Reaction;
+use crate::simulation::setup::{ConnectionClose, IdleConnections, Reaction, SocketAtShutdown};
 
 /// Where a container's process is in its life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,6 +66,7 @@ impl Kubelets {
         if again {
             container.restarts += 1;
             (container.hangs, container.winding_down, container.pending) = (false, None, None);
+            container.drain_limit = None;
             container.probe.forget();
             let kill = std::mem::take(&mut container.kill);
             let stale: Vec<_> = container.timers.drain(..).chain(kill.timers()).collect();
@@ -236,6 +237,9 @@ impl Kubelets {
                     return; // it is lingering already
                 }
                 self.container(pod, c).winding_down = Some(signal);
+                if matches!(app.shutdown.connection_close, ConnectionClose::OnSignal | ConnectionClose::OnPreStop) {
+                    self.says_goodbye(ctx, network, pod, c);
+                }
                 if linger.is_zero() {
                     return self.app_closes_listener(ctx, network, pod, c);
                 }
@@ -245,7 +249,7 @@ impl Kubelets {
         }
     }
 
-    /// The process closes its listener and its idle connections, and exits when its work is done.
+    /// The process accepts no more, parts from its clients, and exits when its work is done.
     pub(super) fn app_closes_listener(&mut self, ctx: &mut Context<'_>, network: &mut Network<'_>, pod: PodId, c: u8) {
         if self.container(pod, c).process != Process::Serving {
             return;
@@ -260,16 +264,54 @@ impl Kubelets {
         let now = ctx.now();
         let mut idle_at = now;
         if serves(ctx, pod, c) {
-            let cause = ctx.note(What::ListenerClosed { pod });
-            network.close_listener(now, pod, cause);
             idle_at = network.in_flight_until(now, pod).unwrap_or(now).max(now);
+            match app.shutdown.listener {
+                SocketAtShutdown::Closes => {
+                    let cause = ctx.note(What::ListenerClosed { pod });
+                    network.close_listener(now, pod, cause);
+                }
+                SocketAtShutdown::OpenUntilExit => {
+                    let cause = ctx.note(What::StoppedAccepting { pod });
+                    network.stop_accepting(now, pod, cause);
+                }
+            }
         }
         self.probe_will_fail(ctx, pod, c);
-        if let Some(limit) = in_flight_max {
-            idle_at = idle_at.min(now + limit);
-        }
+        let limit = in_flight_max.map(|limit| now + limit);
+        self.container(pod, c).drain_limit = limit;
+        let idle_at = limit.map_or(idle_at, |limit| idle_at.min(limit));
         let timer = ctx.schedule_at(idle_at + work, Event::App(pod, c, AppStep::Exit));
         self.container(pod, c).pending = Some(timer);
+    }
+
+    /// The process is done with what was in flight when it began to wind down, or is dying of SIGKILL. One that has gone on to
+    /// serve kept connections may have more to do.
+    pub(super) fn app_is_done(&mut self, ctx: &mut Context<'_>, network: &mut Network<'_>, pod: PodId, c: u8) {
+        let (now, app) = (ctx.now(), Self::app_of(ctx, pod, c));
+        let container = self.container(pod, c);
+        if !container.kill.killed && container.process == Process::Draining && serves(ctx, pod, c) {
+            let until = match app.shutdown.idle_connections {
+                IdleConnections::Close | IdleConnections::CloseOnUse => None,
+                IdleConnections::Serve => network.connections_until(now, pod),
+                IdleConnections::ServeUntilExit => network.in_flight_until(now, pod),
+            };
+            let limit = self.container(pod, c).drain_limit.unwrap_or(Time::MAX);
+            if let Some(until) = until.map(|until| until.min(limit)).filter(|until| *until > now) {
+                // a connection that nobody will ever close keeps it until SIGKILL
+                let timer = (until < Time::MAX).then(|| ctx.schedule_at(until, Event::App(pod, c, AppStep::Exit)));
+                self.container(pod, c).pending = timer;
+                return;
+            }
+        }
+        self.app_exits(ctx, network, pod, c, 0);
+    }
+
+    /// The process's responses carry `Connection: close` from now on.
+    pub(super) fn says_goodbye(&mut self, ctx: &mut Context<'_>, network: &mut Network<'_>, pod: PodId, c: u8) {
+        if serves(ctx, pod, c) {
+            let cause = ctx.note(What::SaysGoodbye { pod });
+            network.says_goodbye(ctx.now(), pod, cause);
+        }
     }
 
     /// The process ends: its sockets are closed by the kernel.

@@ -123,6 +123,8 @@ pub(super) struct ContainerRuntime {
     pub(super) pending: Option<Timer>,
     /// The signal (by number) on which it is winding down.
     pub(super) winding_down: Option<u8>,
+    /// It waits no longer than until then for what is in flight.
+    pub(super) drain_limit: Option<Time>,
 }
 
 impl Kubelets {
@@ -355,7 +357,7 @@ impl Kubelets {
             AppStep::Listening => self.app_listens(ctx, network, pod, c),
             AppStep::React(signal) => self.app_reacts(ctx, network, pod, c, signal),
             AppStep::CloseListener => self.app_closes_listener(ctx, network, pod, c),
-            AppStep::Exit => self.app_exits(ctx, network, pod, c, 0),
+            AppStep::Exit => self.app_is_done(ctx, network, pod, c),
             AppStep::Attempt => self.app_attempts(ctx, network, pod, c),
             AppStep::End => self.app_ends(ctx, network, pod, c),
             AppStep::Crash => self.app_crashes(ctx, network, pod, c),
@@ -437,6 +439,7 @@ impl Kubelets {
             kill: Kill::default(),
             pending: None,
             winding_down: None,
+            drain_limit: None,
         };
         self.pods[pod.index()] = Some(PodRuntime {
             node,

@@ -22,6 +22,7 @@ use crate::simulation::node::kubelet::{Kubelets, Sandbox, serves, template};
 use crate::simulation::node::worker::Work;
 use crate::simulation::observe::What;
 use crate::simulation::outcome::PodActivity;
+use crate::simulation::setup::ConnectionClose;
 
 /// However little preStop has left, a container has so many seconds between its stop signal and SIGKILL.
 const MINIMUM_GRACE_PERIOD_SECONDS: u64 = 2;
@@ -157,6 +158,9 @@ impl Kubelets {
         let cause = ctx.note(What::PreStopStarted { pod, container: u32::from(c) });
         if serves(ctx, pod, c) {
             network.set_activity(ctx.now(), pod, PodActivity::PreStop, cause);
+        }
+        if Self::app_of(ctx, pod, c).shutdown.connection_close == ConnectionClose::OnPreStop {
+            self.says_goodbye(ctx, network, pod, c);
         }
         let grace = Duration::from_secs(self.container(pod, c).kill.grace_seconds);
         let first = match hook {

@@ -72,7 +72,7 @@ pub(super) fn record(pods: &mut Vec<PodTimes>, time: Time, what: What) {
             }
         }
         What::SignalArrived { container, .. } if container == times.serving => first(&mut times.sigterm_at),
-        What::ListenerClosed { .. } => first(&mut times.listener_closed_at),
+        What::ListenerClosed { .. } | What::StoppedAccepting { .. } => first(&mut times.listener_closed_at),
         What::ContainerExited { container, .. } if container == times.serving => first(&mut times.exited_at),
         What::NetworkGone { .. } => first(&mut times.network_gone_at),
         What::PodEnded { .. } => first(&mut times.ended_at),

@@ -204,6 +204,10 @@ whats! {
     PartitionHealed(node: NodeId);
     /// The kubelet of a node is connected to the apiserver again.
     KubeletConnected(node: NodeId);
+    /// The workers of the process accept no new connection; their common socket stays open until they have exited.
+    StoppedAccepting(pod: PodId);
+    /// The process's responses carry `Connection: close` from now on.
+    SaysGoodbye(pod: PodId);
 }
 
 /// A field of a note as a number.
@@ -277,6 +281,8 @@ impl What {
             | Self::TaintEvictionDue { pod }
             | Self::PodCollected { pod }
             | Self::ListenerClosed { pod }
+            | Self::StoppedAccepting { pod }
+            | Self::SaysGoodbye { pod }
             | Self::PodLabelled { pod }
             | Self::PodReleased { pod }
             | Self::PodAdopted { pod, .. }

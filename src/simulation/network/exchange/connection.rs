@@ -14,7 +14,7 @@ use crate::simulation::network::routers::{Goes, Way};
 use crate::simulation::network::sockets::{Closed, Listener, Sockets};
 use crate::simulation::observe::CauseId;
 use crate::simulation::outcome::FailureKind;
-use crate::simulation::setup::{Connections, Via};
+use crate::simulation::setup::{Connections, GoAway, Via};
 
 /// A connection of a client, made or in the making.
 #[derive(Clone, Debug)]
@@ -31,7 +31,7 @@ pub(super) struct Connection {
     /// When the first SYN was sent.
     pub begun: Time,
     /// When the pod accepted it.
-    established: Option<Time>,
+    pub established: Option<Time>,
     /// The client knows that it is made.
     open: bool,
     /// SYNs that went unanswered.
@@ -117,7 +117,8 @@ impl<'a> Exchange<'a> {
                 return;
             }
             let old = age_max.is_some_and(|age| connection.begun + age <= now);
-            if !old && !self.is_known_to_be_closed(id, now, plane.sockets) {
+            let closed = self.is_known_to_be_closed(id, now, plane.sockets);
+            if !old && !closed && !self.has_heard_goaway(id, now, plane.sockets) {
                 return self.send_on(now, id, attempt);
             }
             self.clients[client].channels[number].connection = None;
@@ -385,7 +386,10 @@ impl<'a> Exchange<'a> {
             Connections::KeepAlive { idle_max, requests_max, age_max, .. } => {
                 let worn_out = requests_max.is_some_and(|max| connection.used >= max)
                     || age_max.is_some_and(|age| connection.begun + age <= now);
-                if worn_out || self.is_known_to_be_closed(id, now, plane.sockets) {
+                // The answer itself said so, or the server closed the connection behind it.
+                let answered = Time::from_nanos(now.as_nanos() - connection.delay.as_nanos());
+                let kept = connection.pod.is_none_or(|pod| plane.sockets.keeps(pod, answered));
+                if worn_out || !kept || self.is_known_to_be_closed(id, now, plane.sockets) {
                     return self.remove_connection(id);
                 }
                 if self.clients[client].idle.len() >= idle_max as usize {
@@ -477,10 +481,34 @@ impl<'a> Exchange<'a> {
         let connection = &self.connections[id];
         let (pod, established) = (connection.pod?, connection.established?);
         let idle = connection.at_server == 0;
-        let timeout = sockets.app(pod).keep_alive_timeout.filter(|_| idle);
+        let timeout = sockets.kept_app(pod).keep_alive_timeout.filter(|_| idle);
         let timed_out = timeout.map(|timeout| connection.idle_since + timeout).filter(|at| *at <= by);
         let timed_out = timed_out.map(|at| Closed { at, cause: CauseId::default(), told: true, graceful: true });
         let by_pod = sockets.closed_since(pod, established, by);
         [timed_out, by_pod].into_iter().flatten().min_by_key(|closed| closed.at)
+    }
+
+    /// Whether what is sent on an idle connection finds it closing, though it was open until then.
+    pub(super) fn closes_on_use(&self, id: usize, now: Time, sockets: &Sockets<'_>) -> Option<Closed> {
+        let connection = &self.connections[id];
+        let pod = connection.pod.filter(|_| connection.at_server == 0)?;
+        let down = sockets.winding_down(pod).filter(|down| connection.established.is_some_and(|at| at < down.since))?;
+        sockets.closes_on_use(pod, now.max(down.since))
+    }
+
+    /// Whether the client of an HTTP/2 connection knows by `now` that it is to send nothing more on it.
+    fn has_heard_goaway(&self, id: usize, now: Time, sockets: &Sockets<'_>) -> bool {
+        let connection = &self.connections[id];
+        let Some(pod) = connection.pod else { return false };
+        let said = sockets.goodbye(pod).filter(|_| sockets.kept_app(pod).shutdown.go_away != GoAway::Never);
+        said.is_some_and(|said| connection.established.is_some_and(|at| at <= said) && said + connection.delay <= now)
+    }
+
+    /// Whether a request that arrives at `now` on a connection closed at `closed` was on its way when the server began to say
+    /// goodbye, and is worked on for that.
+    pub(super) fn goaway_is_graceful(&self, id: usize, closed: Time, now: Time, sockets: &Sockets<'_>) -> bool {
+        let connection = &self.connections[id];
+        let graceful = connection.pod.is_some_and(|pod| sockets.kept_app(pod).shutdown.go_away == GoAway::Graceful);
+        graceful && now <= closed + connection.delay + connection.delay
     }
 }

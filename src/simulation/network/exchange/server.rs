@@ -34,6 +34,8 @@ pub(super) struct Work {
     pub attempt: Option<usize>,
     connection: Option<usize>,
     service_time: Duration,
+    /// Somebody works on it: not so in a process that hangs, or does not accept any more.
+    answers: bool,
     /// When the pod will be done; `None`: it has not begun.
     pub ends: Option<Time>,
     pub timer: Option<Timer>,
@@ -56,16 +58,21 @@ impl<'a> Exchange<'a> {
             self.stuck.push(Stuck::Request(attempt));
             return;
         }
-        let Some(closed) = self.closed(id, now, plane.sockets) else { return self.let_in(now, attempt, pod, plane) };
+        let closed = self.closed(id, now, plane.sockets).or_else(|| self.closes_on_use(id, now, plane.sockets));
+        let Some(closed) = closed else { return self.let_in(now, attempt, pod, plane) };
         let cause = closed.cause;
         if !closed.told {
             let fault = Fault { cause, ..Fault::new(FailureKind::RequestTimeout, Some(pod), now) };
             return self.silence(attempt, fault);
         }
+        // Requests that were on their way when a GOAWAY without a last stream was sent are worked on.
+        let http2 = matches!(self.clients[client].traffic.connections, Connections::Http2 { .. });
+        if http2 && closed.graceful && self.goaway_is_graceful(id, closed.at, now, plane.sockets) {
+            return self.let_in(now, attempt, pod, plane);
+        }
         // A connection that was accepted, and closed before its first request, dies with it.
         let reused = self.attempts[attempt].reused;
         let kind = if reused { FailureKind::ResetIdle } else { FailureKind::ResetInFlight };
-        let http2 = matches!(self.clients[client].traffic.connections, Connections::Http2 { .. });
         let unprocessed = http2 && closed.graceful;
         let fault = Fault { kind, pod: Some(pod), cause, seen: Seen::At(now), unprocessed };
         self.tell_of(now, attempt, fault);
@@ -88,8 +95,12 @@ impl<'a> Exchange<'a> {
     }
 
     fn let_in(&mut self, now: Time, attempt: usize, pod: PodId, plane: &mut Plane<'_, 'a>) {
-        let app = plane.sockets.app(pod);
-        let capacity = app.capacity;
+        let established = self.attempts[attempt].connection.and_then(|id| self.connections[id].established);
+        let app = match plane.sockets.winding_down(pod) {
+            Some(down) if established.is_some_and(|at| at >= down.since) => plane.sockets.app(pod),
+            _ => plane.sockets.kept_app(pod),
+        };
+        let (capacity, answers) = (app.capacity, app.answers);
         let unit = self.request_of(attempt).draw.service;
         let server = self.server(pod);
         let mut service_time = app.service_time(unit);
@@ -101,13 +112,14 @@ impl<'a> Exchange<'a> {
                 service_time = Duration::from_nanos_f64(service_time.as_nanos() as f64 * factor);
             }
         }
-        let busy = capacity.concurrency.is_some_and(|limit| server.running >= limit);
+        let busy = answers && capacity.concurrency.is_some_and(|limit| server.running >= limit);
         if busy && capacity.queue.is_some_and(|limit| server.queue.len() >= limit as usize) {
             return self.tell_of(now, attempt, Fault::new(FailureKind::Http503, Some(pod), now));
         }
         let connection = self.attempts[attempt].connection;
         let place = self.server(pod).works.len();
-        let work = Work { pod, attempt: Some(attempt), connection, service_time, ends: None, timer: None, place };
+        let work =
+            Work { pod, attempt: Some(attempt), connection, service_time, answers, ends: None, timer: None, place };
         let work = self.works.insert(work);
         self.attempts[attempt].work = Some(work);
         if let Some(connection) = connection {
@@ -232,10 +244,17 @@ impl<'a> Exchange<'a> {
     }
 
     /// When the last request that a pod has let in will be done; `None` if there is none.
-    pub fn in_flight_until(&mut self, now: Time, pod: PodId) -> Option<Time> {
+    pub fn in_flight_until(&self, now: Time, pod: PodId) -> Option<Time> {
         let server = self.servers.get(pod.index())?;
-        let mut workers: BinaryHeap<Reverse<Time>> =
-            server.works.iter().filter_map(|id| self.works[*id].ends).filter(|ends| *ends > now).map(Reverse).collect();
+        let mut workers: BinaryHeap<Reverse<Time>> = server
+            .works
+            .iter()
+            .map(|id| &self.works[*id])
+            .filter(|work| work.answers)
+            .filter_map(|work| work.ends)
+            .filter(|ends| *ends > now)
+            .map(Reverse)
+            .collect();
         let mut last = workers.iter().map(|Reverse(ends)| *ends).max();
         for id in &server.queue {
             let Reverse(free) = workers.pop().unwrap_or(Reverse(now));
@@ -244,6 +263,21 @@ impl<'a> Exchange<'a> {
             workers.push(Reverse(ends));
         }
         last
+    }
+
+    /// When the last connection to a pod will have ended, if nothing more comes on any of them; [`Time::MAX`]: never.
+    /// `keep_alive`: the pod's patience with idle ones.
+    pub fn connections_until(&self, now: Time, pod: PodId, keep_alive: Option<Duration>) -> Option<Time> {
+        let theirs = self.connections.iter().filter(|(_, c)| c.pod == Some(pod) && c.established.is_some());
+        let ends = theirs.map(|(_, connection)| {
+            let client = match self.clients[connection.client].traffic.connections {
+                Connections::KeepAlive { idle_timeout: Some(timeout), .. } => Some(timeout + connection.delay),
+                _ => None,
+            };
+            let patience = [keep_alive, client].into_iter().flatten().min();
+            patience.map_or(Time::MAX, |patience| connection.idle_since + patience)
+        });
+        ends.filter(|ends| *ends > now).max().max(self.in_flight_until(now, pod))
     }
 
     pub(super) fn server(&mut self, pod: PodId) -> &mut Server {
