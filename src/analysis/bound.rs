@@ -200,6 +200,10 @@ fn refusals(setup: &Setup) -> Vec<String> {
             refuse("a Service with internalTrafficPolicy Local may have no other endpoint on the node");
         }
     }
+    let failed = &setup.kube_proxy.failed_syncs;
+    if failed.probability > 0.0 || !failed.during.is_empty() {
+        refuse("syncs of kube-proxy fail: how many in a row has no bound");
+    }
     reasons
 }
 

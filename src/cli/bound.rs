@@ -119,7 +119,7 @@ fn cover(args: &BoundArgs, inputs: &[Input]) -> Result<Cover, Failure> {
     if deficit(seconds).is_none_or(|d| d > 0) {
         return Ok(Cover::None("an action asks for a grace period that is over before".to_string()));
     }
-    let patches = patch::of_pod_templates(&Disk, inputs, &with(seconds, None));
+    let patches = patch::of_objects(&Disk, inputs, &with(seconds, None));
     let patches = patches.into_iter().map(|p| p.command()).collect();
     Ok(Cover::Sleep { seconds, grace_above_seconds: seconds, patches })
 }

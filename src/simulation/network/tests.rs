@@ -52,6 +52,7 @@ fn service(name: &str, local: bool) -> Service {
         selector: None,
         publish_not_ready_addresses: false,
         internal_traffic_local: local,
+        ..Service::default()
     }
 }
 
