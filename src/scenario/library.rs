@@ -93,6 +93,7 @@ library! {
     "path-istio-sidecar",
     "path-kube-proxy",
     "path-nlb-ingress-nginx",
+    "path-nlb-local-policy",
     "path-service-load-balancer",
     "proxy-busy",
     "proxy-ebpf-batch",

@@ -1,5 +1,6 @@
 //! From the hops of `via` to a path that a request can take.
 
+use crate::api::ServiceId;
 use crate::scenario::compile::Compiler;
 use crate::scenario::diagnostic::Diagnostic;
 use crate::scenario::file::TrafficEntry;
@@ -47,6 +48,31 @@ impl Compiler<'_> {
         (self.problems.list.len() == before).then_some((balancer, via))
     }
 
+    /// What a load balancer whose targets are nodes needs of the Service, and what follows from the Service for it.
+    pub(super) fn nodes_as_targets(
+        &mut self,
+        entry: &TrafficEntry,
+        service: ServiceId,
+        (balancer, via): &mut (Option<LoadBalancer>, Via),
+    ) {
+        let Some(balancer) = balancer else { return };
+        let Some(Spanned { value: PathEntry(hops), .. }) = &entry.via else { return };
+        let Some(hop) = hops.first().filter(|_| *via == Via::KubeProxy) else { return };
+        let service = &self.setup.services[service.index()];
+        if !service.externally_accessible() {
+            let name = service.name.clone();
+            self.push(
+                Diagnostic::error(format!("the Service `{name}` has no port on nodes"))
+                    .at(&hop.span, "the targets of this load balancer are nodes")
+                    .and_at(&entry.service.span, "a Service of type ClusterIP")
+                    .help("write `type: NodePort` or `type: LoadBalancer` in its `spec`"),
+            );
+        } else if service.has_health_check_node_port() {
+            let entry = hop.value.health_check.as_ref().map(|check| &check.value);
+            balancer.check = health_check(entry, balancer.profile.check_of_local_service());
+        }
+    }
+
     /// Says which settings the profile of a hop does not have, and which values make no sense.
     fn check_settings(&mut self, Spanned { value: hop, .. }: &Spanned<HopEntry>) {
         let profile = hop.profile;
@@ -90,7 +116,7 @@ impl Compiler<'_> {
             self.push(Diagnostic::error("checks without a pause").at(&zero.span, "expected more than 0s"));
         }
         if let (HopProfile::Balancer(profile), Some(entry)) = (profile, check)
-            && let merged = health_check(Some(entry), profile)
+            && let merged = health_check(Some(entry), profile.defaults().check)
             && merged.timeout > merged.interval
             && let Some(place) = entry.timeout.as_ref().or(entry.interval.as_ref())
         {
@@ -196,13 +222,12 @@ fn load_balancer(hop: &HopEntry, profile: BalancerProfile) -> LoadBalancer {
         register: value(hop.register.as_ref(), default.register),
         deregister: value(hop.deregister.as_ref(), default.deregister),
         deregistration_delay: value(hop.deregistration_delay.as_ref(), default.deregistration_delay),
-        check: health_check(hop.health_check.as_ref().map(|check| &check.value), profile),
+        check: health_check(hop.health_check.as_ref().map(|check| &check.value), profile.defaults().check),
         connect_timeout: value(hop.connect_timeout.as_ref(), default.connect_timeout),
     }
 }
 
-fn health_check(entry: Option<&HealthCheckEntry>, profile: BalancerProfile) -> HealthCheck {
-    let default = profile.defaults().check;
+fn health_check(entry: Option<&HealthCheckEntry>, default: HealthCheck) -> HealthCheck {
     let Some(entry) = entry else { return default };
     HealthCheck {
         interval: value(entry.interval.as_ref(), default.interval),

@@ -65,8 +65,11 @@ impl Compiler<'_> {
         }
         let (connections, resolve) = (self.connections(entry), self.resolve(entry, service));
         let (connect_timeout, retries) = (self.connect_timeout(entry, timeout), self.retries(entry, timeout));
-        let path = path?;
+        let mut path = path?;
         self.check_connections(entry, &path);
+        if let Some(service) = service {
+            self.nodes_as_targets(entry, service, &mut path);
+        }
         let (balancer, via) = path;
         Some(Traffic {
             name,

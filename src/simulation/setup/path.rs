@@ -237,6 +237,19 @@ impl BalancerProfile {
         }
     }
 
+    /// How nodes are checked that answer for a Service with `externalTrafficPolicy: Local`, on its health check port.
+    ///
+    /// Source: aws-load-balancer-controller, `pkg/service/model_builder.go` defaultHealthCheck…ForInstanceModeLocal (10 s, 6 s,
+    /// 2, 2).
+    #[must_use]
+    pub fn check_of_local_service(self) -> HealthCheck {
+        let check = self.defaults().check;
+        match self {
+            Self::AwsNlbInstance => HealthCheck { timeout: Duration::from_secs(6), healthy: 2, unhealthy: 2, ..check },
+            _ => check,
+        }
+    }
+
     /// What is set if nobody says otherwise.
     ///
     /// Health checks and the deregistration delay are what the controllers and providers document. How long a provider

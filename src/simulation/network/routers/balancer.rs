@@ -48,6 +48,9 @@ pub struct Balancer<'a> {
     wanted: Vec<Target>,
     /// What targets answer to health checks, each change with its time.
     answers: BTreeMap<Target, Vec<(Time, Answer)>>,
+    /// What the health check port of a node says, if that is what is asked: each change with its time. It counts while the
+    /// node answers at all.
+    ports: BTreeMap<Target, Vec<(Time, Answer)>>,
     machines: Vec<Machine>,
     cuts: Vec<Cut>,
 }
@@ -121,6 +124,7 @@ impl<'a> Balancer<'a> {
             rested: Time::ZERO,
             wanted: Vec::new(),
             answers: BTreeMap::new(),
+            ports: BTreeMap::new(),
             machines: (0..u64::from(config.machines.max(1))).map(machine).collect(),
             cuts: Vec::new(),
         }
@@ -162,7 +166,16 @@ impl<'a> Balancer<'a> {
 
     /// From now on a target answers so to health checks.
     pub fn answers(&mut self, now: Time, target: Target, answer: Answer) {
-        let answers = self.answers.entry(target).or_default();
+        self.note(now, target, answer, false);
+    }
+
+    /// From now on the health check port of a node says this.
+    pub fn port_says(&mut self, now: Time, target: Target, answer: Answer) {
+        self.note(now, target, answer, true);
+    }
+
+    fn note(&mut self, now: Time, target: Target, answer: Answer, by_port: bool) {
+        let answers = if by_port { &mut self.ports } else { &mut self.answers }.entry(target).or_default();
         if answers.last().map_or(Answer::default(), |(_, last)| *last) == answer {
             return;
         }
@@ -267,22 +280,15 @@ impl<'a> Balancer<'a> {
 
     /// Whom a machine sends to.
     fn list(&mut self, number: usize, at: Time) -> &[Target] {
-        let Self { machines, answers, config, .. } = self;
-        let machine = &mut machines[number];
-        if machine.list.as_ref().is_none_or(|(_, until)| at >= *until) {
-            machine.list = Some(machine.list_at(at, answers, config));
+        if self.machines[number].list.as_ref().is_none_or(|(_, until)| at >= *until) {
+            self.machines[number].list = Some(self.machines[number].list_at(at, self));
         }
-        machine.list.as_ref().map_or(&[], |(list, _)| list)
+        self.machines[number].list.as_ref().map_or(&[], |(list, _)| list)
     }
 }
 
 impl Machine {
-    fn list_at(
-        &self,
-        at: Time,
-        answers: &BTreeMap<Target, Vec<(Time, Answer)>>,
-        config: &LoadBalancer,
-    ) -> (Vec<Target>, Time) {
+    fn list_at(&self, at: Time, balancer: &Balancer<'_>) -> (Vec<Target>, Time) {
         let (mut all, mut healthy, mut until) = (Vec::new(), Vec::new(), Time::MAX);
         let mut wakes = |time: Time| {
             if time > at {
@@ -298,7 +304,7 @@ impl Machine {
                 continue;
             };
             all.push(*target);
-            let beliefs = self.beliefs(now, answers.get(target), config);
+            let beliefs = self.beliefs(*target, now, balancer);
             beliefs.iter().for_each(|(changes, _)| wakes(*changes));
             if beliefs.iter().rev().find(|(since, _)| *since <= at).is_some_and(|(_, good)| *good) {
                 healthy.push(*target);
@@ -307,20 +313,18 @@ impl Machine {
         (if healthy.is_empty() { all } else { healthy }, until)
     }
 
-    fn beliefs(
-        &self,
-        registration: &Registration,
-        answers: Option<&Vec<(Time, Answer)>>,
-        config: &LoadBalancer,
-    ) -> Vec<(Time, bool)> {
-        let checks = Checks { phase: self.phase, check: config.check };
-        checks.beliefs(registration.from, registration.old, answers.map_or(&[], Vec::as_slice))
+    fn beliefs(&self, target: Target, registration: &Registration, balancer: &Balancer<'_>) -> Vec<(Time, bool)> {
+        let checks = Checks { phase: self.phase, check: balancer.config.check };
+        let of = |map: &'_ BTreeMap<Target, Vec<(Time, Answer)>>| map.get(&target).cloned().unwrap_or_default();
+        let (node, port) = (of(&balancer.answers), of(&balancer.ports));
+        let answers = if port.is_empty() { node } else { combined(&node, &port) };
+        checks.beliefs(registration.from, registration.old, &answers)
     }
 
     fn last_spell(&self, target: Target, begun: Time, balancer: &Balancer<'_>) -> Option<Spell> {
         let registrations = self.targets.get(&target)?;
         registrations.iter().rev().find_map(|registration| {
-            let beliefs = self.beliefs(registration, balancer.answers.get(&target), balancer.config);
+            let beliefs = self.beliefs(target, registration, balancer);
             let good = (0..beliefs.len()).rev().find(|i| beliefs[*i].1 && beliefs[*i].0 <= begun)?;
             let ill = beliefs.get(good + 1).map(|(at, _)| *at);
             let to = registration.to.map_or(ill, |to| Some(ill.map_or(to, |ill| ill.min(to))));
@@ -328,6 +332,22 @@ impl Machine {
             to.is_none_or(|to| from < to).then_some(Spell { from, to })
         })
     }
+}
+
+/// What is answered by a port of a node that answers, or does not.
+fn combined(node: &[(Time, Answer)], port: &[(Time, Answer)]) -> Vec<(Time, Answer)> {
+    let mut times: Vec<Time> = node.iter().chain(port).map(|(at, _)| *at).collect();
+    times.sort_unstable();
+    times.dedup();
+    let at = |list: &[(Time, Answer)], time: Time| {
+        let known = list.partition_point(|(since, _)| *since <= time);
+        known.checked_sub(1).map_or(Answer::default(), |last| list[last].1)
+    };
+    let answer = |time: Time| match at(node, time) {
+        Answer::Good => at(port, time),
+        bad => bad,
+    };
+    times.into_iter().map(|time| (time, answer(time))).collect()
 }
 
 impl Target {
@@ -441,6 +461,15 @@ mod tests {
         sooner.should_have(Time::from_millis(80_000), pods(&[1, 2]), COMMITTED);
         assert_eq!(list(&mut sooner, 101_009), [0, 1, 2]);
         assert_eq!(list(&mut sooner, 101_010), [1, 2]);
+    }
+
+    #[test]
+    fn a_port_counts_while_its_node_answers() {
+        let at = |seconds, answer| (Time::from_secs(seconds), answer);
+        let node = [at(0, Answer::Good), at(50, Answer::Silent)];
+        let port = [at(0, Answer::Good), at(20, Answer::Bad), at(40, Answer::Good), at(60, Answer::Bad)];
+        let expected = [Answer::Good, Answer::Bad, Answer::Good, Answer::Silent, Answer::Silent];
+        assert_eq!(combined(&node, &port).into_iter().map(|(_, answer)| answer).collect::<Vec<_>>(), expected);
     }
 
     #[test]

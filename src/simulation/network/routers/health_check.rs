@@ -28,15 +28,15 @@ pub struct Checks {
 }
 
 impl Checks {
-    /// When the machine's belief changes, each time with what it believes from then on. It begins at `from`: with a target
-    /// that is well if it is an `old` one, else with one that has to answer one check first. `answers` are the changes of
+    /// When the machine's belief changes, each time with what it believes from then on. It begins at `from`: with what has long
+    /// been known of an `old` target, else with one that has to answer one check first. `answers` are the changes of
     /// what the target answers, in order of time; before the first of them it answers as `Answer::default`.
     pub fn beliefs(&self, from: Time, old: bool, answers: &[(Time, Answer)]) -> Vec<(Time, bool)> {
-        let mut beliefs = vec![(from, old)];
-        let (mut healthy, mut streak) = (old, 0);
-        let mut good_ones = if old { self.check.healthy } else { 1 };
         let known = answers.partition_point(|(at, _)| *at <= from);
         let mut answer = known.checked_sub(1).map_or(Answer::default(), |last| answers[last].1);
+        let (mut healthy, mut streak) = (old && answer == Answer::Good, 0);
+        let mut beliefs = vec![(from, healthy)];
+        let mut good_ones = if old { self.check.healthy } else { 1 };
         let mut since = from;
         let ends = answers[known..].iter().map(|(at, next)| (*at, Some(*next))).chain([(Time::MAX, None)]);
         for (end, next) in ends {

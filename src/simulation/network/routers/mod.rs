@@ -41,6 +41,9 @@ pub(super) struct Routers<'a> {
     envoys: Vec<Envoys<'a>>,
     /// By traffic stream.
     balancers: Vec<Option<Balancer<'a>>>,
+    /// By traffic stream: up to when the health check ports of nodes have been asked, and how many syncs of each node's
+    /// kube-proxy that took.
+    asked: Vec<(Time, Vec<usize>)>,
     nodes: Nodes,
 }
 
@@ -86,6 +89,7 @@ impl<'a> Routers<'a> {
             ingresses: Ingresses::new(setup, random),
             envoys,
             balancers: setup.traffic.iter().map(balancer).collect(),
+            asked: vec![(Time::ZERO, Vec::new()); setup.traffic.len()],
             nodes: Nodes::new(random),
         }
     }
@@ -178,6 +182,7 @@ impl<'a> Routers<'a> {
         let traffic = &self.setup.traffic[stream];
         let (mut node, mut machine, mut transit) = (client, None, None);
         let mut choice = choice;
+        self.ask_ports(stream, to, proxies);
         if let Some(balancer) = &mut self.balancers[stream] {
             let (target, number) = balancer.at(now, choice);
             machine = Some(number);
@@ -211,7 +216,11 @@ impl<'a> Routers<'a> {
             Via::KubeProxy | Via::Balancer => {
                 proxies.fold(node, to);
                 let entries = known(proxies.syncs(node)).unwrap_or(0);
-                proxies.route(service, proxies.version(service, entries), node)
+                let version = proxies.version(service, entries);
+                match transit {
+                    Some(_) => proxies.route_external(service, version, node),
+                    None => proxies.route(service, version, node),
+                }
             }
         };
         let goes = match route {
@@ -294,6 +303,33 @@ impl<'a> Routers<'a> {
         };
         let spell = |node| Some((Router::of(traffic), node, self.last_spell(stream, pod, node, Time::MAX, proxies)?));
         nodes.into_iter().filter_map(spell).collect()
+    }
+
+    /// Under `externalTrafficPolicy: Local` a load balancer asks each node whether a ready pod is there: what kube-proxy says
+    /// follows its rules.
+    ///
+    /// Source: `pkg/proxy/healthcheck/service_health.go` (v1.36).
+    fn ask_ports(&mut self, stream: usize, to: Time, proxies: &mut KubeProxies<'_>) {
+        let traffic = &self.setup.traffic[stream];
+        let Some(balancer) = &mut self.balancers[stream] else { return };
+        let service = &self.setup.services[traffic.service.index()];
+        let (until, taken) = &mut self.asked[stream];
+        if *until >= to || !service.has_health_check_node_port() || traffic.via != Via::KubeProxy {
+            return;
+        }
+        *until = to;
+        taken.resize(self.nodes.len(), 0);
+        for (node, taken) in (0..).map(NodeId).zip(taken) {
+            proxies.fold(node, to);
+            let rules = proxies.rules(traffic.service);
+            let syncs = proxies.syncs(node);
+            while let Some(sync) = syncs.get(*taken).filter(|sync| sync.applied < to) {
+                let ready = rules.local_ready(rules.version_within(sync.entries), node);
+                let answer = if ready > 0 { Answer::Good } else { Answer::Bad };
+                balancer.port_says(sync.applied, Target::Node(node), answer);
+                *taken += 1;
+            }
+        }
     }
 
     /// The load balancers ask a node how it is.

@@ -60,6 +60,11 @@ impl Nodes {
         Self { random, known: Vec::new() }
     }
 
+    /// So many nodes are known.
+    pub fn len(&self) -> usize {
+        self.known.len()
+    }
+
     /// The object was written; `None`: deleted.
     pub fn written(&mut self, id: NodeId, node: Option<&Node>) -> Change {
         let tainted = |key: &str| node.is_some_and(|node| node.taints.iter().any(|taint| taint.key == key));
