@@ -54,12 +54,14 @@ fn row(via: &str, most: u64) -> String {
     let promise = Promise { failed_max: 0, drain_within: None, share: 0.99, confidence: 0.95 };
     let plan = Plan::new(promise, 473).expect("473 runs can show 99 % with 95 % confidence");
     let at = |seconds| setup(via, seconds, most);
-    let tuner = Tuner { at: &at, promise, plan, first_seed: 1, jobs: 0 };
-    let Tuned { trials, recommended, budget, .. } = tuner.tune(most, |_| ());
+    let tuner = Tuner { at: &at, promise, plan, keep_budgets: true, first_seed: 1, jobs: 0 };
+    let tuned = tuner.tune(most, |_, _| ());
+    let parts = tuner.parts(&tuned);
+    let Tuned { trials, recommended, .. } = tuned;
     let without = trials.iter().find(|trial| trial.seconds == 0);
     let without = without.map_or("–".into(), |t| format!("{} of {}", t.losing, t.runs));
     let sleep = recommended.map_or("none".into(), |trial| format!("{} s", trial.seconds));
-    let (need, hop) = match budget {
+    let (need, hop) = match parts {
         None => ("–".into(), "–".into()),
         Some((need, lines)) => {
             let first = lines.first().filter(|line| line.saves > 0.005);
