@@ -61,6 +61,9 @@ fn quantile(text: &str) -> Result<f64, String> {
     }
 }
 
+/// The second search, for phases, takes about as many runs as the first one, for seeds, times this.
+const RUNS_OF_A_ROUND: u32 = 4;
+
 pub(super) fn run(args: &BoundArgs) -> Result<ExitCode, Failure> {
     let inputs = args.files.inputs()?;
     let base = args.changes.load(&inputs)?;
@@ -68,14 +71,20 @@ pub(super) fn run(args: &BoundArgs) -> Result<ExitCode, Failure> {
         .map_err(|reasons| Failure::usage(format!("there is no bound for this scenario: {}", reasons.join("; "))))?;
     let cover = cover(args, &inputs)?;
     let limits = Limits { setup: &base.setup, quantile: args.quantile };
-    let settings = settings(args, &inputs, &limits, &bound);
-    let changed = load(&inputs, &[&args.changes.sets[..], &settings].concat())?;
+    let mut settings = settings(args, &inputs, &limits, &bound);
+    let changed = load(&inputs, &[&args.changes.sets()[..], &settings].concat())?;
     let first_seed = args.changes.seed(&base);
     let jobs = usize::from(args.jobs.unwrap_or(0));
-    let attained = replay::search(&changed.setup, &bound, first_seed, args.runs, jobs);
+    let attained = replay::search(&changed.setup, &bound, first_seed, args.runs, jobs).map(|start| {
+        let (nearer, phases) =
+            replay::approach(&limits, &changed.setup, &bound, start, args.runs / RUNS_OF_A_ROUND, jobs);
+        settings.extend(phases.iter().map(|(hop, span)| format!("spec.latencies.{}={span}", hop.name())));
+        nearer
+    });
     let mut words = vec!["drainsim".to_string(), "run".to_string()];
     words.extend(args.files.words());
-    let sets = args.changes.sets.iter().chain(&settings).flat_map(|set| ["--set".to_string(), set.clone()]);
+    let sets =
+        args.changes.sets().into_iter().chain(settings.iter().cloned()).flat_map(|set| ["--set".to_string(), set]);
     words.extend(sets);
     words.extend(attained.iter().flat_map(|a| ["--seed".to_string(), a.seed.to_string()]));
     let command = words.iter().map(|word| shell_word(word)).collect::<Vec<_>>().join(" ");
@@ -105,7 +114,7 @@ fn cover(args: &BoundArgs, inputs: &[Input]) -> Result<Cover, Failure> {
     const GRACE_NO_LIMIT: u64 = 3600;
     let with = |seconds: u64, more: Option<String>| {
         let sets = [format!("preStop={seconds}s")].into_iter().chain(more);
-        args.changes.sets.iter().cloned().chain(sets).collect::<Vec<String>>()
+        args.changes.sets().into_iter().chain(sets).collect::<Vec<String>>()
     };
     let deficit = |seconds: u64| {
         let sets = with(seconds, Some(format!("gracePeriod={GRACE_NO_LIMIT}s")));
@@ -138,7 +147,7 @@ fn settings(args: &BoundArgs, inputs: &[Input], limits: &Limits<'_>, bound: &bou
             break;
         }
         let reaction = format!("spec.apps[{index}].reaction={least}");
-        let sets = [&args.changes.sets[..], &settings, std::slice::from_ref(&reaction)].concat();
+        let sets = [&args.changes.sets()[..], &settings, std::slice::from_ref(&reaction)].concat();
         match Scenario::load(inputs, &sets) {
             Ok(scenario) if scenario.setup.apps != apps => {
                 apps = scenario.setup.apps;

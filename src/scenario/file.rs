@@ -14,7 +14,7 @@ use crate::scenario::values::{
     ConnectionsEntry, HookSteps, KeepAliveTimeout, LatencyProfile, PathEntry, ProfileName, Quantity, Rate,
     ReactionEntry, ResolveEntry, RetriesEntry, ShutdownEntry, Sources, TaintEntry,
 };
-use crate::simulation::setup::Arrivals;
+use crate::simulation::setup::{Arrivals, RequestsMode};
 
 mod action;
 mod kube_proxy;
@@ -87,6 +87,8 @@ record! {
         /// The clients.
         #[schemars(default)]
         pub traffic: Vec<TrafficEntry>,
+        /// How requests are simulated; `auto` if left out. `--requests` overrides it.
+        pub requests: Option<Spanned<RequestsMode>>,
         /// What is done to the cluster.
         #[schemars(default)]
         pub actions: Vec<ActionEntry>,

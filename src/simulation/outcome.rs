@@ -51,6 +51,19 @@ pub struct Outcome {
     pub end_state: Option<Box<EndState>>,
 }
 
+impl Outcome {
+    /// How many requests of all streams together were expected to fail, given all that happened to pods and routes: the
+    /// conditional mean of their number. Its mean over many seeds is that of the number, and it varies less. `None` if
+    /// that is not known of every stream, or there is none.
+    #[must_use]
+    pub fn expected_failed(&self) -> Option<f64> {
+        if self.traffic.is_empty() {
+            return None;
+        }
+        self.traffic.iter().map(TrafficOutcome::expected_failed).sum()
+    }
+}
+
 /// So many failed requests are kept one by one; all are counted.
 pub const FAILURES_KEPT: usize = 10_000;
 
@@ -191,6 +204,20 @@ pub struct TrafficOutcome {
     pub requests: Requests,
     /// How long its answers took; empty if its requests are independent of each other, each with its own service time.
     pub latencies: Phases,
+    /// How many of them were expected to fail, by kind, given all that happened to pods and routes; `None`: they depend on
+    /// each other, so that nobody knows.
+    pub expected_failures: Option<BTreeMap<FailureKind, f64>>,
+    /// They were counted in bulk: the numbers of its [failures](Failure::number) count those of a client that were kept.
+    pub in_bulk: bool,
+}
+
+impl TrafficOutcome {
+    /// How many of its requests were expected to fail, if that is known.
+    #[must_use]
+    pub fn expected_failed(&self) -> Option<f64> {
+        // Of nothing `sum` would make −0.
+        self.expected_failures.as_ref().map(|kinds| kinds.values().fold(0.0, |sum, mean| sum + mean))
+    }
 }
 
 /// One Service's share.
@@ -310,7 +337,8 @@ pub struct Failure {
     pub traffic: u32,
     /// The client's node.
     pub client_node: NodeId,
-    /// The number of the request at its client, from 0.
+    /// The number of the request at its client, from 0. Of a stream that is counted in bulk: its number among those of the
+    /// client that were kept.
     pub number: u64,
     /// Which Service.
     pub service: ServiceId,

@@ -19,6 +19,7 @@ mod app;
 mod client;
 mod kube_proxy;
 mod path;
+mod requests;
 
 pub use action::{
     Action, ActionKind, Applied, ClusterAutoscalerOptions, DrainOptions, DryRun, KarpenterOptions, Partition,
@@ -32,6 +33,7 @@ pub use kube_proxy::{ClusterSize, FailedSyncs, FailureSpan, KubeProxySetup, Prox
 pub use path::{BalancerProfile, Checked, Envoy, EnvoyProfile, HealthCheck, IngressNginx, LoadBalancer, Targets, Via};
 
 pub use client::{ClientCache, Connections, Resolve, Retries, RetryOn};
+pub use requests::{BULK_FROM, RequestsMode};
 
 /// The input of one run.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -70,6 +72,8 @@ pub struct Setup {
     pub apps: Vec<App>,
     /// The clients.
     pub traffic: Vec<Traffic>,
+    /// How their requests are simulated.
+    pub requests: RequestsMode,
     /// What is done to the cluster.
     pub actions: Vec<Action>,
     /// How long things take.

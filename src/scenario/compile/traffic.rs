@@ -7,23 +7,38 @@ use crate::scenario::diagnostic::Diagnostic;
 use crate::scenario::file::TrafficEntry;
 use crate::scenario::source::Spanned;
 use crate::scenario::values::{PathEntry, ResolveEntry, Sources};
-use crate::simulation::setup::{Arrivals, LoadBalancer, Traffic, Via};
+use crate::simulation::setup::{Arrivals, LoadBalancer, RequestsMode, Traffic, Via};
 
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 
-/// No scenario may send more requests in a run: they take about a minute.
+/// No scenario may send more requests one by one in a run: they take about a minute.
 const REQUESTS_MAX: f64 = 1e9;
+
+/// And so many in bulk: what counts are still exact for.
+const BULK_MAX: f64 = 1e15;
 
 impl Compiler<'_> {
     pub(super) fn traffic(&mut self) {
         let spec = self.spec;
-        let mut requests = 0.0;
+        let (mut requests, mut in_bulk) = (0.0, 0.0);
+        self.setup.requests = spec.requests.as_ref().map_or_else(RequestsMode::default, |mode| mode.value);
         for entry in &spec.traffic {
             if let Some(traffic) = self.stream(entry) {
-                let before = requests;
-                requests += self.expected_requests(&traffic);
-                if before <= REQUESTS_MAX && requests > REQUESTS_MAX {
-                    self.too_many_requests(requests, entry);
+                self.not_in_bulk(&traffic);
+                let counted = self.setup.in_bulk(&traffic);
+                let (sum, max) = if counted { (&mut in_bulk, BULK_MAX) } else { (&mut requests, REQUESTS_MAX) };
+                let before = *sum;
+                *sum += self.setup.expected_requests(&traffic);
+                let sum = *sum;
+                if before <= max && sum > max {
+                    self.too_many_requests(sum, counted, entry);
+                }
+                if counted && self.setup.requests == RequestsMode::Auto {
+                    let count = self.setup.expected_requests(&traffic);
+                    let name = &traffic.name;
+                    self.assume(format!(
+                        "traffic `{name}`: about {count:.0} requests are counted in bulk (`requests`)"
+                    ));
                 }
                 self.setup.traffic.push(traffic);
             }
@@ -31,15 +46,21 @@ impl Compiler<'_> {
         self.unused_services();
     }
 
-    fn expected_requests(&self, traffic: &Traffic) -> f64 {
-        let end = instant(self.setup.duration);
-        let stop = traffic.stop.map_or(end, |stop| stop.min(end));
-        traffic.rate * stop.since(traffic.start).as_secs_f64()
+    /// Who asks for bulk must be told where it cannot be.
+    fn not_in_bulk(&mut self, traffic: &Traffic) {
+        let Some(Spanned { value: RequestsMode::Bulk, span }) = &self.spec.requests else { return };
+        if let Some(why) = self.setup.not_in_bulk(traffic) {
+            let name = &traffic.name;
+            let message = format!("the requests of traffic `{name}` cannot be counted in bulk: {why}");
+            let problem = Diagnostic::error(message).at(span, "this is asked for all streams");
+            self.push(problem.help("`auto` counts those that can be, and simulates the others one by one"));
+        }
     }
 
-    fn too_many_requests(&mut self, requests: f64, entry: &TrafficEntry) {
+    fn too_many_requests(&mut self, requests: f64, counted: bool, entry: &TrafficEntry) {
+        let (max, how) = if counted { (BULK_MAX, "counted") } else { (REQUESTS_MAX, "simulated one by one") };
         let problem = Diagnostic::error(format!("the clients would send {requests:.0} requests in a run"))
-            .at(&entry.service.span, format!("at most {REQUESTS_MAX:.0} can be simulated"))
+            .at(&entry.service.span, format!("at most {max:.0} can be {how}"))
             .help("lower `rate`, end the traffic with `stop`, or shorten `spec.duration`: shares need no full rate");
         self.push(problem);
     }

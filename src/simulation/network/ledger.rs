@@ -115,6 +115,20 @@ impl Ledger {
         account.ok += ok;
     }
 
+    /// So many requests were sent whose ends are counted elsewhere, but for these.
+    pub fn sent_in_bulk(&mut self, traffic: u32, sent: u64, ok: u64, unfinished: u64) {
+        self.sent(traffic, sent, ok);
+        self.accounts[traffic as usize].unfinished += unfinished;
+    }
+
+    /// So many requests have failed, of which [some](Self::keep) may be known one by one.
+    pub fn failed_in_bulk(&mut self, traffic: u32, kind: FailureKind, pod: Option<PodId>, count: u64) {
+        self.accounts[traffic as usize].failed_by[kind as usize] += count;
+        if let Some(pod) = pod {
+            *self.of_pod(pod) += count;
+        }
+    }
+
     /// A request was answered, perhaps after another pod had failed it.
     pub fn ok(&mut self, traffic: u32, retried: bool) {
         let account = &mut self.accounts[traffic as usize];
@@ -217,11 +231,20 @@ impl Ledger {
         let account = &mut self.accounts[failed.request.traffic as usize];
         account.failed_by[account.through.shows(failed.kind, failed.pod.is_some()) as usize] += 1;
         if let Some(pod) = failed.pod {
-            if self.failed_by_pod.len() <= pod.index() {
-                self.failed_by_pod.resize(pod.index() + 1, 0);
-            }
-            self.failed_by_pod[pod.index()] += 1;
+            *self.of_pod(pod) += 1;
         }
+        self.keep(failed);
+    }
+
+    fn of_pod(&mut self, pod: PodId) -> &mut u64 {
+        if self.failed_by_pod.len() <= pod.index() {
+            self.failed_by_pod.resize(pod.index() + 1, 0);
+        }
+        &mut self.failed_by_pod[pod.index()]
+    }
+
+    /// Keeps a failure that has been counted, if it is among the first ones.
+    pub fn keep(&mut self, failed: Failed) {
         let failed = Kept(failed);
         if self.kept.len() < self.kept_max {
             self.kept.push(failed);

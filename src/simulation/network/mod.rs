@@ -16,6 +16,7 @@
 //! - `exchange`: all other requests: on kept or shared connections, tried again, by way of proxies, to busy pods.
 //! - `ledger`: how every request ended.
 
+mod bulk;
 mod clients;
 mod exchange;
 mod ingress;
@@ -26,6 +27,8 @@ mod rules;
 mod sockets;
 #[cfg(test)]
 mod tests;
+
+use std::collections::BTreeMap;
 
 use crate::api::{Endpoints, Node, NodeId, PodId, ServiceId};
 use crate::engine::{Random, Time};
@@ -51,6 +54,7 @@ pub struct Network<'a> {
     proxies: KubeProxies<'a>,
     routers: Routers<'a>,
     sockets: Sockets<'a>,
+    random: Random,
     /// Those of independent requests.
     streams: Vec<TrafficStream<'a>>,
     /// All others.
@@ -68,6 +72,9 @@ pub struct NetworkOutcome {
     pub services: Vec<Requests>,
     /// By traffic stream, in the order of the Setup.
     pub traffic: Vec<Requests>,
+    /// By traffic stream: how many of its requests were expected to fail in which way, given all that happened to pods and
+    /// rules; `None` of a stream whose requests depend on each other.
+    pub expected_failures: Vec<Option<BTreeMap<FailureKind, f64>>>,
     /// Failed requests in order of the time when they were sent, then traffic stream, client's node and number; at most
     /// [`FAILURES_KEPT`](crate::simulation::outcome::FAILURES_KEPT) of them, the first ones.
     pub failures: Vec<Failure>,
@@ -93,15 +100,15 @@ impl<'a> Network<'a> {
     /// A data plane without nodes, pods and endpoints.
     #[must_use]
     pub fn new(setup: &'a Setup, random: Random) -> Self {
-        let stream = |(index, traffic)| {
-            TrafficStream::new(u32::try_from(index).expect("fewer than 2^32 traffic streams"), traffic, random)
-        };
+        let plain = (0u32..).zip(&setup.traffic).filter(|(_, traffic)| is_plain(setup, traffic));
+        let plain = plain.map(|(index, _)| TrafficStream::new(index, setup, random));
         Self {
             setup,
             proxies: KubeProxies::new(setup, random),
             routers: Routers::new(setup, random),
             sockets: Sockets::new(setup),
-            streams: setup.traffic.iter().enumerate().filter(|(_, t)| is_plain(setup, t)).map(stream).collect(),
+            random,
+            streams: plain.collect(),
             exchange: Exchange::new(setup, random),
             ledger: Ledger::new(&setup.traffic),
             round_trips: RoundTrips::new(setup, random),
@@ -381,8 +388,16 @@ impl<'a> Network<'a> {
         } else {
             self.advance_exchange(now);
         }
-        let until = self.sockets.in_flight_until(now, pod, &mut self.ledger);
-        until.max(self.exchange.in_flight_until(now, pod))
+        let mut until = self.sockets.in_flight_until(now, pod, &mut self.ledger);
+        until = until.max(self.exchange.in_flight_until(now, pod));
+        let random = self.random;
+        let (streams, _, mut plane) = self.split();
+        for stream in streams {
+            if plane.sockets.services_of(pod).contains(&stream.service()) {
+                until = until.max(stream.in_flight_until(now, pod, random, &mut plane));
+            }
+        }
+        until
     }
 
     /// When the last connection to this pod will have ended, if nothing more comes on any of them; [`Time::MAX`]: never; `None`
@@ -417,6 +432,7 @@ impl<'a> Network<'a> {
         self.proxies.finish(end);
         self.routers.finish(end, &self.proxies);
         self.sockets.finish(end, &mut self.ledger);
+        let expected_failures = self.count(end);
         self.ledger.finish(end);
 
         let mut services = vec![Requests::default(); self.setup.services.len()];
@@ -430,7 +446,22 @@ impl<'a> Network<'a> {
         let failed: Vec<_> = self.ledger.take_failures().collect();
         let failures = failed.iter().map(|failed| self.explain(failed)).collect();
         let latencies = self.exchange.take_phases();
-        NetworkOutcome { requests, services, traffic, failures, pods, latencies }
+        NetworkOutcome { requests, services, traffic, expected_failures, failures, pods, latencies }
+    }
+
+    /// Counts the requests of the streams that are counted in bulk, and works out what was to be expected of plain ones.
+    fn count(&mut self, end: Time) -> Vec<Option<BTreeMap<FailureKind, f64>>> {
+        let Self { setup, proxies, sockets, streams, ledger, random, .. } = self;
+        let plane = bulk::Plane { proxies, sockets, random: *random };
+        let mut expected = vec![None; setup.traffic.len()];
+        for stream in streams {
+            let Some((stream, in_bulk)) = stream.to_count(plane) else { continue };
+            if in_bulk {
+                bulk::settle(&stream, end, ledger);
+            }
+            expected[stream.index as usize] = Some(bulk::expected_failures(&stream, end));
+        }
+        expected
     }
 
     fn advance_exchange(&mut self, now: Time) {

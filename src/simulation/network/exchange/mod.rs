@@ -43,7 +43,7 @@ use crate::engine::{EventQueue, Key, Random, Time};
 use crate::simulation::network::clients::{Plane, Source};
 use crate::simulation::network::ledger::Ledger;
 use crate::simulation::network::routers::Cut;
-use crate::simulation::setup::{App, Capacity, Connections, Resolve, Retries, Setup, Traffic, Via};
+use crate::simulation::setup::{Setup, Traffic, Via};
 
 use attempt::{Attempt, Open};
 use client::Client;
@@ -124,13 +124,7 @@ enum Stuck {
 
 /// Whether requests of this stream are independent of each other and of everything but the pod that is asked.
 pub(super) fn is_plain(setup: &Setup, traffic: &Traffic) -> bool {
-    traffic.via == Via::KubeProxy
-        && traffic.balancer.is_none()
-        && traffic.connections == Connections::New
-        && traffic.resolve == Resolve::Address
-        && traffic.retries == Retries::default()
-        && traffic.connect_timeout.is_none()
-        && setup.apps.iter().all(|app: &App| app.capacity == Capacity::default())
+    setup.dependence(traffic).is_none()
 }
 
 impl<'a> Exchange<'a> {
