@@ -28,7 +28,7 @@ fn setup(connections: Connections) -> Setup {
             name: "web".into(),
             selector: None,
             publish_not_ready_addresses: false,
-            internal_traffic_local: false,
+            ..Service::default()
         }],
         apps: vec![App {
             profile: "bench".into(),
@@ -39,8 +39,8 @@ fn setup(connections: Connections) -> Setup {
             stop_signal: Signal::Term,
             reactions: BTreeMap::new(),
             keep_alive_timeout: Some(Duration::from_secs(60)),
-            capacity: Capacity::default(),
             shutdown: Shutdown::default(),
+            capacity: Capacity::default(),
             life: Life::default(),
         }],
         traffic: vec![Traffic {

@@ -76,8 +76,8 @@ fn independent_inputs_can_change_places() {
             stop_signal: Signal::Term,
             reactions: BTreeMap::from([(Signal::Term, Reaction::ExitNow)]),
             keep_alive_timeout: None,
-            capacity: Capacity::default(),
             shutdown: Shutdown::default(),
+            capacity: Capacity::default(),
             life: Life::default(),
         },
         budget: None,
@@ -328,8 +328,8 @@ fn any_workload() -> impl Strategy<Value = Workload> {
                         ),
                     ]),
                     keep_alive_timeout: None,
-                    capacity: Capacity::default(),
                     shutdown: Shutdown::default(),
+                    capacity: Capacity::default(),
                     life,
                 },
                 budget,
@@ -456,7 +456,7 @@ fn build(nodes: usize, workloads: &[Workload], actions: &[(u64, Deed)], minor: u
             name: name.clone(),
             selector: Some(selector.clone()),
             publish_not_ready_addresses: false,
-            internal_traffic_local: false,
+            ..Service::default()
         });
         if let Some(budget) = w.budget {
             setup.pdbs.push(PdbSpec {

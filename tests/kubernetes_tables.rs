@@ -18,6 +18,7 @@ mod kubernetes_tables {
     mod rollout;
     mod selectors;
     mod tolerations;
+    mod topology;
 
     use std::fmt::Debug;
 
@@ -94,6 +95,11 @@ mod kubernetes_tables {
     }
 
     #[test]
+    fn endpoints_have_categories() {
+        topology::check();
+    }
+
+    #[test]
     fn rollouts_have_fenceposts() {
         rollout::check();
     }
@@ -110,7 +116,8 @@ mod kubernetes_tables {
             + drain::check()
             + tolerations::check()
             + restarts::check()
-            + rollout::check();
+            + rollout::check()
+            + topology::check();
         assert!(rows >= 150, "{rows} rows");
     }
 }

@@ -6,6 +6,7 @@
 //! the sums rest on is told in [`propagation`] and [`shutdown`]; what they do not hold for is refused, or listed as a
 //! premise.
 
+pub mod order;
 pub mod propagation;
 pub mod race;
 pub mod replay;
@@ -199,6 +200,10 @@ fn refusals(setup: &Setup) -> Vec<String> {
         if service.internal_traffic_local {
             refuse("a Service with internalTrafficPolicy Local may have no other endpoint on the node");
         }
+    }
+    let failed = &setup.kube_proxy.failed_syncs;
+    if failed.probability > 0.0 || !failed.during.is_empty() {
+        refuse("syncs of kube-proxy fail: how many in a row has no bound");
     }
     reasons
 }

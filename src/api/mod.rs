@@ -17,6 +17,7 @@ pub mod quantity;
 pub mod service;
 pub mod stateful_set;
 pub mod store;
+pub mod topology;
 pub mod version;
 pub mod workload;
 
@@ -32,8 +33,9 @@ pub use meta::{
 pub use node::{Node, Taint, TaintEffect, Toleration};
 pub use pdb::{Pdb, PdbSpec, PdbStatus};
 pub use pod::{Container, ContainerStatus, Owner, Phase, Pod, PodMeta, PodTemplate, RestartPolicy};
-pub use service::{Endpoint, Endpoints, Service};
+pub use service::{Endpoint, Endpoints, Service, ServiceType, TrafficDistribution};
 pub use stateful_set::StatefulSet;
 pub use store::{Kind, Revision, Store, Table};
+pub use topology::ZoneId;
 pub use version::Version;
 pub use workload::{Deployment, ReplicaSet};

@@ -119,6 +119,23 @@ pub struct Node {
     pub pods_max: u32,
 }
 
+impl Node {
+    /// cluster-autoscaler's taint on a node that it is about to remove.
+    pub const TO_BE_DELETED: &str = "ToBeDeletedByClusterAutoscaler";
+
+    /// The label `topology.kubernetes.io/zone`; empty if there is none.
+    #[must_use]
+    pub fn zone(&self) -> &str {
+        self.labels.get("topology.kubernetes.io/zone").map_or("", String::as_str)
+    }
+
+    /// cluster-autoscaler has put its taint on the node.
+    #[must_use]
+    pub fn is_to_be_deleted(&self) -> bool {
+        self.taints.iter().any(|t| t.key == Self::TO_BE_DELETED)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,9 +3,10 @@
 use crate::api::labels::Selector;
 use crate::api::meta::PodId;
 use crate::api::pod::Pod;
+use crate::engine::Duration;
 
 /// A Service. Fixed for the run.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct Service {
     /// The namespace.
     pub namespace: String,
@@ -17,13 +18,83 @@ pub struct Service {
     pub publish_not_ready_addresses: bool,
     /// `spec.internalTrafficPolicy: Local`.
     pub internal_traffic_local: bool,
+    /// `spec.externalTrafficPolicy: Local`. It counts only if the Service is [reachable from
+    /// outside](Self::externally_accessible).
+    pub external_traffic_local: bool,
+    /// `spec.type`.
+    pub service_type: ServiceType,
+    /// There are `spec.externalIPs`.
+    pub external_ips: bool,
+    /// `spec.trafficDistribution`, as far as the version knows it; `None`: all endpoints are equally near.
+    pub traffic_distribution: Option<TrafficDistribution>,
+    /// `spec.sessionAffinity: ClientIP` with its `timeoutSeconds`.
+    pub session_affinity: Option<Duration>,
+}
+
+/// `spec.type`, as far as it has endpoints.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ServiceType {
+    /// An address in the cluster.
+    #[default]
+    ClusterIp,
+    /// And a port on each node.
+    NodePort,
+    /// And a load balancer in front of the nodes or of the pods.
+    LoadBalancer,
+}
+
+/// Which endpoints are to be preferred.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TrafficDistribution {
+    /// Those in the client's zone: `PreferClose`, and the clearer name `PreferSameZone` that it has got later.
+    PreferSameZone,
+    /// Those on the client's node, then those in its zone.
+    PreferSameNode,
 }
 
 impl Service {
+    /// `sessionAffinityConfig.clientIP.timeoutSeconds` if it is left out.
+    ///
+    /// Source: `pkg/apis/core/v1/defaults.go` SetDefaults_Service, DefaultClientIPServiceAffinitySeconds (v1.36).
+    pub const SESSION_AFFINITY_TIMEOUT: Duration = Duration::from_secs(10_800);
+
     /// `namespace/name`.
     #[must_use]
     pub fn full_name(&self) -> String {
         format!("{}/{}", self.namespace, self.name)
+    }
+
+    /// Whether anything from outside the cluster may come in: by a node port, a load balancer's address or an external one.
+    ///
+    /// Source: `pkg/proxy/serviceport.go` ExternallyAccessible (v1.36).
+    #[must_use]
+    pub fn externally_accessible(&self) -> bool {
+        self.service_type != ServiceType::ClusterIp || self.external_ips
+    }
+
+    /// Whether some traffic may go to any endpoint of the cluster. Under `externalTrafficPolicy: Local`, too: what comes
+    /// from inside to an external address does.
+    ///
+    /// Source: `pkg/proxy/serviceport.go` UsesClusterEndpoints (v1.36).
+    #[must_use]
+    pub fn uses_cluster_endpoints(&self) -> bool {
+        !self.internal_traffic_local || self.externally_accessible()
+    }
+
+    /// Whether some traffic must stay on the node.
+    ///
+    /// Source: `pkg/proxy/serviceport.go` UsesLocalEndpoints (v1.36).
+    #[must_use]
+    pub fn uses_local_endpoints(&self) -> bool {
+        self.internal_traffic_local || (self.external_traffic_local && self.externally_accessible())
+    }
+
+    /// Whether each node answers health checks for this Service on a port of its own.
+    ///
+    /// Source: `pkg/api/v1/service/util.go` NeedsHealthCheck (v1.36).
+    #[must_use]
+    pub fn has_health_check_node_port(&self) -> bool {
+        self.service_type == ServiceType::LoadBalancer && self.external_traffic_local
     }
 }
 

@@ -48,6 +48,31 @@ impl Version {
         self.minor >= 34
     }
 
+    /// The apiserver knows `spec.trafficDistribution` (`PreferClose`).
+    ///
+    /// Source: `pkg/features/kube_features.go` ServiceTrafficDistribution: alpha 1.30, on by default since 1.31.
+    #[must_use]
+    pub const fn traffic_distribution(self) -> bool {
+        self.minor >= 31
+    }
+
+    /// `trafficDistribution` may be `PreferSameZone` and `PreferSameNode`.
+    ///
+    /// Source: `pkg/features/kube_features.go` PreferSameTrafficDistribution: alpha 1.33, on by default since 1.34.
+    #[must_use]
+    pub const fn prefer_same_traffic_distribution(self) -> bool {
+        self.minor >= 34
+    }
+
+    /// kube-proxy's `/healthz` fails on a node that is about to go.
+    ///
+    /// Source: `pkg/proxy/healthcheck/proxy_health.go` NodeEligible (v1.36); KEP-3836,
+    /// KubeProxyDrainingTerminatingNodes: alpha 1.28, on by default since 1.30.
+    #[must_use]
+    pub const fn proxy_drains_terminating_nodes(self) -> bool {
+        self.minor >= 30
+    }
+
     /// A refused eviction tells more of the reason than the healthy counts.
     ///
     /// Source: `pkg/registry/core/pod/storage/eviction.go` checkAndDecrement (v1.35 against v1.34).

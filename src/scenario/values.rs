@@ -17,6 +17,7 @@ use crate::scenario::source::Spanned;
 use crate::scenario::suggest;
 use crate::scenario::tree::{Node, Value};
 use crate::simulation::latency::Latencies;
+use crate::simulation::setup::ProxyMode;
 
 /// Says how a type looks in the JSON Schema.
 macro_rules! schema_of {
@@ -404,6 +405,27 @@ impl Read for ProfileName {
     }
 }
 
+schema_of!(ProxyMode, "ProxyMode", |_g| json_schema!({
+    "description": "What the rules of Services are made of: a mode of kube-proxy, or `ebpf`, which is Cilium without \
+                    kube-proxy.",
+    "enum": ProxyMode::ALL.map(|(name, _)| name)
+}));
+
+impl Read for ProxyMode {
+    fn read(node: &Node, problems: &mut Diagnostics) -> Option<Self> {
+        let name = String::read(node, problems)?;
+        let known = Self::ALL.iter().find(|(own, _)| *own == name);
+        if known.is_none() {
+            problems.push(
+                Diagnostic::error(format!("unknown mode of kube-proxy `{name}`"))
+                    .at(&node.span, "")
+                    .help(suggest::help(&name, "modes", Self::ALL.iter().map(|(own, _)| *own))),
+            );
+        }
+        known.map(|(_, mode)| *mode)
+    }
+}
+
 /// A set of latencies that goes together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LatencyProfile {
@@ -411,10 +433,13 @@ pub enum LatencyProfile {
     Default,
     /// An idle control plane on one machine: [`Latencies::idle_lab`].
     IdleLab,
+    /// Thousands of nodes with kube-proxy on iptables: [`Latencies::large_cluster`].
+    LargeCluster,
 }
 
 impl LatencyProfile {
-    const ALL: [(&'static str, Self); 2] = [("default", Self::Default), ("idle-lab", Self::IdleLab)];
+    const ALL: [(&'static str, Self); 3] =
+        [("default", Self::Default), ("idle-lab", Self::IdleLab), ("large-cluster", Self::LargeCluster)];
 
     /// The latencies.
     #[must_use]
@@ -422,13 +447,14 @@ impl LatencyProfile {
         match self {
             Self::Default => Latencies::default(),
             Self::IdleLab => Latencies::idle_lab(),
+            Self::LargeCluster => Latencies::large_cluster(),
         }
     }
 }
 
 schema_of!(LatencyProfile, "LatencyProfile", |_g| json_schema!({
     "description": "Latencies that go together: `default`, a healthy cluster of some size; `idle-lab`, an idle control \
-                    plane on one machine, images pulled.",
+                    plane on one machine, images pulled; `large-cluster`, as `default` with the kube-proxies of 5,000 nodes.",
     "enum": LatencyProfile::ALL.map(|(name, _)| name)
 }));
 

@@ -175,6 +175,7 @@ pub fn commit(ctx: &mut Context<'_>, network: &mut Network<'_>, write: Write) ->
                 return Ok(());
             }
             update_node(ctx, node.0, |n| n.taints = taints)?;
+            tell_of_taints(ctx, network, node);
             ctx.note(taints_note(node, &add, &remove));
             ctx.publish(Kind::Node, node.0);
             Ok(())
@@ -187,6 +188,7 @@ pub fn commit(ctx: &mut Context<'_>, network: &mut Network<'_>, write: Write) ->
                 }
                 n.unschedulable = unschedulable.unwrap_or(n.unschedulable);
             })?;
+            tell_of_taints(ctx, network, node);
             ctx.note(What::NodeMarked { node, present: u32::from(present) });
             match unschedulable {
                 Some(true) => _ = ctx.note(What::Cordoned { node }),
@@ -422,6 +424,12 @@ fn update_pod(
     let now = ctx.now();
     ctx.store.update_pod(now, pod, new);
     Ok(())
+}
+
+/// A node's kube-proxy looks at one taint.
+fn tell_of_taints(ctx: &Context<'_>, network: &mut Network<'_>, node: NodeId) {
+    let leaving = ctx.store.nodes.head(node.index()).is_some_and(Node::is_to_be_deleted);
+    network.node_leaving(ctx.now(), node, leaving);
 }
 
 fn update_node(ctx: &mut Context<'_>, node: u32, change: impl FnOnce(&mut Node)) -> Result<(), WriteError> {

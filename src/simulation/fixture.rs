@@ -8,7 +8,7 @@ use crate::api::{NodeId, PdbId, PodId, ReplicaSetId, Service, ServiceId};
 use crate::engine::{Duration, Time};
 use crate::simulation::observe::{CauseId, Observer, PodTimes, What};
 use crate::simulation::outcome::{
-    DeploymentOutcome, DrainOutcome, Failure, FailureKind, PdbOutcome, PodActivity, PodOutcome, Requests,
+    DeploymentOutcome, DrainOutcome, Failure, FailureKind, PdbOutcome, Phases, PodActivity, PodOutcome, Requests,
     ServiceOutcome, TrafficOutcome,
 };
 use crate::simulation::setup::{
@@ -29,7 +29,7 @@ pub(crate) fn setup() -> Setup {
             name: "nginx".to_string(),
             selector: None,
             publish_not_ready_addresses: false,
-            internal_traffic_local: false,
+            ..Service::default()
         }],
         traffic: vec![Traffic {
             name: "web".to_string(),
@@ -153,6 +153,7 @@ pub(crate) fn outcome() -> Outcome {
             requests,
             expected_failures: Some(BTreeMap::from([(FailureKind::Refused, 36.25)])),
             in_bulk: false,
+            latencies: Phases::default(),
         }],
         trace: observer.trace,
         history: None,

@@ -173,6 +173,12 @@ hops! {
     JobSync "jobSync" ms(20, 300),
         "Job controller: from the end of its batch period to the start of a sync.",
         "assumption; the batch period of 1 s is SyncJobBatchPeriod, pkg/controller/job/job_controller.go";
+    KubeProxyFullSync "kubeProxyFullSync" ms(80, 400),
+        "kube-proxy: one full sync of the rules, after one that has failed.",
+        "shape: KEP-3453, pkg/proxy/iptables/proxier.go syncProxyRules (some 20 calls of iptables come first); numbers: assumption";
+    EbpfSync "ebpfSync" ms(5, 50),
+        "Cilium's agent: from the end of a batch of changes to the update of its maps.",
+        "assumption";
 }
 
 /// The distribution of every hop in one scenario.
@@ -235,6 +241,21 @@ impl Latencies {
             lab.set(hop, distribution);
         }
         lab
+    }
+
+    /// The defaults, with the kube-proxies of a cluster of thousands of nodes: half of all changes of endpoints are in the
+    /// rules after about 5 s, with minSyncPeriod 1 s, on iptables.
+    ///
+    /// Source: KEP-3453 (`keps/sig-network/3453-minimize-iptables-restore/README.md`): the median of
+    /// network_programming_duration_seconds in the test with 5,000 nodes. It contains all that a change waits for behind
+    /// others, so that `kubeProxy.otherChanges` is not to be added. The 99th percentile of 30 s is an assumption (full
+    /// syncs dominate it, says the same source).
+    #[must_use]
+    pub fn large_cluster() -> Self {
+        let mut large = Self::default();
+        large.set(Hop::KubeProxySync, ms(5000, 30_000));
+        large.set(Hop::KubeProxyFullSync, ms(10_000, 30_000));
+        large
     }
 
     /// The distribution of a hop.

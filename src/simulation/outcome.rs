@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::api::{NodeId, PodId, ServiceId, Store};
 use crate::engine::{Duration, Time};
 use crate::simulation::end_state::EndState;
+pub use crate::simulation::network::Phases;
 use crate::simulation::observe::{CauseId, PodTimes, Trace};
 use crate::simulation::outage::Outage;
 use crate::simulation::setup::Via;
@@ -196,6 +197,8 @@ pub struct TrafficOutcome {
     pub expected_failures: Option<BTreeMap<FailureKind, f64>>,
     /// They were counted in bulk: the numbers of its [failures](Failure::number) count those of a client that were kept.
     pub in_bulk: bool,
+    /// How long its answers took; empty if its requests are independent of each other, each with its own service time.
+    pub latencies: Phases,
 }
 
 impl TrafficOutcome {

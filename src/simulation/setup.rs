@@ -17,6 +17,7 @@ use crate::simulation::latency::Latencies;
 mod action;
 mod app;
 mod client;
+mod kube_proxy;
 mod requests;
 
 pub use action::{
@@ -27,6 +28,7 @@ pub use app::{
     App, Capacity, ConnectionClose, GoAway, IdleConnections, Life, Reaction, Shutdown, SocketAtShutdown, WaitsFor,
     WarmUp,
 };
+pub use kube_proxy::{ClusterSize, FailedSyncs, FailureSpan, KubeProxySetup, ProxyMode, SyncCost};
 
 pub use client::{ClientCache, Connections, Resolve, Retries, RetryOn};
 pub use requests::{BULK_FROM, RequestsMode};
@@ -228,20 +230,6 @@ pub struct PodSetup {
     pub template: TemplateId,
     /// Where it runs; the scheduler's rules place it if `None`.
     pub node: Option<String>,
-}
-
-/// kube-proxy on every node.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct KubeProxySetup {
-    /// `--iptables-min-sync-period`: no sync begins sooner after the end of the one before. 1 s by default for iptables and
-    /// nftables (`pkg/proxy/apis/config/v1alpha1/defaults.go`, v1.36).
-    pub min_sync_period: Duration,
-}
-
-impl Default for KubeProxySetup {
-    fn default() -> Self {
-        Self { min_sync_period: Duration::from_secs(1) }
-    }
 }
 
 /// kube-controller-manager, as far as lost nodes are concerned.

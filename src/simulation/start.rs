@@ -42,7 +42,10 @@ pub(super) fn steady_state(world: &mut World<'_>) {
     world.autoscaler.start(&mut world.ctx);
     let ready: Vec<_> = world.ctx.setup.nodes.iter().enumerate().filter(|(_, n)| n.ready_at.is_none()).collect();
     for (number, node) in ready {
-        world.network.add_node(Time::ZERO, NodeId::from(number), &node.node.name);
+        let id = NodeId::from(number);
+        world.network.node_in_zone(id, node.node.zone());
+        world.network.add_node(Time::ZERO, id, &node.node.name);
+        world.network.node_leaving(Time::ZERO, id, node.node.is_to_be_deleted());
     }
     world.node_lifecycle.start(&mut world.ctx);
     for (number, _) in setup.nodes.iter().enumerate().filter(|(_, n)| n.node.unreachable) {

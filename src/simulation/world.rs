@@ -466,10 +466,11 @@ impl<'a> World<'a> {
         let mut node = node.clone();
         node.ready = true;
         node.taints = taints_of(&node);
-        let (now, name) = (ctx.now(), node.name.clone());
+        let (now, name, zone) = (ctx.now(), node.name.clone(), node.zone().to_string());
         ctx.store.put_node(now, id, Some(node));
         ctx.note(What::NodeReady { node: id });
         ctx.publish(Kind::Node, id.0);
+        self.network.node_in_zone(id, &zone);
         self.network.add_node(now, id, &name);
         let told: Vec<_> = self.joining.iter().filter(|(node, _)| *node == id).map(|(_, joiner)| *joiner).collect();
         for joiner in told {

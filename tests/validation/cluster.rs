@@ -53,7 +53,7 @@ pub fn cluster(nodes: &[&str], replicas: u32, reaction: Reaction, hook: Option<H
             name: NAME.into(),
             selector: Some(Selector::labels([("app", NAME)])),
             publish_not_ready_addresses: false,
-            internal_traffic_local: false,
+            ..Service::default()
         }],
         templates: vec![PodTemplate {
             namespace: "default".into(),
@@ -96,8 +96,8 @@ pub fn cluster(nodes: &[&str], replicas: u32, reaction: Reaction, hook: Option<H
             stop_signal: Signal::Term,
             reactions: BTreeMap::from([(Signal::Term, reaction)]),
             keep_alive_timeout: None,
-            capacity: Capacity::default(),
             shutdown: Shutdown::default(),
+            capacity: Capacity::default(),
             life: Life::default(),
         }],
         latencies: lab(),

@@ -10,7 +10,8 @@
 //! - *All workers are busy*, if there are more Services than workers; and *the client's rate limit*: with at most five
 //!   workers, of which each waits for its own write, no request waits for more than five tokens.
 //! - *kube-proxy has just begun a sync*, without the change: that one ends, rests for minSyncPeriod, and the next one has it
-//!   (`network/kube_proxy.rs`). The runner before 1.34 is never later than that. An ingress controller waits for its sync
+//!   (`network/kube_proxy/runner.rs`). The runner before 1.34 is never later than that. Cilium's agent gathers changes for
+//!   its batch period first. An ingress controller waits for its sync
 //!   interval from the *start* of the last sync, and its worker's next look.
 //!
 //! A watch delivers in order, and that adds nothing: what comes before was committed before, and takes no longer.
@@ -21,7 +22,7 @@ use crate::analysis::bound::{Chain, Limits};
 use crate::api::ServiceId;
 use crate::engine::Duration;
 use crate::simulation::latency::Hop;
-use crate::simulation::setup::Via;
+use crate::simulation::setup::{ProxyMode, Via};
 
 /// The first back-off of the EndpointSlice controller, and what a `watch` may take at most where it matters.
 const BACKOFF: Duration = Duration::from_secs(1);
@@ -96,14 +97,30 @@ fn to_the_slice(limits: &Limits<'_>, alone: bool, chain: &mut Chain) -> Result<(
 }
 
 fn into_rules(limits: &Limits<'_>, alone: bool, mut chain: Chain) -> Chain {
-    let sync = limits.longest(Hop::KubeProxySync);
+    let settings = &limits.setup.kube_proxy;
+    let hop = if settings.mode == ProxyMode::Ebpf { Hop::EbpfSync } else { Hop::KubeProxySync };
+    let sync = longest_sync(limits, hop);
+    // other Services or a timer may have made the proxy run, whoever is deleted
+    let idle = alone && settings.other_changes == 0.0 && settings.max_interval().is_none();
     chain.then(Hop::Watch.name(), "to the last kube-proxy", limits.longest(Hop::Watch));
-    if !alone {
-        chain.then(Hop::KubeProxySync.name(), "of a sync that has just begun without it", sync);
-        chain.then("minSyncPeriod", "after that", limits.setup.kube_proxy.min_sync_period);
+    if !settings.batch_period.is_zero() {
+        chain.then("batchPeriod", "for which the agent gathers changes", settings.batch_period);
     }
-    chain.then(Hop::KubeProxySync.name(), "the sync with it", sync);
+    if !idle {
+        chain.then(hop.name(), "of a sync that has just begun without it", sync);
+        if settings.mode != ProxyMode::Ebpf {
+            chain.then("minSyncPeriod", "after that", settings.min_sync_period);
+        }
+    }
+    chain.then(hop.name(), "the sync with it", sync);
     chain
+}
+
+/// The hop, and what the size of the cluster adds to it.
+fn longest_sync(limits: &Limits<'_>, hop: Hop) -> Duration {
+    let (longest, median) = (limits.longest(hop), limits.setup.latencies.get(hop).quantile(0.5));
+    let luck = if median.is_zero() { 1.0 } else { longest.as_secs_f64() / median.as_secs_f64() };
+    longest + Duration::from_secs_f64(limits.setup.kube_proxy.added(false).as_secs_f64() * luck)
 }
 
 fn into_nginx(limits: &Limits<'_>, alone: bool, interval: Duration, poll: Duration, mut chain: Chain) -> Chain {

@@ -96,7 +96,7 @@ impl Compiler<'_> {
     }
 
     /// A number from 0 to `most`.
-    fn share(&mut self, name: &str, entry: Option<&Spanned<f64>>, most: f64) -> Option<f64> {
+    pub(super) fn share(&mut self, name: &str, entry: Option<&Spanned<f64>>, most: f64) -> Option<f64> {
         let Spanned { value, span } = entry?;
         if !(0.0..=most).contains(value) {
             let range = if most < f64::MAX { format!("0 to {most}") } else { "0 or more".to_string() };

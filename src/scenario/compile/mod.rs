@@ -9,6 +9,7 @@ mod clients;
 mod components;
 mod controllers;
 mod found;
+mod kube_proxy;
 mod kubelet;
 mod nodes;
 mod operators;
@@ -32,9 +33,10 @@ use crate::scenario::read::Read;
 use crate::scenario::source::{Span, Spanned};
 use crate::scenario::suggest;
 use crate::scenario::tree::Node;
+use crate::scenario::unknown_apps::UnknownApps;
 use crate::scenario::{Scenario, expectations};
 use crate::simulation::latency::Hop;
-use crate::simulation::setup::{KubeProxySetup, Setup};
+use crate::simulation::setup::Setup;
 
 pub(super) use found::some_of;
 
@@ -66,6 +68,7 @@ pub(super) fn compile(documents: &[Document], export: bool, problems: &mut Diagn
         made_up_jobs: BTreeSet::new(),
         templates: Vec::new(),
         applied: BTreeMap::new(),
+        unknown_apps: UnknownApps::default(),
         setup: Setup { version, duration: file.spec.value.duration.value, ..Setup::default() },
     };
     compiler.run();
@@ -74,7 +77,7 @@ pub(super) fn compile(documents: &[Document], export: bool, problems: &mut Diagn
     for template in &compiler.templates {
         originals.add_template(template.kind, &template.namespace, &template.name);
     }
-    let Compiler { setup, assumptions, problems, .. } = compiler;
+    let Compiler { setup, assumptions, unknown_apps, problems, .. } = compiler;
     let expectations = expectations::read(&file.spec.value.expect, &setup, problems);
     Some(Scenario {
         name: file.metadata.name,
@@ -85,6 +88,7 @@ pub(super) fn compile(documents: &[Document], export: bool, problems: &mut Diagn
         expectations,
         warnings: Vec::new(),
         assumptions,
+        unknown_apps,
         ignored,
         originals,
     })
@@ -140,6 +144,7 @@ struct Compiler<'a> {
     templates: Vec<TemplateOrigin>,
     /// The objects of `apply` actions, by the action's index.
     applied: BTreeMap<usize, Vec<AppliedManifest>>,
+    unknown_apps: UnknownApps,
     setup: Setup,
 }
 
@@ -179,9 +184,7 @@ impl Compiler<'_> {
         self.actions();
         self.latencies();
         self.tell_assumptions_of_many();
-        if let Some(period) = self.spec.kube_proxy.as_ref().and_then(|p| p.min_sync_period) {
-            self.setup.kube_proxy = KubeProxySetup { min_sync_period: period };
-        }
+        self.kube_proxy();
         self.components();
         self.kubelet();
     }

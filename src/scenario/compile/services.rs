@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::api::{Selector, TemplateId};
+use crate::api::{Selector, Service, TemplateId};
 use crate::scenario::compile::{Compiler, show_labels};
 use crate::scenario::diagnostic::Diagnostic;
-use crate::scenario::source::Span;
+use crate::scenario::source::{Span, Spanned};
 
 impl Compiler<'_> {
     pub(super) fn services(&mut self) {
@@ -22,10 +22,32 @@ impl Compiler<'_> {
                 );
                 continue;
             }
-            self.setup.services.push(manifest.service.clone());
+            let mut service = manifest.service.clone();
+            if let Some(given) = &manifest.traffic_distribution {
+                self.check_distribution(&mut service, given);
+            }
+            self.setup.services.push(service);
             kept.push(manifest);
         }
         self.manifests.services = kept;
+    }
+
+    /// What an older apiserver does not know counts as if it were not there.
+    fn check_distribution(&mut self, service: &mut Service, given: &Spanned<String>) {
+        let version = self.setup.version;
+        let (knows, since) = match given.value.as_str() {
+            "PreferClose" => (version.traffic_distribution(), "1.31"),
+            _ => (version.prefer_same_traffic_distribution(), "1.34"),
+        };
+        if !knows {
+            service.traffic_distribution = None;
+            let problem = Diagnostic::warning(format!("Kubernetes {version} does not know this `trafficDistribution`"));
+            self.push(
+                problem
+                    .at(&given.span, format!("`{}` is on by default since {since}", given.value))
+                    .note("it is left out: all endpoints are equally near"),
+            );
+        }
     }
 
     /// The templates whose pods a selector selects in a namespace.

@@ -1,11 +1,12 @@
 //! The table of metrics, and how each is read from an [`Outcome`].
 
 use super::Value;
-use crate::engine::{Duration, Time};
+use crate::engine::{Duration, Tally, Time};
 use crate::simulation::Outcome;
 use crate::simulation::outage::{Outage, Part};
 use crate::simulation::outcome::{
-    DeploymentOutcome, DrainOutcome, FailureKind, PdbOutcome, PodOutcome, Requests, ServiceOutcome, TrafficOutcome,
+    DeploymentOutcome, DrainOutcome, FailureKind, PdbOutcome, Phases, PodOutcome, Requests, ServiceOutcome,
+    TrafficOutcome,
 };
 
 /// What a metric belongs to.
@@ -121,6 +122,8 @@ enum Read {
     /// Of streams.
     ExpectedFailed,
     LeastSlack,
+    /// Of which phase, and which quantile.
+    Latency(fn(&Phases) -> &Tally, f64),
     Service(fn(&ServiceOutcome) -> Option<i64>),
     Drain(fn(&DrainOutcome) -> Option<i64>),
     Pdb(fn(&PdbOutcome) -> Option<i64>),
@@ -239,6 +242,13 @@ table! {
         "how many were to be expected, given what happened to pods and routes";
     Traffic "sentRequests" Count Sum Read::Requests(|r| r.sent), "requests that it sent";
     Traffic "retriedRequests" Count Sum Read::Requests(|r| r.ok_after_retry), "requests answered only after a retry";
+    Traffic "latency.before.p50" Span Greatest Read::Latency(|p| &p.before, 0.5),
+        "how long half of its answers took at most before a pod of the Service first came, went or closed its listener";
+    Traffic "latency.before.p99" Span Greatest Read::Latency(|p| &p.before, 0.99), "… 99 % of them";
+    Traffic "latency.during.p50" Span Greatest Read::Latency(|p| &p.during, 0.5), "… from then to the last such change";
+    Traffic "latency.during.p99" Span Greatest Read::Latency(|p| &p.during, 0.99), "… 99 % of them";
+    Traffic "latency.after.p50" Span Greatest Read::Latency(|p| &p.after, 0.5), "… since";
+    Traffic "latency.after.p99" Span Greatest Read::Latency(|p| &p.after, 0.99), "… 99 % of them";
 
     Drains "completed" Event All Read::Drain(|d| d.completed_at.map(|at| nanos(at.since(d.started_at)))),
         "`kubectl drain` was through with the node; counted from when it came to the node";
@@ -347,6 +357,9 @@ pub(super) fn measure(metric: &Metric, name: &str, at: Time, outcome: &Outcome) 
             if let Read::ExpectedFailed = metric.read {
                 return expected_failed(&streams);
             }
+            if let Read::Latency(phase, share) = metric.read {
+                return latency(streams.iter().map(|t| phase(&t.latencies)), share);
+            }
             streams.iter().for_each(|t| requests.add(&t.requests));
             of_requests(metric.read, &requests)
         }
@@ -404,6 +417,16 @@ fn expected_failed(streams: &[&TrafficOutcome]) -> Measured {
         return Measured::Nothing(format!("the requests of traffic {name} depend on each other: nobody knows"));
     }
     number(Value::Number(streams.iter().filter_map(|stream| stream.expected_failed()).sum()))
+}
+
+/// A quantile of all these streams' answers together.
+fn latency<'t>(tallies: impl Iterator<Item = &'t Tally>, share: f64) -> Measured {
+    let mut all = Tally::default();
+    tallies.for_each(|tally| all.add(tally));
+    match all.quantile(share) {
+        Some(latency) => number(Value::Span(nanos(latency))),
+        None => Measured::Nothing("no answer was timed in this phase".to_string()),
+    }
 }
 
 fn of_requests(read: Read, requests: &Requests) -> Measured {

@@ -5,30 +5,53 @@
 //! out when somebody asks, node by node, as far as it is asked for: [`KubeProxies::fold`]. Who asks first, or in which
 //! steps, makes no difference.
 //!
-//! Not modelled: failed syncs, the periodic full sync (it changes nothing if no sync fails), and the difference between
-//! iptables and nftables other than in [`Hop::KubeProxySync`].
+//! - `runner`: when a run begins, by mode and version.
+//! - `sync`: how long it takes, and whether it fails.
+//! - `other_changes`: what else in the cluster keeps the proxies busy.
+//! - `health`: what a proxy answers to load balancers.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
-use crate::api::{Endpoints, NodeId, PodId, ServiceId};
+use crate::api::{Endpoints, NodeId, PodId, ServiceId, ZoneId};
 use crate::engine::{Distribution, Duration, Key, Random, Time};
 use crate::simulation::context::node_luck;
 use crate::simulation::latency::Hop;
-use crate::simulation::network::rules::{Route, ServiceRules};
+use crate::simulation::network::rules::{Arrival, Place, Route, ServiceRules};
 use crate::simulation::observe::CauseId;
 use crate::simulation::setup::{Resolve, Setup, Traffic, Via};
+
+mod health;
+mod other_changes;
+mod runner;
+mod sync;
+
+pub use health::HealthAnswer;
+
+use health::Health;
+use other_changes::OtherChanges;
+use runner::Runner;
+use sync::{Run, SyncTimes};
 
 /// All proxies, and the log that they read.
 #[derive(Clone, Debug)]
 pub(super) struct KubeProxies<'a> {
     delays: Delays<'a>,
     runner: Runner,
+    times: SyncTimes<'a>,
+    /// An update that waits for so long makes a proxy unhealthy.
+    health_timeout: Duration,
+    /// `/healthz` fails on nodes that are about to go.
+    drains_terminating_nodes: bool,
+    others: OtherChanges,
     log: Vec<Entry>,
     services: Vec<ServiceRules>,
     proxies: Vec<Option<Proxy>>,
+    /// By node: its zone.
+    zones: Vec<Option<ZoneId>>,
+    zone_names: BTreeMap<String, ZoneId>,
 }
 
-/// One write of a Service's EndpointSlices.
+/// One write of a Service's EndpointSlices, of ours or another one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     pub committed: Time,
@@ -56,14 +79,22 @@ pub(super) struct Spell {
 
 #[derive(Clone, Debug)]
 struct Proxy {
+    name: String,
     luck: u64,
     off: Option<Time>,
     /// When the node last lost power, whether or not it has come back.
     last_off: Option<Time>,
     /// When the proxy was cut off from the apiserver, and when its watch was made anew.
     cuts: Vec<(Time, Option<Time>)>,
-    /// All runs so far whose effect is known, in order of time; the first one is the state at the start.
+    /// All successful runs so far that changed anything, in order of time; the first one is the state at the start.
     syncs: Vec<Sync>,
+    /// How many runs there have been.
+    runs: u64,
+    /// The last run failed: the next one is a full sync.
+    needs_full_sync: bool,
+    /// When the next run comes even if nobody asks for one: a retry, or the periodic one.
+    timer: Option<Time>,
+    health: Health,
     /// The first entry of the log that no run has taken.
     next: usize,
     /// When the entries from `next` on were delivered, as far as that has been worked out.
@@ -84,33 +115,61 @@ impl<'a> KubeProxies<'a> {
         };
         Self {
             delays: Delays::new(setup, random, "kube-proxy", Hop::KubeProxySync),
-            runner: Runner {
-                min: setup.kube_proxy.min_sync_period,
-                burst: !setup.version.proxy_runner_without_burst(),
-            },
+            runner: Runner::new(setup),
+            times: SyncTimes::new(setup, random),
+            health_timeout: setup.kube_proxy.sync_period.mul(2),
+            drains_terminating_nodes: setup.version.proxy_drains_terminating_nodes(),
+            others: OtherChanges::new(setup.kube_proxy.other_changes, random),
             log: Vec::new(),
-            services: (0..).zip(&setup.services).map(|(i, s)| ServiceRules::new(s, by_ingress(ServiceId(i)))).collect(),
+            services: (0..)
+                .zip(&setup.services)
+                .map(|(i, s)| ServiceRules::new(s, setup.kube_proxy.mode, by_ingress(ServiceId(i))))
+                .collect(),
             proxies: Vec::new(),
+            zones: Vec::new(),
+            zone_names: BTreeMap::new(),
         }
+    }
+
+    /// The node has this label `topology.kubernetes.io/zone`. To be told before the node has endpoints.
+    pub fn node_in_zone(&mut self, node: NodeId, zone: &str) {
+        if zone.is_empty() {
+            return;
+        }
+        let next = ZoneId(entry_number(self.zone_names.len()));
+        let id = *self.zone_names.entry(zone.to_string()).or_insert(next);
+        if self.zones.len() <= node.index() {
+            self.zones.resize(node.index() + 1, None);
+        }
+        self.zones[node.index()] = Some(id);
     }
 
     /// The proxy of a node starts with everything in its rules that has been written. One that starts during the run has
     /// just done its first sync; those at time zero have been idle for long.
     pub fn add_node(&mut self, now: Time, node: NodeId, name: &str) {
+        self.elapse(now);
         if self.proxies.len() <= node.index() {
             self.proxies.resize(node.index() + 1, None);
         }
+        let luck = node_luck(name);
+        let timer =
+            if now > Time::ZERO { self.runner.periodic(now) } else { self.times.first_periodic(luck, &self.runner) };
         self.proxies[node.index()] = Some(Proxy {
-            luck: node_luck(name),
+            name: name.to_string(),
+            luck,
             off: None,
             last_off: None,
             cuts: Vec::new(),
             syncs: vec![Sync { applied: now, entries: entry_number(self.log.len()) }],
+            runs: 0,
+            needs_full_sync: false,
+            timer,
+            health: Health::new(now),
             next: self.log.len(),
             delivered: VecDeque::new(),
             last_delivery: now,
             last_end: (now > Time::ZERO).then_some(now),
-            tokens: (self.runner.min.mul(Runner::BURST), now),
+            tokens: self.runner.full_bucket(now),
         });
     }
 
@@ -126,6 +185,7 @@ impl<'a> KubeProxies<'a> {
 
     /// The proxy starts again, and has done its first sync: everything that has been written is in its rules.
     pub fn node_on(&mut self, now: Time, node: NodeId, name: &str) {
+        self.elapse(now);
         match self.proxies.get_mut(node.index()).and_then(Option::as_mut) {
             Some(proxy) => {
                 proxy.off = None;
@@ -133,7 +193,10 @@ impl<'a> KubeProxies<'a> {
                 proxy.next = self.log.len();
                 proxy.delivered.clear();
                 (proxy.last_delivery, proxy.last_end) = (now, Some(now));
-                proxy.tokens = (self.runner.min.mul(Runner::BURST), now);
+                proxy.tokens = self.runner.full_bucket(now);
+                proxy.needs_full_sync = false;
+                proxy.timer = self.runner.periodic(now);
+                proxy.health.restart(now);
             }
             None => self.add_node(now, node, name),
         }
@@ -174,32 +237,59 @@ impl<'a> KubeProxies<'a> {
         node_of: impl Fn(PodId) -> Option<NodeId>,
         cause: CauseId,
     ) {
+        self.elapse(now);
         debug_assert!(self.log.last().is_none_or(|e| e.committed <= now), "commits come in order");
+        let zones = &self.zones;
+        let place_of = |pod| node_of(pod).map(|node| place(zones, node));
         let rules = &mut self.services[service.index()];
-        if let Some(ordinal) = rules.write(now, entry_number(self.log.len()), endpoints, node_of, cause) {
+        if let Some(ordinal) = rules.write(now, entry_number(self.log.len()), endpoints, place_of, cause) {
             self.log.push(Entry { committed: now, service_luck: rules.luck, ordinal });
+        }
+    }
+
+    /// Other Services have changed up to `to`: puts that into the log, before anything of `to` itself.
+    pub fn elapse(&mut self, to: Time) {
+        while let Some(entry) = self.others.next_before(to) {
+            self.log.push(entry);
         }
     }
 
     /// Works out all runs of a node's proxy that begin before `to`: afterwards [`syncs`](Self::syncs) answers for all
     /// times before it. Everything that was committed before `to` must have been written to the log.
     pub fn fold(&mut self, node: NodeId, to: Time) {
+        self.elapse(to);
         let Some(proxy) = self.proxies.get_mut(node.index()).and_then(Option::as_mut) else { return };
         let to = proxy.off.map_or(to, |off| to.min(off));
         while let Some(start) = self.runner.next_start(proxy, &self.log, &self.delays)
             && start < to
         {
             let first = proxy.next;
+            let taken_until = self.runner.taken_until(start, proxy, &self.log, &self.delays);
             while let Some(delivered) = proxy.delivery(proxy.next, &self.log, &self.delays)
-                && delivered <= start
+                && delivered <= taken_until
             {
+                proxy.health.queued(delivered);
                 proxy.delivered.pop_front();
                 proxy.next += 1;
             }
-            debug_assert!(proxy.next > first, "a run is asked for by an entry");
-            let end = start + self.delays.sync(proxy.luck, &self.log[first]);
-            self.runner.ran(proxy, start, end);
-            proxy.syncs.push(Sync { applied: end, entries: entry_number(proxy.next) });
+            let run = Run {
+                luck: proxy.luck,
+                number: proxy.runs,
+                full: proxy.needs_full_sync,
+                first: self.log[first..proxy.next].first().copied(),
+            };
+            let end = start + self.times.duration(&run);
+            let failed = self.times.fails(&run, &proxy.name, start);
+            self.runner.ran(proxy, start, end, failed);
+            proxy.runs += 1;
+            proxy.needs_full_sync = failed;
+            let entries = entry_number(proxy.next);
+            if !failed {
+                proxy.health.updated(end, self.health_timeout);
+                if proxy.syncs.last().is_none_or(|s| s.entries < entries) {
+                    proxy.syncs.push(Sync { applied: end, entries });
+                }
+            }
         }
     }
 
@@ -223,9 +313,15 @@ impl<'a> KubeProxies<'a> {
         self.services[service.index()].version_within(entries)
     }
 
-    /// Where a node that has this version in its rules sends new connections, and what made it so.
+    /// Where a node that has this version in its rules sends new connections of its clients, and what made it so.
     pub fn route(&self, service: ServiceId, version: Option<u32>, node: NodeId) -> (Route<'_>, CauseId) {
-        self.services[service.index()].route(version, node)
+        self.services[service.index()].route(version, place(&self.zones, node), Arrival::Internal)
+    }
+
+    /// The same for connections that come to the node from outside the cluster, by a node port or a load balancer's address.
+    /// (What comes to these addresses from inside goes to any endpoint, whatever the external policy is.)
+    pub fn route_external(&self, service: ServiceId, version: Option<u32>, node: NodeId) -> (Route<'_>, CauseId) {
+        self.services[service.index()].route(version, place(&self.zones, node), Arrival::External)
     }
 
     /// Where an ingress controller that knows this version sends new connections, and what made it so.
@@ -233,7 +329,8 @@ impl<'a> KubeProxies<'a> {
         self.services[service.index()].route_ready(version)
     }
 
-    /// All writes of EndpointSlices so far that changed anything.
+    /// All writes of EndpointSlices that changed anything, those of other Services as far as [time has
+    /// passed](Self::elapse).
     pub fn log(&self) -> &[Entry] {
         &self.log
     }
@@ -248,22 +345,30 @@ impl<'a> KubeProxies<'a> {
         self.services[service.index()].not_ready_since(pod, at)
     }
 
-    /// The last stretch of time, begun by `begun`, in which `node` sent new connections for a Service to a pod (which is
-    /// on `pod_node`). A node without power sends nothing.
+    /// The last stretch of time, begun by `begun`, in which `node` sent new connections of its clients for a Service to a pod
+    /// (which is on `pod_node`). A node without power sends nothing.
     pub fn last_spell(
         &self,
         service: ServiceId,
-        (pod, pod_node): (PodId, Option<NodeId>),
+        pod: (PodId, Option<NodeId>),
         node: NodeId,
         begun: Time,
     ) -> Option<Spell> {
-        let rules = &self.services[service.index()];
-        if rules.is_local() && pod_node != Some(node) {
-            return None;
-        }
+        self.spell(service, pod, (node, Arrival::Internal), begun)
+    }
+
+    /// The same for connections of either kind.
+    pub fn spell(
+        &self,
+        service: ServiceId,
+        pod: (PodId, Option<NodeId>),
+        (node, arrival): (NodeId, Arrival),
+        begun: Time,
+    ) -> Option<Spell> {
         let proxy = self.proxies.get(node.index())?.as_ref()?;
         let containing = |entry: u32| proxy.syncs.partition_point(|s| s.entries <= entry);
-        rules.usable_entries(pod).find_map(|(in_by, out_by)| {
+        let ranges = self.services[service.index()].usable_entries(pod, place(&self.zones, node), arrival);
+        ranges.into_iter().find_map(|(in_by, out_by)| {
             let (first, after) = (containing(in_by), out_by.map_or(proxy.syncs.len(), containing));
             // A proxy that took both at once never sent anything there.
             let from = proxy.syncs.get(first).filter(|s| first < after && s.applied <= begun)?.applied;
@@ -300,16 +405,21 @@ impl Proxy {
         while self.next + self.delivered.len() <= at {
             let entry = log.get(self.next + self.delivered.len())?;
             // A watch delivers in order, and nothing while it is cut off.
-            let mut at = self.last_delivery.max(entry.committed + delays.watch(self.luck, entry));
-            for (from, healed) in &self.cuts {
-                if at >= *from && healed.is_none_or(|healed| at < healed) {
-                    at = (*healed)?;
-                }
-            }
+            let at = self.arrival(self.last_delivery.max(entry.committed + delays.watch(self.luck, entry)))?;
             self.last_delivery = at;
             self.delivered.push_back(at);
         }
         Some(self.delivered[at - self.next])
+    }
+
+    /// When something arrives that would do so at `at` if nothing were cut off.
+    fn arrival(&self, mut at: Time) -> Option<Time> {
+        for (from, healed) in &self.cuts {
+            if at >= *from && healed.is_none_or(|healed| at < healed) {
+                at = (*healed)?;
+            }
+        }
+        Some(at)
     }
 }
 
@@ -347,53 +457,9 @@ impl<'a> Delays<'a> {
     }
 }
 
-/// kube-proxy's BoundedFrequencyRunner: at least `min` between the end of a run and the start of the next; requests that
-/// come meanwhile are served by one run. Its other two intervals (retry, maximum) are not modelled.
-///
-/// Source: `pkg/proxy/runner/bounded_frequency_runner.go` Loop (v1.36).
-#[derive(Clone, Copy, Debug)]
-struct Runner {
-    min: Duration,
-    /// The runner before: a token bucket allows some runs sooner.
-    ///
-    /// Source: `pkg/util/async/bounded_frequency_runner.go` tryRun (v1.33).
-    burst: bool,
-}
-
-impl Runner {
-    /// `NewBoundedFrequencyRunner(…, burstSyncs)` in `pkg/proxy/iptables/proxier.go` NewProxier (v1.33).
-    const BURST: u64 = 2;
-
-    /// When the next run begins; `None` if nothing asks for one yet.
-    fn next_start(self, proxy: &mut Proxy, log: &[Entry], delays: &Delays) -> Option<Time> {
-        let asked = proxy.delivery(proxy.next, log, delays)?;
-        let Some(last_end) = proxy.last_end else { return Some(asked) };
-        let rested = last_end + self.min;
-        if !self.burst {
-            return Some(asked.max(rested));
-        }
-        // A request during a run is looked at when the run ends. One for which there is no token sets a timer; but each
-        // further request tries anew, and may find that the bucket has filled meanwhile.
-        let (tokens, since) = proxy.tokens;
-        let token = since + (self.min - tokens);
-        let mut at = proxy.next;
-        while let Some(asked) = proxy.delivery(at, log, delays).map(|asked| asked.max(last_end))
-            && (asked < rested || at == proxy.next)
-        {
-            if asked >= token {
-                return Some(asked);
-            }
-            at += 1;
-        }
-        Some(rested)
-    }
-
-    fn ran(self, proxy: &mut Proxy, start: Time, end: Time) {
-        let (tokens, since) = proxy.tokens;
-        let filled = (tokens + start.since(since)).min(self.min.mul(Self::BURST));
-        proxy.tokens = (filled - self.min, start);
-        proxy.last_end = Some(end);
-    }
+/// A node with its zone.
+fn place(zones: &[Option<ZoneId>], node: NodeId) -> Place {
+    Place { node, zone: zones.get(node.index()).copied().flatten() }
 }
 
 /// The place of an entry in the log.

@@ -39,6 +39,7 @@ use clients::{Plane, RoundTrips, TrafficStream, pick};
 pub use exchange::Phases;
 use exchange::{Exchange, is_plain};
 use ingress::Ingresses;
+pub use kube_proxy::HealthAnswer;
 use kube_proxy::KubeProxies;
 use ledger::{Failed, Ledger, Seen, as_the_client_sees};
 use rules::Route;
@@ -112,6 +113,27 @@ impl<'a> Network<'a> {
         }
     }
 
+    /// The node has this label `topology.kubernetes.io/zone`: to be told before it [is added](Self::add_node).
+    pub fn node_in_zone(&mut self, node: NodeId, zone: &str) {
+        self.proxies.node_in_zone(node, zone);
+    }
+
+    /// The Node object of a node says, or no longer says, that the node is about to go: by the taint
+    /// ToBeDeletedByClusterAutoscaler or a deletionTimestamp.
+    pub fn node_leaving(&mut self, now: Time, node: NodeId, leaving: bool) {
+        self.proxies.node_leaving(now, node, leaving);
+    }
+
+    /// What `/healthz` of a node's kube-proxy answers at `now`.
+    pub fn healthz(&mut self, now: Time, node: NodeId) -> HealthAnswer {
+        self.proxies.healthz(now, node)
+    }
+
+    /// What the health-check node port of a Service answers on a node at `now`.
+    pub fn health_check_node_port(&mut self, now: Time, service: ServiceId, node: NodeId) -> HealthAnswer {
+        self.proxies.health_check_node_port(now, service, node)
+    }
+
     /// The kube-proxy of this node starts at `now`, with everything that has been written in its rules, and so do the
     /// clients of all traffic streams that name the node.
     pub fn add_node(&mut self, now: Time, node: NodeId, name: &str) {
@@ -134,6 +156,7 @@ impl<'a> Network<'a> {
         exchange.client_off(node, plane.ledger);
         self.sockets.client_off(now, node, &mut self.ledger);
         self.ledger.client_off(now, node);
+        self.proxies.elapse(now);
         self.ingresses.node_off(now, node, self.proxies.log());
         self.proxies.node_off(now, node);
     }
@@ -247,6 +270,16 @@ impl<'a> Network<'a> {
         self.sockets.end(pick(pods, choice)).state == Listener::Open
     }
 
+    /// The same for a connection that comes to the node from outside the cluster, by a node port or the address of a load
+    /// balancer: `externalTrafficPolicy` decides which endpoints may be asked.
+    pub fn accepts_from_outside(&mut self, now: Time, node: NodeId, service: ServiceId, choice: u64) -> bool {
+        self.proxies.fold(node, now);
+        let Some(rules) = self.proxies.syncs(node).iter().rev().find(|s| s.applied <= now) else { return false };
+        let version = self.proxies.version(service, rules.entries);
+        let (Route::Pods(pods), _) = self.proxies.route_external(service, version, node) else { return false };
+        self.sockets.end(pick(pods, choice)).state == Listener::Open
+    }
+
     /// The pod closes its listener, and its idle connections if the app does; requests in flight go on.
     pub fn close_listener(&mut self, now: Time, pod: PodId, cause: CauseId) {
         self.sockets.know(pod);
@@ -267,9 +300,9 @@ impl<'a> Network<'a> {
 
     /// The process says goodbye to its clients: responses carry `Connection: close`, HTTP/2 connections get their GOAWAY.
     /// Closing the listener does so, too, unless the app never does.
-    pub fn says_goodbye(&mut self, now: Time, pod: PodId, _cause: CauseId) {
+    pub fn says_goodbye(&mut self, now: Time, pod: PodId, cause: CauseId) {
         self.advance_to_change(now, pod);
-        self.sockets.says_goodbye(now, pod);
+        self.sockets.says_goodbye(now, pod, cause);
     }
 
     /// The process has ended. Requests in flight are reset, except those that end at this very instant; new connections are
@@ -323,9 +356,15 @@ impl<'a> Network<'a> {
     /// if there is none.
     pub fn connections_until(&mut self, now: Time, pod: PodId) -> Option<Time> {
         self.advance_to_change(now, pod);
-        let keep_alive = self.sockets.kept_app(pod).keep_alive_timeout;
         let until = self.sockets.in_flight_until(now, pod, &mut self.ledger);
-        until.max(self.exchange.connections_until(now, pod, keep_alive))
+        until.max(self.exchange.connections_until(now, pod, &self.sockets))
+    }
+
+    /// Until when streams that are on their way may reach a pod that has just sent a graceful GOAWAY over HTTP/2; `None` if
+    /// there is no such connection to it.
+    pub fn streams_until(&mut self, now: Time, pod: PodId) -> Option<Time> {
+        self.advance_to_change(now, pod);
+        self.exchange.streams_until(now, pod, &self.sockets)
     }
 
     /// Simulates the requests that are left, up to `end`, and closes the books.
@@ -341,6 +380,7 @@ impl<'a> Network<'a> {
         }
         exchange.advance(end, &mut plane);
         exchange.finish(plane.ledger);
+        self.proxies.elapse(end);
         self.proxies.finish(end);
         self.ingresses.finish(end, self.proxies.log());
         self.sockets.finish(end, &mut self.ledger);
@@ -491,8 +531,8 @@ fn test_app(service_time: crate::engine::Distribution) -> crate::simulation::set
         stop_signal: crate::api::pod::Signal::Term,
         reactions: std::collections::BTreeMap::new(),
         keep_alive_timeout: None,
-        capacity: crate::simulation::setup::Capacity::default(),
         shutdown: crate::simulation::setup::Shutdown::default(),
+        capacity: crate::simulation::setup::Capacity::default(),
         life: crate::simulation::setup::Life::default(),
     }
 }

@@ -1,12 +1,18 @@
 //! What the EndpointSlices of each Service have said, version by version, as rules: where a new connection may go.
 //!
-//! A version's list of pods is made once, when the version is written; all nodes read the same one.
+//! A version's lists of pods are made once, when the version is written; all nodes read the same ones. What a list holds for
+//! which node is in `reach`.
 
 use std::collections::BTreeMap;
 
-use crate::api::{Endpoints, NodeId, PodId, Service};
+use crate::api::{Endpoints, NodeId, PodId, Service, ZoneId};
 use crate::engine::{Key, Time};
 use crate::simulation::observe::CauseId;
+use crate::simulation::setup::ProxyMode;
+
+mod reach;
+
+use reach::{Policy, Reach};
 
 /// Where the rules send a new connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,21 +25,34 @@ pub(super) enum Route<'a> {
     Drop,
 }
 
+/// How a connection comes to the rules of a node.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Arrival {
+    /// From a client on the node to the Service's address in the cluster.
+    Internal,
+    /// From outside the cluster, to a node port or an address of a load balancer.
+    External,
+}
+
+/// Where a node is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct Place {
+    pub node: NodeId,
+    pub zone: Option<ZoneId>,
+}
+
 /// All versions of one Service's endpoints.
 #[derive(Clone, Debug)]
 pub(super) struct ServiceRules {
     /// Stands for the Service in keyed draws; the same number as
     /// [`Context::luck_of`](crate::simulation::context::Context::luck_of) gives its EndpointSlices.
     pub luck: u64,
-    /// `internalTrafficPolicy: Local`.
-    local: bool,
-    /// Somebody asks for the ready endpoints alone.
-    keep_ready: bool,
+    policy: Policy,
     /// How often the EndpointSlices were written, whether that changed anything for a proxy or not.
     writes: u32,
     endpoints: Endpoints,
     versions: Vec<RulesVersion>,
-    lists: Vec<UsableList>,
+    lists: Vec<Reach>,
     pods: BTreeMap<PodId, Listing>,
 }
 
@@ -46,33 +65,22 @@ struct RulesVersion {
     cause: CauseId,
 }
 
-/// What a version allows; versions that allow the same share it.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-struct UsableList {
-    /// All pods that some node may send to, in order of creation.
-    pods: Vec<PodId>,
-    /// By node, if only local endpoints may be used.
-    by_node: BTreeMap<NodeId, Vec<PodId>>,
-    /// Those that are ready, if anybody wants to know them apart.
-    ready: Vec<PodId>,
-}
-
 /// When a pod stood in the EndpointSlices of a Service, and how.
 #[derive(Clone, Debug, Default)]
 struct Listing {
     /// Each change of the condition `ready`, with the time of the commit.
     ready: Vec<(Time, bool)>,
-    /// Ranges of versions that name it as usable: the first one, and the first one after that does not.
+    /// Ranges of versions that name it as usable for clients in the cluster: the first one, and the first one after that
+    /// does not.
     usable: Vec<(u32, Option<u32>)>,
 }
 
 impl ServiceRules {
     /// `keep_ready`: [`route_ready`](Self::route_ready) will be asked.
-    pub fn new(service: &Service, keep_ready: bool) -> Self {
+    pub fn new(service: &Service, mode: ProxyMode, keep_ready: bool) -> Self {
         Self {
             luck: Key::new("endpoints").text(&service.namespace).text(&service.name).bits(),
-            local: service.internal_traffic_local,
-            keep_ready,
+            policy: Policy::of(service, mode, keep_ready),
             writes: 0,
             endpoints: Endpoints::default(),
             versions: Vec::new(),
@@ -91,7 +99,7 @@ impl ServiceRules {
         now: Time,
         entry: u32,
         endpoints: &Endpoints,
-        node_of: impl Fn(PodId) -> Option<NodeId>,
+        place_of: impl Fn(PodId) -> Option<Place>,
         cause: CauseId,
     ) -> Option<u32> {
         let ordinal = self.writes;
@@ -101,10 +109,7 @@ impl ServiceRules {
         }
         debug_assert!(endpoints.list.is_sorted_by(|a, b| a.pod < b.pod), "endpoints are listed in order of creation");
         self.note_readiness(now, endpoints);
-        let mut list = if self.local { local_list(endpoints, node_of) } else { cluster_list(endpoints) };
-        if self.keep_ready {
-            list.ready = endpoints.list.iter().filter(|e| e.ready).map(|e| e.pod).collect();
-        }
+        let list = Reach::new(&self.policy, endpoints, place_of);
         self.note_usable(&list);
         if self.lists.last() != Some(&list) {
             self.lists.push(list);
@@ -121,22 +126,13 @@ impl ServiceRules {
         u32::try_from(count).expect("fewer than 2^32 versions").checked_sub(1)
     }
 
-    /// Where `node` sends new connections under this version, and what made it so. Without any version (no EndpointSlice
+    /// Where a node sends new connections under this version, and what made it so. Without any version (no EndpointSlice
     /// yet) everything is rejected.
-    ///
-    /// Source: `pkg/proxy/topology.go` CategorizeEndpoints, `pkg/proxy/iptables/proxier.go` syncProxyRules (v1.36): no
-    /// usable endpoint anywhere is a REJECT, none on this node under the policy Local is a DROP.
-    pub fn route(&self, version: Option<u32>, node: NodeId) -> (Route<'_>, CauseId) {
+    pub fn route(&self, version: Option<u32>, place: Place, arrival: Arrival) -> (Route<'_>, CauseId) {
         let Some(version) = version.map(|v| self.versions[v as usize]) else {
             return (Route::Reject, CauseId::default());
         };
-        let list = &self.lists[version.list as usize];
-        let route = match (list.pods.as_slice(), self.local) {
-            ([], _) => Route::Reject,
-            (pods, false) => Route::Pods(pods),
-            (_, true) => list.by_node.get(&node).map_or(Route::Drop, |pods| Route::Pods(pods)),
-        };
-        (route, version.cause)
+        (self.lists[version.list as usize].route(&self.policy, place, arrival), version.cause)
     }
 
     /// Where an ingress controller sends a new connection under this version: it looks at nothing but the condition `ready`.
@@ -146,11 +142,16 @@ impl ServiceRules {
         let Some(version) = version.map(|v| self.versions[v as usize]) else {
             return (Route::Reject, CauseId::default());
         };
-        let route = match self.lists[version.list as usize].ready.as_slice() {
+        let route = match self.lists[version.list as usize].ready() {
             [] => Route::Reject,
             pods => Route::Pods(pods),
         };
         (route, version.cause)
+    }
+
+    /// How many ready endpoints a node has under this version. It is counted only for Services with a health-check node port.
+    pub fn local_ready(&self, version: Option<u32>, node: NodeId) -> u32 {
+        version.map_or(0, |v| self.lists[self.versions[v as usize].list as usize].local_ready(node))
     }
 
     /// The last commit up to `at` by which this pod ceased to be ready; `None` if it was ready then, or never had been.
@@ -160,17 +161,39 @@ impl ServiceRules {
         (!ready).then_some(since)
     }
 
-    /// The ranges in which the rules named this pod as usable, the last one first, as places in the log: from the entry
-    /// that brought it in to the one that took it out.
-    pub fn usable_entries(&self, pod: PodId) -> impl Iterator<Item = (u32, Option<u32>)> {
-        let ranges = self.pods.get(&pod).map_or(&[][..], |p| &p.usable);
+    /// The ranges of versions in which a node sent connections of this kind to a pod (which is on `pod_node`), the last one
+    /// first, as places in the log: from the entry that brought it in to the one that took it out.
+    pub fn usable_entries(
+        &self,
+        (pod, pod_node): (PodId, Option<NodeId>),
+        place: Place,
+        arrival: Arrival,
+    ) -> Vec<(u32, Option<u32>)> {
         let entry = |version: u32| self.versions[version as usize].entry;
-        ranges.iter().rev().map(move |(first, end)| (entry(*first), end.map(entry)))
+        let to_entries = |(first, end): &(u32, Option<u32>)| (entry(*first), end.map(entry));
+        let known = self.pods.get(&pod).map_or(&[][..], |p| &p.usable);
+        match (arrival, self.policy.alike()) {
+            (Arrival::Internal, reach::Alike::Everywhere) => known.iter().rev().map(to_entries).collect(),
+            (Arrival::Internal, reach::Alike::OnItsNode) if pod_node != Some(place.node) => Vec::new(),
+            (Arrival::Internal, reach::Alike::OnItsNode) => known.iter().rev().map(to_entries).collect(),
+            _ => self.search(pod, place, arrival).iter().rev().map(to_entries).collect(),
+        }
     }
 
-    /// Only the pod's own node may send to it.
-    pub fn is_local(&self) -> bool {
-        self.local
+    /// The same by looking at every version.
+    fn search(&self, pod: PodId, place: Place, arrival: Arrival) -> Vec<(u32, Option<u32>)> {
+        let mut ranges: Vec<(u32, Option<u32>)> = Vec::new();
+        for number in (0u32..).take(self.versions.len()) {
+            let (route, _) = self.route(Some(number), place, arrival);
+            let named = matches!(route, Route::Pods(pods) if pods.binary_search(&pod).is_ok());
+            match ranges.last_mut() {
+                Some((_, end @ None)) if !named => *end = Some(number),
+                Some((_, None)) => {}
+                _ if named => ranges.push((number, None)),
+                _ => {}
+            }
+        }
+        ranges
     }
 
     fn note_readiness(&mut self, now: Time, new: &Endpoints) {
@@ -190,40 +213,18 @@ impl ServiceRules {
         }
     }
 
-    fn note_usable(&mut self, new: &UsableList) {
+    fn note_usable(&mut self, new: &Reach) {
         let version = u32::try_from(self.versions.len()).expect("fewer than 2^32 versions");
-        let old = self.lists.last().map_or(&[][..], |list| &list.pods);
-        for pod in old.iter().filter(|p| new.pods.binary_search(p).is_err()) {
+        let old = self.lists.last().map_or(&[][..], Reach::internal);
+        for pod in old.iter().filter(|p| new.internal().binary_search(p).is_err()) {
             if let Some((_, end)) = self.pods.get_mut(pod).and_then(|p| p.usable.last_mut()) {
                 *end = Some(version);
             }
         }
-        for pod in new.pods.iter().filter(|p| old.binary_search(p).is_err()) {
+        for pod in new.internal().iter().filter(|p| old.binary_search(p).is_err()) {
             self.pods.entry(*pod).or_default().usable.push((version, None));
         }
     }
-}
-
-fn cluster_list(endpoints: &Endpoints) -> UsableList {
-    UsableList { pods: endpoints.usable().collect(), ..UsableList::default() }
-}
-
-/// Under the policy Local each node falls back to terminating endpoints by itself, whatever is ready elsewhere.
-fn local_list(endpoints: &Endpoints, node_of: impl Fn(PodId) -> Option<NodeId>) -> UsableList {
-    let mut listed: BTreeMap<NodeId, Endpoints> = BTreeMap::new();
-    for endpoint in &endpoints.list {
-        if let Some(node) = node_of(endpoint.pod) {
-            listed.entry(node).or_default().list.push(*endpoint);
-        }
-    }
-    let by_node: BTreeMap<NodeId, Vec<PodId>> = listed
-        .into_iter()
-        .map(|(node, endpoints)| (node, endpoints.usable().collect::<Vec<_>>()))
-        .filter(|(_, pods)| !pods.is_empty())
-        .collect();
-    let mut pods: Vec<_> = by_node.values().flatten().copied().collect();
-    pods.sort_unstable();
-    UsableList { pods, by_node, ..UsableList::default() }
 }
 
 #[cfg(test)]
@@ -233,6 +234,10 @@ mod tests {
 
     const READY: (bool, bool, bool) = (true, true, false);
     const TERMINATING: (bool, bool, bool) = (false, true, true);
+
+    fn at(node: u32) -> Place {
+        Place { node: NodeId(node), zone: None }
+    }
 
     fn endpoints(list: &[(u32, (bool, bool, bool))]) -> Endpoints {
         let list = list
@@ -248,26 +253,18 @@ mod tests {
     }
 
     fn rules(local: bool, versions: &[Endpoints]) -> ServiceRules {
-        let mut rules = ServiceRules::new(
-            &Service {
-                namespace: "default".into(),
-                name: "web".into(),
-                selector: None,
-                publish_not_ready_addresses: false,
-                internal_traffic_local: local,
-            },
-            true,
-        );
+        let service = Service { internal_traffic_local: local, ..Service::default() };
+        let mut rules = ServiceRules::new(&service, ProxyMode::Iptables, true);
         for (i, version) in versions.iter().enumerate() {
             let entry = u32::try_from(i).unwrap();
             // Even pods are on node 0, odd ones on node 1.
-            rules.write(Time::from_secs(i as u64), entry, version, |p| Some(NodeId(p.0 % 2)), CauseId(entry));
+            rules.write(Time::from_secs(i as u64), entry, version, |p| Some(at(p.0 % 2)), CauseId(entry));
         }
         rules
     }
 
     fn pods(rules: &ServiceRules, node: u32) -> Vec<u32> {
-        match rules.route(rules.version_within(u32::MAX), NodeId(node)).0 {
+        match rules.route(rules.version_within(u32::MAX), at(node), Arrival::Internal).0 {
             Route::Pods(pods) => pods.iter().map(|p| p.0).collect(),
             Route::Reject => panic!("rejected"),
             Route::Drop => panic!("dropped"),
@@ -281,14 +278,14 @@ mod tests {
         assert_eq!((pods(&cluster, 0), pods(&cluster, 1)), (vec![0], vec![0]));
         let local = rules(true, &[version]);
         assert_eq!((pods(&local, 0), pods(&local, 1)), (vec![0], vec![1]));
-        assert_eq!(local.route(Some(0), NodeId(2)).0, Route::Drop);
+        assert_eq!(local.route(Some(0), at(2), Arrival::Internal).0, Route::Drop);
     }
 
     #[test]
     fn without_endpoints_connections_are_rejected() {
         let rules = rules(true, &[endpoints(&[(0, (false, false, true))])]);
-        assert_eq!(rules.route(Some(0), NodeId(0)), (Route::Reject, CauseId(0)));
-        assert_eq!(rules.route(None, NodeId(0)), (Route::Reject, CauseId::default()));
+        assert_eq!(rules.route(Some(0), at(0), Arrival::Internal), (Route::Reject, CauseId(0)));
+        assert_eq!(rules.route(None, at(0), Arrival::Internal), (Route::Reject, CauseId::default()));
     }
 
     #[test]
@@ -301,13 +298,13 @@ mod tests {
             [since(500), since(1000), since(2500), since(3000)].map(|t| t.map(Time::as_secs_f64)),
             [None, Some(1.0), Some(1.0), None]
         );
-        assert_eq!(rules.usable_entries(PodId(0)).collect::<Vec<_>>(), [(3, None), (0, Some(1))]);
+        assert_eq!(rules.usable_entries((PodId(0), None), at(0), Arrival::Internal), [(3, None), (0, Some(1))]);
     }
 
     #[test]
     fn a_write_that_changes_nothing_is_no_version() {
         let mut rules = rules(false, &[endpoints(&[(0, READY)])]);
-        let node_of = |_| Some(NodeId(0));
+        let node_of = |_| Some(at(0));
         let now = Time::from_secs(1);
         assert_eq!(rules.write(now, 1, &endpoints(&[(0, READY)]), node_of, CauseId(0)), None);
         assert_eq!(rules.write(now, 1, &endpoints(&[(0, TERMINATING)]), node_of, CauseId(0)), Some(2));

@@ -9,7 +9,7 @@
 //! must complete, `--min-replica-count`, `--scale-down-parallelism`, and its client's rate limit.
 
 use crate::api::eviction::Refusal;
-use crate::api::{NodeId, Owner, PodId, Taint, TaintEffect};
+use crate::api::{Node, NodeId, Owner, PodId, Taint, TaintEffect};
 use crate::engine::{Duration, Time};
 use crate::simulation::context::node_luck;
 use crate::simulation::event::KubectlStep;
@@ -21,7 +21,7 @@ use crate::simulation::setup::ClusterAutoscalerOptions;
 use crate::simulation::write::Write;
 
 /// `ToBeDeletedTaint`.
-pub(super) const TAINT: &str = "ToBeDeletedByClusterAutoscaler";
+pub(super) const TAINT: &str = Node::TO_BE_DELETED;
 /// `DefaultEvictionRetryTime`, the same after each refusal, whatever its reason.
 const RETRY: BackOff = BackOff::constant(Duration::from_secs(10));
 /// Between two looks at the pods that are to disappear.

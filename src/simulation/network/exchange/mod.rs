@@ -165,6 +165,7 @@ impl<'a> Exchange<'a> {
     /// Lets everything happen that is due before `to`.
     pub fn advance(&mut self, to: Time, plane: &mut Plane<'_, 'a>) {
         self.to = to;
+        plane.proxies.elapse(to);
         while self.queue.peek_time().is_some_and(|next| next < to) {
             let Some((now, happening)) = self.queue.pop() else { return };
             match happening {
