@@ -192,13 +192,13 @@ pub struct TrafficOutcome {
     pub name: String,
     /// Its requests.
     pub requests: Requests,
+    /// How long its answers took; empty if its requests are independent of each other, each with its own service time.
+    pub latencies: Phases,
     /// How many of them were expected to fail, by kind, given all that happened to pods and routes; `None`: they depend on
     /// each other, so that nobody knows.
     pub expected_failures: Option<BTreeMap<FailureKind, f64>>,
     /// They were counted in bulk: the numbers of its [failures](Failure::number) count those of a client that were kept.
     pub in_bulk: bool,
-    /// How long its answers took; empty if its requests are independent of each other, each with its own service time.
-    pub latencies: Phases,
 }
 
 impl TrafficOutcome {

@@ -354,11 +354,11 @@ pub(super) fn measure(metric: &Metric, name: &str, at: Time, outcome: &Outcome) 
             if streams.is_empty() {
                 return Measured::Nothing(format!("no traffic {name}"));
             }
-            if let Read::ExpectedFailed = metric.read {
-                return expected_failed(&streams);
-            }
             if let Read::Latency(phase, share) = metric.read {
                 return latency(streams.iter().map(|t| phase(&t.latencies)), share);
+            }
+            if let Read::ExpectedFailed = metric.read {
+                return expected_failed(&streams);
             }
             streams.iter().for_each(|t| requests.add(&t.requests));
             of_requests(metric.read, &requests)
@@ -411,14 +411,6 @@ fn of_run(metric: &Metric, outcome: &Outcome) -> Measured {
     }
 }
 
-fn expected_failed(streams: &[&TrafficOutcome]) -> Measured {
-    if let Some(stream) = streams.iter().find(|stream| stream.expected_failures.is_none()) {
-        let name = &stream.name;
-        return Measured::Nothing(format!("the requests of traffic {name} depend on each other: nobody knows"));
-    }
-    number(Value::Number(streams.iter().filter_map(|stream| stream.expected_failed()).sum()))
-}
-
 /// A quantile of all these streams' answers together.
 fn latency<'t>(tallies: impl Iterator<Item = &'t Tally>, share: f64) -> Measured {
     let mut all = Tally::default();
@@ -427,6 +419,14 @@ fn latency<'t>(tallies: impl Iterator<Item = &'t Tally>, share: f64) -> Measured
         Some(latency) => number(Value::Span(nanos(latency))),
         None => Measured::Nothing("no answer was timed in this phase".to_string()),
     }
+}
+
+fn expected_failed(streams: &[&TrafficOutcome]) -> Measured {
+    if let Some(stream) = streams.iter().find(|stream| stream.expected_failures.is_none()) {
+        let name = &stream.name;
+        return Measured::Nothing(format!("the requests of traffic {name} depend on each other: nobody knows"));
+    }
+    number(Value::Number(streams.iter().filter_map(|stream| stream.expected_failed()).sum()))
 }
 
 fn of_requests(read: Read, requests: &Requests) -> Measured {

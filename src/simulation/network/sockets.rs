@@ -397,7 +397,9 @@ impl<'a> Sockets<'a> {
         }
         sockets.activity.push((now, PodActivity::Exited));
         sockets.kills.push(Kill { at: now, cause, silent: false });
-        self.note_change(now, pod);
+        if listened {
+            self.note_change(now, pod);
+        }
     }
 
     /// The network has vanished without a word: whoever waits for an answer waits in vain.
