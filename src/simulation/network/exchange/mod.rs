@@ -38,12 +38,13 @@ use std::collections::BTreeMap;
 
 use slab::Slab;
 
-use crate::api::NodeId;
+use crate::api::{NodeId, PodId};
 use crate::engine::{EventQueue, Key, Random, Time};
 use crate::simulation::network::clients::{Plane, Source};
+use crate::simulation::network::kube_proxy::{KubeProxies, Spell};
 use crate::simulation::network::ledger::Ledger;
 use crate::simulation::network::routers::Cut;
-use crate::simulation::setup::{Setup, Traffic, Via};
+use crate::simulation::setup::{Resolve, Setup, Traffic, Via};
 
 use attempt::{Attempt, Open};
 use client::Client;
@@ -223,6 +224,20 @@ impl<'a> Exchange<'a> {
             ledger.unfinished(open.request.traffic);
         }
         self.requests.clear();
+    }
+
+    /// The last stretches of time, begun by `begun`, in which clients of a stream that look names up had the address of a pod,
+    /// by the nodes of these clients.
+    pub fn last_spells<'s>(
+        &'s self,
+        stream: usize,
+        pod: PodId,
+        begun: Time,
+        proxies: &'s KubeProxies<'_>,
+    ) -> impl Iterator<Item = (NodeId, Spell)> + 's {
+        let clients = self.clients.iter().filter(move |c| c.stream as usize == stream);
+        let clients = clients.filter(|c| c.traffic.resolve != Resolve::Address);
+        clients.filter_map(move |c| Some((c.node, c.lookup.last_spell(c.traffic.service, pod, begun, proxies)?)))
     }
 
     /// How long answers took, by stream.
