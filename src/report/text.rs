@@ -8,7 +8,7 @@ use super::verdict::{empty_drains, failed_by, left_undone, verdict};
 use super::{Report, cases, outage, race};
 use crate::engine::Duration;
 use crate::scenario::expectation::Checked;
-use crate::simulation::outcome::{DrainOutcome, FailureKind, Phases, Requests, Router, ServiceOutcome};
+use crate::simulation::outcome::{DrainOutcome, FailureKind, Phases, Requests, ServiceOutcome};
 use crate::simulation::setup::Via;
 
 /// Longer transcripts of one drain are cut in the middle.
@@ -161,7 +161,7 @@ fn services(report: &Report<'_>) -> String {
 
 /// The streams apart, if they take different ways.
 fn traffic(report: &Report<'_>) -> String {
-    if report.setup.traffic.iter().all(|t| t.via == Via::KubeProxy) {
+    if report.setup.traffic.iter().all(|t| t.via == Via::KubeProxy && t.balancer.is_none()) {
         return String::new();
     }
     let columns = [
@@ -177,7 +177,7 @@ fn traffic(report: &Report<'_>) -> String {
         let failed = stream.requests.failed();
         table.row([
             stream.name.as_str().into(),
-            Router::from(setup.via).name().into(),
+            setup.path().into(),
             thousands(stream.requests.sent).into(),
             Cell::styled(if failed > 0 { BAD } else { PLAIN }, thousands(failed)),
             share(failed, stream.requests.sent).into(),

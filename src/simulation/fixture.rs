@@ -38,6 +38,7 @@ pub(crate) fn setup() -> Setup {
             arrivals: Arrivals::Poisson,
             from: NODES.iter().map(ToString::to_string).collect(),
             connections: Connections::New,
+            balancer: None,
             resolve: Resolve::Address,
             via: Via::KubeProxy,
             timeout: Duration::from_secs(5),

@@ -8,7 +8,7 @@ use crate::simulation::end_state::EndState;
 pub use crate::simulation::network::Phases;
 use crate::simulation::observe::{CauseId, PodTimes, Trace};
 use crate::simulation::outage::Outage;
-use crate::simulation::setup::Via;
+use crate::simulation::setup::{BalancerProfile, EnvoyProfile, Traffic, Via};
 
 /// The result of one run.
 #[derive(Clone, Debug)]
@@ -109,24 +109,34 @@ pub enum Router {
     KubeProxy,
     /// A replica of an ingress controller.
     Ingress,
+    /// An Envoy.
+    Envoy(EnvoyProfile),
+    /// A load balancer whose targets are pods.
+    Balancer(BalancerProfile),
 }
 
 impl Router {
-    /// `kube-proxy` or `ingress-nginx`.
+    /// The name that its profile has in a scenario: `kube-proxy`, `ingress-nginx`, …
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::KubeProxy => "kube-proxy",
             Self::Ingress => "ingress-nginx",
+            Self::Envoy(profile) => profile.name(),
+            Self::Balancer(profile) => profile.name(),
         }
     }
 }
 
-impl From<Via> for Router {
-    fn from(via: Via) -> Self {
-        match via {
-            Via::KubeProxy => Self::KubeProxy,
-            Via::IngressNginx(_) => Self::Ingress,
+impl Router {
+    /// Who chooses the pods of a stream.
+    #[must_use]
+    pub fn of(traffic: &Traffic) -> Self {
+        match (traffic.via, &traffic.balancer) {
+            (Via::IngressNginx(_), _) => Self::Ingress,
+            (Via::Envoy(envoy), _) => Self::Envoy(envoy.profile),
+            (Via::Balancer, Some(balancer)) => Self::Balancer(balancer.profile),
+            (Via::KubeProxy | Via::Balancer, _) => Self::KubeProxy,
         }
     }
 }

@@ -6,8 +6,8 @@ use crate::scenario::compile::{Compiler, instant, is_named, short_name};
 use crate::scenario::diagnostic::Diagnostic;
 use crate::scenario::file::TrafficEntry;
 use crate::scenario::source::Spanned;
-use crate::scenario::values::{ResolveEntry, Sources};
-use crate::simulation::setup::{Arrivals, RequestsMode, Traffic, Via};
+use crate::scenario::values::{PathEntry, ResolveEntry, Sources};
+use crate::simulation::setup::{Arrivals, LoadBalancer, RequestsMode, Traffic, Via};
 
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 
@@ -67,7 +67,8 @@ impl Compiler<'_> {
 
     fn stream(&mut self, entry: &TrafficEntry) -> Option<Traffic> {
         let service = self.service(&entry.service);
-        let from = self.clients(entry);
+        let path = self.path(entry);
+        let from = self.clients(entry, path.as_ref());
         let (start, stop) = self.window(entry);
         let timeout = match &entry.timeout {
             Some(Spanned { value, span }) if value.is_zero() => {
@@ -85,6 +86,12 @@ impl Compiler<'_> {
         }
         let (connections, resolve) = (self.connections(entry), self.resolve(entry, service));
         let (connect_timeout, retries) = (self.connect_timeout(entry, timeout), self.retries(entry, timeout));
+        let mut path = path?;
+        self.check_connections(entry, &path);
+        if let Some(service) = service {
+            self.nodes_as_targets(entry, service, &mut path);
+        }
+        let (balancer, via) = path;
         Some(Traffic {
             name,
             service: service?,
@@ -93,7 +100,8 @@ impl Compiler<'_> {
             from: from?,
             connections,
             resolve,
-            via: self.via(entry),
+            balancer,
+            via,
             timeout,
             connect_timeout,
             retries,
@@ -102,19 +110,20 @@ impl Compiler<'_> {
         })
     }
 
-    fn via(&mut self, entry: &TrafficEntry) -> Via {
-        let Some(Spanned { value: via, span }) = &entry.via else { return Via::KubeProxy };
-        if *via != Via::KubeProxy
+    /// Who goes through a proxy or a load balancer does not look pods up.
+    fn check_connections(&mut self, entry: &TrafficEntry, (balancer, via): &(Option<LoadBalancer>, Via)) {
+        if let Some(Spanned { value: PathEntry(hops), .. }) = &entry.via
+            && let Some(hop) = hops.first()
+            && (balancer.is_some() || *via != Via::KubeProxy)
             && let Some(resolve) = &entry.resolve
             && resolve.value != ResolveEntry::Address
         {
             self.push(
                 Diagnostic::error("clients of a proxy do not look pods up")
                     .at(&resolve.span, "DNS would give them the addresses of pods")
-                    .and_at(span, "but this proxy chooses the pods"),
+                    .and_at(&hop.span, "but this proxy chooses the pods"),
             );
         }
-        *via
     }
 
     /// The name that was given, or the Service's, with a number if that is taken.
@@ -164,7 +173,12 @@ impl Compiler<'_> {
         self.push(problem);
     }
 
-    fn clients(&mut self, entry: &TrafficEntry) -> Option<Vec<String>> {
+    /// The nodes of the clients, or of the proxies in the cluster that they go through. The clients of a load balancer
+    /// alone sit on none.
+    fn clients(&mut self, entry: &TrafficEntry, path: Option<&(Option<LoadBalancer>, Via)>) -> Option<Vec<String>> {
+        if let Some((Some(_), Via::KubeProxy | Via::Balancer)) = path {
+            return Some(Vec::new());
+        }
         match &entry.from {
             None | Some(Sources::Nodes) => {
                 let at_start = self.setup.nodes.iter().filter(|n| n.ready_at.is_none());

@@ -18,9 +18,9 @@ use crate::api::{NodeId, PodId, ServiceId};
 use crate::engine::{Distribution, Duration, Key, Random, Stream, Time};
 use crate::simulation::latency::Hop;
 use crate::simulation::network::bulk::{self, Record};
-use crate::simulation::network::ingress::Ingresses;
 use crate::simulation::network::kube_proxy::KubeProxies;
 use crate::simulation::network::ledger::{Failed, Ledger, Request, Seen};
+use crate::simulation::network::routers::Routers;
 use crate::simulation::network::rules::Route;
 use crate::simulation::network::sockets::{InFlight, Listener, Sockets};
 use crate::simulation::observe::CauseId;
@@ -31,7 +31,7 @@ use crate::simulation::setup::{Arrivals, Setup, Traffic};
 #[derive(Debug)]
 pub(super) struct Plane<'p, 'a> {
     pub proxies: &'p mut KubeProxies<'a>,
-    pub ingresses: &'p mut Ingresses<'a>,
+    pub routers: &'p mut Routers<'a>,
     pub sockets: &'p mut Sockets<'a>,
     pub ledger: &'p mut Ledger,
     pub round_trips: RoundTrips<'a>,

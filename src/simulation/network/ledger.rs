@@ -57,7 +57,7 @@ pub(super) struct Ledger {
 #[derive(Clone, Debug, Default)]
 struct Account {
     timeout: Duration,
-    via: Via,
+    through: Through,
     sent: u64,
     ok: u64,
     ok_after_retry: u64,
@@ -93,7 +93,7 @@ impl Ledger {
         Self {
             accounts: traffic
                 .iter()
-                .map(|t| Account { timeout: t.timeout, via: t.via, ..Account::default() })
+                .map(|t| Account { timeout: t.timeout, through: Through::of(t), ..Account::default() })
                 .collect(),
             failed_by_pod: Vec::new(),
             kept: BinaryHeap::new(),
@@ -229,7 +229,7 @@ impl Ledger {
 
     fn count(&mut self, failed: Failed) {
         let account = &mut self.accounts[failed.request.traffic as usize];
-        account.failed_by[as_the_client_sees(failed.kind, account.via) as usize] += 1;
+        account.failed_by[account.through.shows(failed.kind, failed.pod.is_some()) as usize] += 1;
         if let Some(pod) = failed.pod {
             *self.of_pod(pod) += 1;
         }
@@ -256,19 +256,62 @@ impl Ledger {
     }
 }
 
-/// What a client is told of a failure behind `via`. It notices by itself only that its own timeout is over.
-///
-/// Source: nginx, `ngx_http_upstream.c` ngx_http_upstream_next (errors are 502, timeouts 504); ingress-nginx,
-/// `balancer.lua` rewrite (no endpoint is 503).
-pub(super) const fn as_the_client_sees(kind: FailureKind, via: Via) -> FailureKind {
-    match (via, kind) {
-        (Via::KubeProxy, kind) => kind,
-        (Via::IngressNginx(_), FailureKind::Refused | FailureKind::ResetInFlight | FailureKind::ResetIdle) => {
-            FailureKind::Http502
+/// Who answers the client of a stream if no pod does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Through {
+    /// If a pod was asked, or there was none to ask.
+    last: Answers,
+    /// If the request did not come so far.
+    before: Answers,
+}
+
+/// Who answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Answers {
+    /// Nobody: it is the client's own connection that fails.
+    #[default]
+    Nobody,
+    /// nginx.
+    Nginx,
+    /// Envoy.
+    Envoy,
+    /// A load balancer that makes connections of its own.
+    Balancer,
+}
+
+impl Through {
+    pub fn of(traffic: &Traffic) -> Self {
+        let is_proxy = traffic.balancer.as_ref().is_some_and(|balancer| balancer.profile.is_proxy());
+        let before = if is_proxy { Answers::Balancer } else { Answers::Nobody };
+        let last = match traffic.via {
+            Via::IngressNginx(_) => Answers::Nginx,
+            Via::Envoy(_) => Answers::Envoy,
+            Via::KubeProxy | Via::Balancer => before,
+        };
+        Self { last, before }
+    }
+
+    /// What a client is told of a failure. It notices by itself only that its own timeout is over. `reached`: a pod was
+    /// asked.
+    ///
+    /// Source: nginx, `ngx_http_upstream.c` ngx_http_upstream_next (errors are 502, timeouts 504); ingress-nginx,
+    /// `balancer.lua` rewrite (no endpoint is 503); Envoy, response flags UF, UC and UH (all 503); AWS, "Troubleshoot your
+    /// Application Load Balancers" (502: the target closed or reset the connection; 504: no connection within 10 s; 503: no
+    /// registered targets).
+    pub const fn shows(self, kind: FailureKind, reached: bool) -> FailureKind {
+        use FailureKind::{ConnectTimeout, Http502, Http503, Http504, NoEndpoints, Refused, ResetIdle, ResetInFlight};
+        let answers = match kind {
+            ConnectTimeout if !reached => self.before,
+            _ => self.last,
+        };
+        match (answers, kind) {
+            (Answers::Nobody, kind) => kind,
+            (Answers::Envoy, Refused | ResetInFlight | ResetIdle | NoEndpoints | ConnectTimeout) => Http503,
+            (Answers::Nginx | Answers::Balancer, Refused | ResetInFlight | ResetIdle) => Http502,
+            (Answers::Nginx | Answers::Balancer, NoEndpoints) => Http503,
+            (Answers::Nginx | Answers::Balancer, ConnectTimeout) => Http504,
+            (_, kind) => kind,
         }
-        (Via::IngressNginx(_), FailureKind::NoEndpoints) => FailureKind::Http503,
-        (Via::IngressNginx(_), FailureKind::ConnectTimeout) => FailureKind::Http504,
-        (Via::IngressNginx(_), kind) => kind,
     }
 }
 

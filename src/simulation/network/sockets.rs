@@ -257,6 +257,11 @@ impl<'a> Sockets<'a> {
         self.pods[pod.index()].cause
     }
 
+    /// Whether what comes to the pod is never answered.
+    pub fn hangs(&self, pod: PodId) -> bool {
+        self.end(pod).app as usize == self.apps.len() - 1
+    }
+
     /// From now on the pod works on requests as this app does, or (`None`) answers none.
     pub fn set_app(&mut self, pod: PodId, app: Option<u32>) {
         let app = app.unwrap_or(self.hung());

@@ -70,6 +70,7 @@ fn traffic(name: &str, service: u32, connections: Connections) -> Traffic {
         arrivals: Arrivals::Poisson,
         from: (0..NODES).map(|n| format!("n{n}")).collect(),
         connections,
+        balancer: None,
         resolve: Resolve::Address,
         via: Via::KubeProxy,
         timeout: ms(700),

@@ -49,8 +49,12 @@ impl Setup {
     /// Why the requests of a stream depend on each other, or on more than the pod that is asked; `None` if they do not.
     #[must_use]
     pub fn dependence(&self, traffic: &Traffic) -> Option<&'static str> {
-        if traffic.via != Via::KubeProxy {
+        if traffic.balancer.is_some() {
+            Some("a load balancer sends them on")
+        } else if matches!(traffic.via, Via::IngressNginx(_)) {
             Some("an ingress controller sends them on, and again")
+        } else if traffic.via != Via::KubeProxy {
+            Some("an Envoy sends them on, and again")
         } else if traffic.connections != Connections::New {
             Some("they share connections")
         } else if traffic.resolve != Resolve::Address {
