@@ -29,7 +29,7 @@ pub use app::{
 };
 pub use kube_proxy::{ClusterSize, FailedSyncs, FailureSpan, KubeProxySetup, ProxyMode, SyncCost};
 
-pub use client::{ClientCache, Connections, Resolve, Retries, RetryOn};
+pub use client::{ClientCache, Connections, Origin, Resolve, Retries, RetryOn};
 
 /// The input of one run.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -318,6 +318,8 @@ pub struct Traffic {
     pub from: Vec<String>,
     /// What the clients do about connections.
     pub connections: Connections,
+    /// Where these come from.
+    pub origin: Origin,
     /// How the clients find the pods.
     pub resolve: Resolve,
     /// Who chooses the pod.

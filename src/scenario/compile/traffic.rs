@@ -71,6 +71,7 @@ impl Compiler<'_> {
             arrivals: entry.arrivals.unwrap_or(Arrivals::Poisson),
             from: from?,
             connections,
+            origin: self.origin(entry),
             resolve,
             via: self.via(entry),
             timeout,

@@ -3,6 +3,7 @@
 
 mod by_exchange;
 mod by_ingress;
+mod by_tracking;
 mod plain;
 
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use super::*;
 use crate::api::{Endpoint, Service, Version};
 use crate::engine::{Distribution, Duration, Key};
 use crate::simulation::latency::Hop;
-use crate::simulation::setup::{App, Arrivals, Connections, Resolve, Retries, Traffic, Via};
+use crate::simulation::setup::{App, Arrivals, Connections, Origin, Resolve, Retries, Traffic, Via};
 
 use plain::Plain;
 
@@ -65,6 +66,7 @@ fn traffic(name: &str, service: u32, connections: Connections) -> Traffic {
         from: (0..NODES).map(|n| format!("n{n}")).collect(),
         connections,
         resolve: Resolve::Address,
+        origin: Origin::default(),
         via: Via::KubeProxy,
         timeout: ms(700),
         connect_timeout: None,

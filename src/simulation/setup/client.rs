@@ -33,6 +33,21 @@ pub enum Connections {
     },
 }
 
+/// Where the connections of a client come from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Origin {
+    /// So many source addresses, used in turn: clients behind a client. Session affinity goes by them.
+    pub addresses: u32,
+    /// So many source ports to one destination, used in turn. `None`: no port is ever used again.
+    pub ports: Option<u32>,
+}
+
+impl Default for Origin {
+    fn default() -> Self {
+        Self { addresses: 1, ports: None }
+    }
+}
+
 /// How a client finds the pods of a Service.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Resolve {

@@ -9,6 +9,7 @@ use crate::engine::{Duration, Key, Time, Timer};
 use crate::simulation::network::clients::Plane;
 use crate::simulation::network::exchange::attempt::Fault;
 use crate::simulation::network::exchange::routing::Goes;
+use crate::simulation::network::exchange::tracking::Sender;
 use crate::simulation::network::exchange::{Exchange, Happening, upstream};
 use crate::simulation::network::ledger::Seen;
 use crate::simulation::network::sockets::{Closed, Listener, Sockets};
@@ -48,6 +49,7 @@ pub(super) struct Connection {
     channel: Option<usize>,
     /// Why it is not made.
     cause: CauseId,
+    from: Sender,
 }
 
 /// When SYNs are sent again if nothing answers, in seconds after the first one; at the last of these times the kernel gives
@@ -122,8 +124,14 @@ impl<'a> Exchange<'a> {
     /// Makes a new connection, or takes an idle one to the pod that a proxy has chosen.
     fn connect(&mut self, now: Time, attempt: usize, channel: Option<usize>, choice: u64, plane: &mut Plane<'_, 'a>) {
         let client = self.client_of(attempt);
-        let tried = self.request_of(attempt).upstream_tried;
-        let (pod, cause) = match self.route(now, client, choice, tried, plane) {
+        let open = self.request_of(attempt);
+        let (number, tried) = (open.draw.number, open.upstream_tried);
+        let from = self.clients[client].tracking.origin(number);
+        let goes = match self.clients[client].tracking.echo(now, from) {
+            Some(pod) => Goes::To(pod),
+            None => self.route(now, client, from, (choice, tried), plane),
+        };
+        let (pod, cause) = match goes {
             Goes::To(pod) => (Some(pod), CauseId::default()),
             Goes::Drop(cause) => (None, cause),
             Goes::Reject(cause) => {
@@ -154,6 +162,7 @@ impl<'a> Exchange<'a> {
             patience: None,
             channel,
             cause,
+            from,
         });
         self.connections[id].timer = Some(self.queue.schedule(now + delay, Happening::Syn(id)));
         (self.attempts[attempt].connection, self.attempts[attempt].pod) = (Some(id), pod);
@@ -196,6 +205,10 @@ impl<'a> Exchange<'a> {
         let connection = &mut self.connections[id];
         connection.timer = None;
         let silence = connection.pod.map_or(Some(connection.cause), |pod| plane.sockets.separation(node, pod));
+        let state = connection.pod.map(|pod| plane.sockets.end(pod).state);
+        if silence.is_none() && matches!(state, Some(Listener::Open | Listener::Closed)) {
+            self.clients[connection.client].tracking.answered(connection.from);
+        }
         match (silence, connection.pod) {
             (None, Some(pod)) => match plane.sockets.end(pod).state {
                 Listener::Open => {
@@ -219,6 +232,9 @@ impl<'a> Exchange<'a> {
         let traffic = self.clients[self.connections[id].client].traffic;
         let connection = &mut self.connections[id];
         connection.cause = cause;
+        if let Some(pod) = connection.pod {
+            self.clients[connection.client].tracking.unanswered(now, connection.from, pod);
+        }
         let kernel = Duration::from_secs(SYN_SECONDS[SYN_SECONDS.len() - 1]);
         let own = match (upstream(traffic.via), traffic.connections) {
             (Some(upstream), _) => Some(upstream.connect_timeout),

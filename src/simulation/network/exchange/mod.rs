@@ -17,6 +17,7 @@
 //!
 //! - `client`: who sends, and what it has: connections, a budget for retries, names it has looked up.
 //! - `routing`: where a new connection goes.
+//! - `tracking`: what the client's node remembers of where it sent connections before.
 //! - `connection`: how a connection is made, kept, and found to be closed.
 //! - `attempt`: one try of a request, from its start to its answer or failure; what the client does then.
 //! - `server`: what a pod makes of the requests that reach it.
@@ -31,6 +32,7 @@ mod names;
 mod phases;
 mod routing;
 mod server;
+mod tracking;
 
 use std::collections::BTreeMap;
 
@@ -40,7 +42,7 @@ use crate::api::NodeId;
 use crate::engine::{EventQueue, Key, Random, Time};
 use crate::simulation::network::clients::{Plane, Source};
 use crate::simulation::network::ledger::Ledger;
-use crate::simulation::setup::{App, Capacity, Connections, Resolve, Retries, Setup, Traffic, Via};
+use crate::simulation::setup::{App, Capacity, Connections, Origin, Resolve, Retries, Setup, Traffic, Via};
 
 use attempt::{Attempt, Open};
 use client::Client;
@@ -118,6 +120,8 @@ pub(super) fn is_plain(setup: &Setup, traffic: &Traffic) -> bool {
         && traffic.resolve == Resolve::Address
         && traffic.retries == Retries::default()
         && traffic.connect_timeout.is_none()
+        && traffic.origin == Origin::default()
+        && setup.services[traffic.service.index()].session_affinity.is_none()
         && setup.apps.iter().all(|app: &App| app.capacity == Capacity::default())
 }
 
@@ -159,7 +163,7 @@ impl<'a> Exchange<'a> {
                     key = key.number(*starts);
                 }
                 let source = Source::new(traffic.arrivals, rate, traffic.start.max(now), self.random.stream(key));
-                let mut client = Client::new(index, traffic, node, name, key, source);
+                let mut client = Client::new(index, traffic, (node, name), (key, self.random), source);
                 client.schedule_next(self.clients.len(), &mut self.queue);
                 self.clients.push(client);
             }

@@ -4,6 +4,7 @@ use crate::api::PodId;
 use crate::engine::Time;
 use crate::simulation::network::clients::{Plane, pick};
 use crate::simulation::network::exchange::Exchange;
+use crate::simulation::network::exchange::tracking::Sender;
 use crate::simulation::network::rules::Route;
 use crate::simulation::observe::CauseId;
 use crate::simulation::setup::{Resolve, Via};
@@ -20,14 +21,14 @@ pub(super) enum Goes {
 }
 
 impl<'a> Exchange<'a> {
-    /// Where a new connection of a client goes. `choice` decides among equals, uniformly; `tried` pods have been asked in vain
+    /// Where a new connection of a client goes that comes `from` there. `choice` decides among equals, uniformly; `tried` pods have been asked in vain
     /// by a proxy that then takes the next one.
     pub(super) fn route(
         &mut self,
         now: Time,
         client: usize,
-        choice: u64,
-        tried: u32,
+        from: Sender,
+        (choice, tried): (u64, u32),
         plane: &mut Plane<'_, 'a>,
     ) -> Goes {
         let to = self.to;
@@ -72,10 +73,13 @@ impl<'a> Exchange<'a> {
                 plane.proxies.route_ready(service, client.rules.version)
             }
         };
-        match route {
-            Route::Pods(pods) => Goes::To(nth_choice(pods, choice, tried)),
-            Route::Reject => Goes::Reject(cause),
-            Route::Drop => Goes::Drop(cause),
+        let by_kube_proxy = client.traffic.via == Via::KubeProxy && client.traffic.resolve == Resolve::Address;
+        let affinity = self.setup.services[service.index()].session_affinity.filter(|_| by_kube_proxy);
+        match (route, affinity) {
+            (Route::Pods(pods), Some(timeout)) => Goes::To(client.tracking.affine(now, from, pods, timeout, choice)),
+            (Route::Pods(pods), None) => Goes::To(nth_choice(pods, choice, tried)),
+            (Route::Reject, _) => Goes::Reject(cause),
+            (Route::Drop, _) => Goes::Drop(cause),
         }
     }
 }

@@ -83,6 +83,7 @@ proptest! {
         times in distributions(),
         mut script in scripts(),
         questions in prop::collection::vec((0u64..8000, 0..PODS), 0..20),
+        ports in prop::option::of(5u32..100),
         seed in 0u64..1000,
     ) {
         let (attempts, on, budget, per_try, hedge) = retries;
@@ -90,6 +91,7 @@ proptest! {
             connections,
             resolve: if dns { Resolve::Dns { ttl: ms(400), cache: ClientCache::Ttl } } else { Resolve::Address },
             connect_timeout: Some(ms(300)),
+            origin: Origin { addresses: 2, ports },
             retries: Retries {
                 attempts,
                 on,
