@@ -39,8 +39,8 @@ fn setup(connections: Connections) -> Setup {
             stop_signal: Signal::Term,
             reactions: BTreeMap::new(),
             keep_alive_timeout: Some(Duration::from_secs(60)),
-            capacity: Capacity::default(),
             shutdown: Shutdown::default(),
+            capacity: Capacity::default(),
             life: Life::default(),
         }],
         traffic: vec![Traffic {

@@ -1,5 +1,6 @@
 //! Questions over many runs of one scenario, and what can be said of manifests without a run.
 
+pub mod attitudes;
 pub mod bound;
 pub mod compare;
 pub mod deadlock;

@@ -3,6 +3,7 @@
 use crate::analysis::lint::Findings;
 use crate::scenario::Originals;
 use crate::scenario::expectation::Expectation;
+use crate::scenario::unknown_apps::UnknownApps;
 use crate::simulation::{self, Outcome, Setup};
 
 pub(super) use crate::api::Version;
@@ -17,6 +18,7 @@ pub(super) struct Scenario {
     pub expectations: Vec<Expectation>,
     pub warnings: Vec<String>,
     pub assumptions: Vec<String>,
+    pub unknown_apps: UnknownApps,
     pub originals: Originals,
 }
 
@@ -29,6 +31,7 @@ pub(super) fn load(inputs: &[Input], sets: &[String]) -> Result<Scenario, Diagno
         expectations: scenario.expectations.into_iter().map(|e| e.expectation).collect(),
         warnings: scenario.warnings.iter().map(crate::scenario::Diagnostic::one_line).collect(),
         assumptions: scenario.assumptions,
+        unknown_apps: scenario.unknown_apps,
         originals: scenario.originals,
     })
 }

@@ -137,6 +137,7 @@ fn why(side: &Side, lost: &LostByOne) -> Option<(String, String)> {
         expectations: &[],
         warnings: &[],
         assumptions: &[],
+        cases: None,
     };
     let at = outcome.failures.iter().position(|f| {
         outcome.traffic.get(f.traffic as usize).is_some_and(|t| t.name == *traffic)

@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::backend::Input;
 use super::output::{self, Failure, Format, Progress, print, print_data};
+use crate::analysis::attitudes::Cases;
 use crate::analysis::drain::{self, DrainRun};
 use crate::analysis::runs;
 use crate::api::Version;
@@ -211,11 +212,16 @@ pub(super) fn run(args: &DrainArgs) -> Result<ExitCode, Failure> {
         }
         return Ok(code(outcome.drains.iter().all(|d| d.completed_at.is_some())));
     }
-    let progress = Progress::new(u64::from(args.runs));
-    let one = |seed| drain::play(&cluster.setup, &cluster.nodes, seed);
-    let runs: Vec<DrainRun> =
-        runs::by_seed(args.seed, args.runs, usize::from(args.jobs.unwrap_or(0)), one, |done| progress.tell(done));
-    progress.end();
+    let all = |setup: &_| -> Vec<DrainRun> {
+        let progress = Progress::new(u64::from(args.runs));
+        let one = |seed| drain::play(setup, &cluster.nodes, seed);
+        let jobs = usize::from(args.jobs.unwrap_or(0));
+        let runs = runs::by_seed(args.seed, args.runs, jobs, one, |done| progress.tell(done));
+        progress.end();
+        runs
+    };
+    let runs = all(&cluster.setup);
+    let cases = Cases::of_drains(&cluster.unknown_apps, &cluster.setup, &runs, all);
     let stuck = runs.iter().find(|run| !run.deadlocks.is_empty());
     let resolution = stuck.map(|run| drain::resolve(&cluster.setup, &cluster.nodes, run));
     let answer = Answer {
@@ -226,6 +232,7 @@ pub(super) fn run(args: &DrainArgs) -> Result<ExitCode, Failure> {
         ignored: &cluster.ignored,
         warnings: &cluster.warnings,
         assumptions: &cluster.assumptions,
+        cases: cases.as_ref(),
         explain: args.explain,
     };
     match args.output {

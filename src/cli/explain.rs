@@ -62,6 +62,7 @@ pub(super) fn run_inputs(inputs: &[Input], args: &QuestionArgs) -> Result<ExitCo
         expectations: &[],
         warnings: &[],
         assumptions: &[],
+        cases: None,
     };
     print(&explain(&report, &question).map_err(Failure::usage)?)?;
     Ok(ExitCode::SUCCESS)

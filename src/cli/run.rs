@@ -7,6 +7,7 @@ use clap::Args;
 use super::backend::{self, Input, Scenario};
 use super::output::{Failure, Format, Progress, print, print_data, shell_word};
 use super::{Changes, Files};
+use crate::analysis::attitudes::Cases;
 use crate::analysis::runs::{self, Run, Summary};
 use crate::report::json::{Context, ResultSet, RunResult};
 use crate::report::kubectl::{self, Cluster};
@@ -89,6 +90,14 @@ fn one(scenario: &Scenario, options: &RunOptions) -> Result<ExitCode, Failure> {
     let keep_trace = options.output == RunFormat::Events;
     let outcome = backend::simulate(&scenario.setup, options.changes.seed(scenario), keep_trace);
     let expectations: Vec<_> = scenario.expectations.iter().map(|e| e.evaluate(&outcome)).collect();
+    let cases = match options.output {
+        RunFormat::Events => None,
+        _ => {
+            let run = |outcome: &_| vec![Run::new(outcome, &scenario.expectations)];
+            let again = |setup: &_| run(&backend::simulate(setup, outcome.seed, false));
+            Cases::of_runs(&scenario.unknown_apps, &scenario.setup, &run(&outcome), again)
+        }
+    };
     let report = Report {
         scenario: &scenario.name,
         setup: &scenario.setup,
@@ -96,6 +105,7 @@ fn one(scenario: &Scenario, options: &RunOptions) -> Result<ExitCode, Failure> {
         expectations: &expectations,
         warnings: &scenario.warnings,
         assumptions: &scenario.assumptions,
+        cases: cases.as_ref(),
     };
     match options.output {
         RunFormat::Text => print(&text::render(&report))?,
@@ -111,11 +121,16 @@ fn one(scenario: &Scenario, options: &RunOptions) -> Result<ExitCode, Failure> {
 }
 
 fn many(scenario: &Scenario, options: &RunOptions, count: u32, words: &[String]) -> Result<ExitCode, Failure> {
-    let progress = Progress::new(u64::from(count));
-    let one = |seed| Run::new(&backend::simulate(&scenario.setup, seed, false), &scenario.expectations);
     let jobs = usize::from(options.jobs.unwrap_or(0));
-    let runs = runs::by_seed(options.changes.seed(scenario), count, jobs, one, |done| progress.tell(done));
-    progress.end();
+    let all = |setup: &_| {
+        let progress = Progress::new(u64::from(count));
+        let one = |seed| Run::new(&backend::simulate(setup, seed, false), &scenario.expectations);
+        let runs = runs::by_seed(options.changes.seed(scenario), count, jobs, one, |done| progress.tell(done));
+        progress.end();
+        runs
+    };
+    let runs = all(&scenario.setup);
+    let cases = Cases::of_runs(&scenario.unknown_apps, &scenario.setup, &runs, all);
     let Some(summary) = Summary::new(&runs, &scenario.expectations) else {
         return Err(Failure::usage("there is nothing to sum up"));
     };
@@ -125,6 +140,7 @@ fn many(scenario: &Scenario, options: &RunOptions, count: u32, words: &[String])
         warnings: &scenario.warnings,
         assumptions: &scenario.assumptions,
         replay: &replay,
+        cases: cases.as_ref(),
     };
     match options.output {
         RunFormat::Json => print_data(Format::Json, &ResultSet::new(&context, &summary, &runs))?,

@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::cases;
 use super::style::{BAD, BOLD, DIM, GOOD, PLAIN, WARN, WIDTH, and, paint, plural, share, thousands, wrap};
 use super::table::{Align, Cell, Table};
 use super::text::section;
 use super::verdict::failed_by;
+use crate::analysis::attitudes::Cases;
 use crate::analysis::deadlock::{Blocked, Remedy, Shortage, Why};
 use crate::analysis::drain::{self, DrainRun, NodeTally, Resolution};
 use crate::api::pdb::Budget;
@@ -41,6 +43,8 @@ pub struct Answer<'a> {
     pub warnings: &'a [String],
     /// What was taken for granted.
     pub assumptions: &'a [String],
+    /// What comes out if unknown applications do something else.
+    pub cases: Option<&'a Cases>,
     /// Whether blocked pods are told one by one, with what else may help.
     pub explain: bool,
 }
@@ -80,6 +84,7 @@ pub fn render(answer: &Answer<'_>) -> String {
     section(&mut out, "What holds it up", &holds_up(answer));
     section(&mut out, "Nodes", &nodes(answer));
     section(&mut out, "Services", &services(answer));
+    section(&mut out, "Unknown applications", &cases::render(answer.cases));
     section(&mut out, "Input", &input(answer));
     section(&mut out, "Warnings", &bullets(answer.warnings, WARN));
     section(&mut out, "Assumptions", &bullets(answer.assumptions, PLAIN));
@@ -132,6 +137,7 @@ fn head(out: &mut String, answer: &Answer<'_>) {
     };
     let until = if drained == runs { "" } else { ", as far as it goes" };
     let _ = writeln!(out, "{} {text}{until}", paint(style, mark));
+    out.push_str(&cases::line(answer.cases));
     without_node(out, answer);
 }
 

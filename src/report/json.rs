@@ -11,8 +11,9 @@ use schemars::JsonSchema;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::Report;
+use super::cases::UnknownApps;
 use super::verdict::{failure_sentence, verdict};
-use crate::engine::Time;
+use crate::engine::{Duration, Tally, Time};
 use crate::scenario::expectation::Checked;
 use crate::simulation::outage::Part;
 use crate::simulation::outcome::{self, FailureKind};
@@ -46,7 +47,7 @@ pub struct RunResult {
     /// By `namespace/name`.
     pub services: Named<Service>,
     /// By the name of the traffic stream.
-    pub traffic: Named<Requests>,
+    pub traffic: Named<Stream>,
     /// One entry a node and `kubectl drain`, in order of start.
     pub drains: Vec<Drain>,
     /// All pods that there ever were, in order of creation.
@@ -59,6 +60,8 @@ pub struct RunResult {
     pub warnings: Vec<String>,
     /// What was taken for granted because no manifest can tell it.
     pub assumptions: Vec<String>,
+    /// What comes out if applications of which nothing is known do something else; `null` if all are known.
+    pub unknown_apps: Option<UnknownApps>,
     /// In the order of the scenario.
     pub expectations: Vec<Expectation>,
 }
@@ -89,6 +92,62 @@ pub struct Requests {
     /// By what the client saw: `refused`, `resetInFlight`, `resetIdle`, `noEndpoints`, `connectTimeout`,
     /// `requestTimeout`, `http502`, `http503`, `http504`; all are there, also at 0.
     pub failed_by: Named<u64>,
+}
+
+/// One stream of requests.
+#[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Stream {
+    /// Its requests.
+    #[serde(flatten)]
+    pub requests: Requests,
+    /// How long its answers took; `null` if its requests are independent of each other, each with its own service time.
+    pub latency: Option<Latency>,
+}
+
+/// How long answers took, before a pod of the Service first came, went or closed its listener, from then to the last such
+/// change, and since.
+#[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Latency {
+    /// Before.
+    pub before: Spread,
+    /// During.
+    pub during: Spread,
+    /// After.
+    pub after: Spread,
+}
+
+/// How long some answers took; at most 1.6 % too long, by rounding, but for the longest.
+#[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Spread {
+    /// How many.
+    pub answers: u64,
+    /// Half of them took no longer; `null` if there were none.
+    pub p50_seconds: Option<f64>,
+    /// 99 % of them took no longer.
+    pub p99_seconds: Option<f64>,
+    /// None took longer.
+    pub max_seconds: Option<f64>,
+}
+
+impl Stream {
+    fn new(stream: &outcome::TrafficOutcome) -> Self {
+        let outcome::Phases { before, during, after, .. } = &stream.latencies;
+        let timed = before.count() + during.count() + after.count() > 0;
+        let spread = |tally: &Tally| {
+            let quantile = |p| tally.quantile(p).map(Duration::as_secs_f64);
+            Spread {
+                answers: tally.count(),
+                p50_seconds: quantile(0.5),
+                p99_seconds: quantile(0.99),
+                max_seconds: (tally.count() > 0).then(|| tally.max().as_secs_f64()),
+            }
+        };
+        let latency = timed.then(|| Latency { before: spread(before), during: spread(during), after: spread(after) });
+        Self { requests: Requests::new(&stream.requests), latency }
+    }
 }
 
 /// One Service's share.
@@ -313,13 +372,14 @@ impl RunResult {
             verdict: Verdict { headline: verdict.headline, cause: verdict.cause },
             requests: Requests::new(&outcome.requests),
             services: Named(outcome.services.iter().map(|s| (name(s), Service::new(s))).collect()),
-            traffic: Named(outcome.traffic.iter().map(|t| (t.name.clone(), Requests::new(&t.requests))).collect()),
+            traffic: Named(outcome.traffic.iter().map(|t| (t.name.clone(), Stream::new(t))).collect()),
             drains: outcome.drains.iter().map(Drain::new).collect(),
             pods: outcome.pods.iter().map(|p| Pod::new(p, report)).collect(),
             pdbs: outcome.pdbs.iter().map(Pdb::new).collect(),
             failures: outcome.failures.iter().take(FAILURES_LISTED).map(|f| Failure::new(f, report)).collect(),
             warnings: report.warnings.iter().chain(&outcome.warnings).cloned().collect(),
             assumptions: report.assumptions.to_vec(),
+            unknown_apps: report.cases.map(UnknownApps::new),
             expectations: report.expectations.iter().map(Expectation::new).collect(),
         }
     }
@@ -474,6 +534,7 @@ mod tests {
             expectations: &checks,
             warnings,
             assumptions,
+            cases: None,
         })
     }
 
@@ -489,6 +550,7 @@ mod tests {
             warnings: &[],
             assumptions: &[],
             replay: "drainsim run naive-drain.yaml --seed 1",
+            cases: None,
         };
         ResultSet::new(&context, &Summary::new(&runs, &expectations).unwrap(), &runs)
     }

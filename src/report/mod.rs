@@ -2,6 +2,7 @@
 //! what happened.
 
 pub mod bound;
+pub mod cases;
 pub mod cluster;
 pub mod compare;
 pub mod explain;
@@ -30,6 +31,7 @@ pub use explain::{Question, explain};
 pub use names::Names;
 pub use what::{Sentence, sentence};
 
+use crate::analysis::attitudes::Cases;
 use crate::scenario::expectation::Checked;
 use crate::simulation::{Outcome, Setup};
 
@@ -48,6 +50,8 @@ pub struct Report<'a> {
     pub warnings: &'a [String],
     /// What was taken for granted because no manifest can tell it.
     pub assumptions: &'a [String],
+    /// What comes out if unknown applications do something else.
+    pub cases: Option<&'a Cases>,
 }
 
 impl<'a> Report<'a> {

@@ -9,6 +9,7 @@ use crate::analysis::judge::Verdict;
 use crate::analysis::runs::{CONFIDENCE, ExpectationSummary, Percentile, Run, Spread, Summary};
 use crate::analysis::statistics::Interval;
 
+use super::cases;
 use super::json::Context;
 
 /// The report, with escapes for colours.
@@ -16,7 +17,9 @@ use super::json::Context;
 pub fn render(context: &Context<'_>, summary: &Summary, runs: &[Run]) -> String {
     let mut out = String::new();
     head(&mut out, summary);
+    out.push_str(&cases::line(context.cases));
     section(&mut out, "Requests of all runs", &requests(&summary.requests));
+    section(&mut out, "Unknown applications", &cases::render(context.cases));
     section(&mut out, "Per run", &spreads(summary));
     section(&mut out, "Expectations", &expectations(&summary.expectations, summary.runs));
     let worst = summary.worst;
@@ -169,7 +172,8 @@ mod tests {
             .collect();
         let assumptions = ["nginx stops at once on SIGTERM".to_string()];
         let replay = "drainsim run naive-drain.yaml --seed 7";
-        let context = Context { scenario: "naive-drain", warnings: &[], assumptions: &assumptions, replay };
+        let context =
+            Context { scenario: "naive-drain", warnings: &[], assumptions: &assumptions, replay, cases: None };
         let text = anstream::adapter::strip_str(&render(&context, &Summary::new(&runs, &expectations).unwrap(), &runs))
             .to_string();
         for line in text.lines() {

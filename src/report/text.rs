@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use super::style::{BAD, BOLD, DIM, GOOD, PLAIN, WARN, WIDTH, paint, plural, share, thousands, wrap};
 use super::table::{Align, Cell, Table};
 use super::verdict::{empty_drains, failed_by, left_undone, verdict};
-use super::{Report, outage, race};
+use super::{Report, outage, race, cases};
+use crate::engine::Duration;
 use crate::scenario::expectation::Checked;
-use crate::simulation::outcome::{DrainOutcome, FailureKind, Requests, Router, ServiceOutcome};
+use crate::simulation::outcome::{DrainOutcome, FailureKind, Phases, Requests, Router, ServiceOutcome};
 use crate::simulation::setup::Via;
 
 /// Longer transcripts of one drain are cut in the middle.
@@ -20,8 +21,10 @@ pub fn render(report: &Report<'_>) -> String {
     let mut out = String::new();
     head(&mut out, report);
     section(&mut out, "Requests", &requests(&outcome.requests));
+    section(&mut out, "Unknown applications", &cases::render(report.cases));
     section(&mut out, "Services", &services(report));
     section(&mut out, "Traffic", &traffic(report));
+    section(&mut out, "Latency", &latency(report));
     section(&mut out, "Drains", &outcome.drains.iter().map(drain).collect::<Vec<_>>().join("\n"));
     section(&mut out, "Budgets", &budgets(report));
     section(&mut out, "Outages", &outage::render(report));
@@ -56,6 +59,7 @@ fn head(out: &mut String, report: &Report<'_>) {
     for line in verdict.cause.iter().flat_map(|cause| wrap(cause, WIDTH - 2)) {
         let _ = writeln!(out, "  {line}");
     }
+    out.push_str(&cases::line(report.cases));
     for (what, why) in left_undone(report) {
         let _ = writeln!(out, "{} {what}", paint(BAD, "✗"));
         for line in why.iter().flat_map(|why| wrap(why, WIDTH - 2)) {
@@ -172,6 +176,42 @@ fn traffic(report: &Report<'_>) -> String {
     table.render()
 }
 
+/// How long answers took before, during and after the disruption, where requests have to do with each other.
+fn latency(report: &Report<'_>) -> String {
+    let columns = [
+        (Align::Left, "NAME"),
+        (Align::Left, "PHASE"),
+        (Align::Right, "ANSWERS"),
+        (Align::Right, "P50"),
+        (Align::Right, "P99"),
+        (Align::Right, "MAX"),
+    ];
+    let mut table = Table::new(2, 3, &columns);
+    for stream in &report.outcome.traffic {
+        let Phases { before, during, after, .. } = &stream.latencies;
+        for (phase, tally) in [("before", before), ("during", during), ("after", after)] {
+            let (Some(p50), Some(p99)) = (tally.quantile(0.5), tally.quantile(0.99)) else { continue };
+            table.row([
+                stream.name.as_str().into(),
+                phase.into(),
+                thousands(tally.count()).into(),
+                milliseconds(p50).into(),
+                milliseconds(p99).into(),
+                milliseconds(tally.max()).into(),
+            ]);
+        }
+    }
+    if table.is_empty() { String::new() } else { table.render() }
+}
+
+/// `12.3ms`, `1.234s`.
+fn milliseconds(span: Duration) -> String {
+    match span.as_secs_f64() {
+        seconds if seconds < 1.0 => format!("{:.1}ms", seconds * 1e3),
+        seconds => format!("{seconds:.3}s"),
+    }
+}
+
 /// What kubectl printed, with the times at which it did.
 fn drain(drain: &DrainOutcome) -> String {
     let (mark, style, end) = match (drain.completed_at, drain.ended_at) {
@@ -283,6 +323,7 @@ mod tests {
             expectations: &checks,
             warnings: &warnings,
             assumptions: &assumptions,
+            cases: None,
         };
         let text = anstream::adapter::strip_str(&render(&report)).to_string();
         for line in text.lines() {

@@ -350,7 +350,15 @@ mod tests {
     use crate::simulation::fixture;
 
     fn of(setup: &Setup, outcome: &Outcome) -> Verdict {
-        verdict(&Report { scenario: "test", setup, outcome, expectations: &[], warnings: &[], assumptions: &[] })
+        verdict(&Report {
+            scenario: "test",
+            setup,
+            outcome,
+            expectations: &[],
+            warnings: &[],
+            assumptions: &[],
+            cases: None,
+        })
     }
 
     fn cause_of(outcome: &Outcome) -> String {
@@ -401,6 +409,7 @@ mod tests {
                 expectations: &[],
                 warnings: &[],
                 assumptions: &[],
+                cases: None,
             })
         };
         assert_eq!(undone(&outcome), []);

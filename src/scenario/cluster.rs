@@ -17,6 +17,7 @@ use crate::scenario::document::{Document, unfold};
 use crate::scenario::load::{Files, Input, read_documents};
 use crate::scenario::source::SourceFile;
 use crate::scenario::tree::{self, Node};
+use crate::scenario::unknown_apps::UnknownApps;
 use crate::scenario::{Ignored, Originals, compile, suggest};
 use crate::simulation::Setup;
 
@@ -35,6 +36,8 @@ pub struct Cluster {
     pub warnings: Vec<String>,
     /// What the input does not say, and what was taken instead.
     pub assumptions: Vec<String>,
+    /// The applications of which nothing is known.
+    pub unknown_apps: UnknownApps,
     /// The objects as they were exported.
     pub originals: Originals,
 }
@@ -83,6 +86,7 @@ fn read(documents: Vec<Document>, question: &Question, problems: &mut Diagnostic
         setup: scenario.setup,
         nodes,
         ignored: scenario.ignored,
+        unknown_apps: scenario.unknown_apps,
         warnings: said_once::merged(warnings),
         assumptions,
         originals: scenario.originals,

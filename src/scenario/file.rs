@@ -185,17 +185,17 @@ record! {
         pub signals: MapOf<ReactionEntry>,
         /// How long the server keeps an idle connection open.
         pub keep_alive_timeout: Option<KeepAliveTimeout>,
+        /// How the server parts from its clients while it winds down.
+        pub shutdown: Option<ShutdownEntry>,
+        /// Whether the process is PID 1 of its container, and so does not get signals that it has no handler for; true if left
+        /// out, unless the command or the manifest tells that it is not.
+        pub pid1: Option<bool>,
         /// How many requests it works on at a time (threads, workers); others wait. All at once if left out.
         pub concurrency: Option<Spanned<u32>>,
         /// How many requests may wait; one more is answered with 503. Any number if left out.
         pub queue: Option<Spanned<u32>>,
         /// It is slow at first.
         pub warm_up: Option<WarmUpEntry>,
-        /// How the server parts from its clients while it winds down.
-        pub shutdown: Option<ShutdownEntry>,
-        /// Whether the process is PID 1 of its container, and so does not get signals that it has no handler for; true if left
-        /// out, unless the command or the manifest tells that it is not.
-        pub pid1: Option<bool>,
         /// What the container's preStop hook does, where its httpGet or its command does not tell.
         pub pre_stop: Option<Spanned<HookSteps>>,
         /// The process exits by itself so long after each start. A server that does is in a crash loop, and has long been at

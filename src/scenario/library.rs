@@ -74,6 +74,7 @@ library! {
     "m26-crash-loop-blocks-drain",
     "m27-a-cluster-as-json",
     "m28-events-and-tables",
+    "queue-70-percent",
     "sidecar-stops-last",
     "spot-notice",
     "statefulset-drained-in-order",

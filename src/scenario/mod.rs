@@ -28,14 +28,17 @@ pub mod profiles;
 pub(crate) mod read;
 mod schema;
 mod set;
+pub mod shell_script;
 pub mod source;
 mod suggest;
 pub(crate) mod tree;
+pub mod unknown_apps;
 pub(crate) mod values;
 mod wait_command;
 
 use crate::api::Labels;
 use crate::scenario::expectation::Expectation;
+use crate::scenario::unknown_apps::UnknownApps;
 use crate::simulation::setup::Setup;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
@@ -67,6 +70,8 @@ pub struct Scenario {
     /// What the files do not say and the model needs, one sentence each: what was taken instead, and how to say
     /// otherwise.
     pub assumptions: Vec<String>,
+    /// The applications of which nothing is known, and what else they may do than what is assumed.
+    pub unknown_apps: UnknownApps,
     /// Objects of the files that are not modelled, by kind.
     pub ignored: Vec<Ignored>,
     /// The Kubernetes objects as they were written.

@@ -8,7 +8,7 @@ use crate::api::{NodeId, PdbId, PodId, ReplicaSetId, Service, ServiceId};
 use crate::engine::{Duration, Time};
 use crate::simulation::observe::{CauseId, Observer, PodTimes, What};
 use crate::simulation::outcome::{
-    DeploymentOutcome, DrainOutcome, Failure, FailureKind, PdbOutcome, PodActivity, PodOutcome, Requests,
+    DeploymentOutcome, DrainOutcome, Failure, FailureKind, PdbOutcome, Phases, PodActivity, PodOutcome, Requests,
     ServiceOutcome, TrafficOutcome,
 };
 use crate::simulation::setup::{
@@ -149,7 +149,7 @@ pub(crate) fn outcome() -> Outcome {
         failures,
         node_names: NODES.iter().map(ToString::to_string).collect(),
         replica_set_names: vec!["nginx-66b6c48dd5".to_string()],
-        traffic: vec![TrafficOutcome { name: "web".to_string(), requests }],
+        traffic: vec![TrafficOutcome { name: "web".to_string(), requests, latencies: Phases::default() }],
         trace: observer.trace,
         history: None,
         warnings: Vec::new(),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::api::{NodeId, PodId, ServiceId, Store};
 use crate::engine::{Duration, Time};
 use crate::simulation::end_state::EndState;
+pub use crate::simulation::network::Phases;
 use crate::simulation::observe::{CauseId, PodTimes, Trace};
 use crate::simulation::outage::Outage;
 use crate::simulation::setup::Via;
@@ -178,6 +179,8 @@ pub struct TrafficOutcome {
     pub name: String,
     /// Its requests.
     pub requests: Requests,
+    /// How long its answers took; empty if its requests are independent of each other, each with its own service time.
+    pub latencies: Phases,
 }
 
 /// One Service's share.

@@ -103,7 +103,8 @@ pub(super) fn outcome(world: World<'_>, seed: u64, end: Time, events: u64) -> Ou
             .map(|n| store.replica_sets.head(n).map_or_else(String::new, |rs| rs.name.clone()))
             .collect(),
         traffic: (ctx.setup.traffic.iter().zip(network.traffic))
-            .map(|(t, requests)| TrafficOutcome { name: t.name.clone(), requests })
+            .zip(network.latencies)
+            .map(|((t, requests), latencies)| TrafficOutcome { name: t.name.clone(), requests, latencies })
             .collect(),
         history: ctx.observer.trace.is_kept().then_some(ctx.store),
         trace: ctx.observer.trace,

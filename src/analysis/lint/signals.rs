@@ -5,6 +5,7 @@ use crate::analysis::lint::rule::{Rule, Sink};
 use crate::api::pod::HookStep;
 use crate::api::pod::Signal;
 use crate::scenario::diagnostic::Severity;
+use crate::scenario::shell_script::{Sureness, keeps_signals};
 use crate::scenario::tree::{Node, Value};
 use crate::simulation::setup::Reaction;
 
@@ -52,30 +53,6 @@ fn script<'c>(container: &Container<'c>) -> Option<(&'c Node, &'c str)> {
     let from_command = !list("command").is_empty();
     let flags = flags.as_str()?;
     (is_shell && from_command && flags.starts_with('-') && flags.ends_with('c')).then_some((*script, script.as_str()?))
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Sureness {
-    /// The shell stays, whichever it is.
-    Stays,
-    /// One simple command: new shells replace themselves, old ones do not.
-    DependsOnShell,
-}
-
-/// Whether the shell stays between the runtime and the application.
-fn keeps_signals(script: &str) -> Option<Sureness> {
-    let handles = script.contains("trap ");
-    let execs = script.split(['\n', ';', '&', '|']).any(|part| part.trim().starts_with("exec "));
-    if handles || execs || script.trim().is_empty() {
-        return None;
-    }
-    let lines: Vec<&str> = script.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')).collect();
-    let joined = lines.join("\n");
-    let stays = joined.contains("while ") || joined.contains("until ") || joined.contains(" | ") || {
-        let without_and = joined.replace("&&", "");
-        without_and.contains('&') && joined.contains("wait")
-    };
-    Some(if stays { Sureness::Stays } else { Sureness::DependsOnShell })
 }
 
 pub(super) static IGNORED: Rule = Rule {
@@ -148,29 +125,6 @@ fn not_graceful(cluster: &Cluster<'_>, sink: &mut Sink) {
                 }
             };
             finding.fix(format!("lifecycle: {{preStop: {{exec: {{command: [sh, -c, \"{quit}\"]}}}}}}"));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn when_the_shell_stays() {
-        for (script, expected) in [
-            ("exec java -jar app.jar", None),
-            ("migrate && exec ./app", None),
-            ("set -e\nmigrate\nexec ./app --port 80", None),
-            ("trap 'kill $!' TERM; ./app & wait", None),
-            ("java -jar app.jar", Some(Sureness::DependsOnShell)),
-            ("cd /app && ./run", Some(Sureness::DependsOnShell)),
-            ("./app | tee /var/log/app.log", Some(Sureness::Stays)),
-            ("./sidecar & ./app & wait", Some(Sureness::Stays)),
-            ("while true; do ./app; done", Some(Sureness::Stays)),
-            ("", None),
-        ] {
-            assert_eq!(keeps_signals(script), expected, "{script}");
         }
     }
 }

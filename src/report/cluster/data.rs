@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::super::cases::UnknownApps;
 use super::{Answer, ServiceSum, command, most_homeless, reason, refusals, service_sums};
 use crate::analysis::deadlock::{Blocked, Deadlock, Why};
 use crate::analysis::drain::{self, DrainRun, NodeTally};
@@ -46,6 +47,8 @@ pub struct DrainAnswer {
     pub warnings: Vec<String>,
     /// What was taken for granted.
     pub assumptions: Vec<String>,
+    /// What comes out if applications of which nothing is known do something else; `null` if all are known.
+    pub unknown_apps: Option<UnknownApps>,
 }
 
 /// A node's share.
@@ -195,6 +198,7 @@ impl DrainAnswer {
                 .collect(),
             warnings: answer.warnings.to_vec(),
             assumptions: answer.assumptions.to_vec(),
+            unknown_apps: answer.cases.map(UnknownApps::new),
         }
     }
 }

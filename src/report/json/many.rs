@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::super::cases::UnknownApps;
 use super::{API_VERSION, Requests, from_nanos};
+use crate::analysis::attitudes::Cases;
 use crate::analysis::judge::Verdict;
 use crate::analysis::runs;
 use crate::analysis::statistics::Interval as Ends;
@@ -44,6 +46,8 @@ pub struct ResultSet {
     pub warnings: Vec<String>,
     /// What was taken for granted because no manifest can tell it.
     pub assumptions: Vec<String>,
+    /// What comes out if applications of which nothing is known do something else; `null` if all are known.
+    pub unknown_apps: Option<UnknownApps>,
     /// All runs, in the order of their seeds.
     pub results: Vec<RunSummary>,
 }
@@ -159,6 +163,8 @@ pub struct Context<'a> {
     pub assumptions: &'a [String],
     /// What to type to see the worst run.
     pub replay: &'a str,
+    /// What comes out if unknown applications do something else.
+    pub cases: Option<&'a Cases>,
 }
 
 impl ResultSet {
@@ -192,6 +198,7 @@ impl ResultSet {
             },
             warnings: context.warnings.to_vec(),
             assumptions: context.assumptions.to_vec(),
+            unknown_apps: context.cases.map(UnknownApps::new),
             results: runs.iter().map(RunSummary::new).collect(),
         }
     }

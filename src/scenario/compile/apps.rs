@@ -11,10 +11,13 @@ use crate::scenario::manifests::HookManifest;
 use crate::scenario::profiles::{self, Profile};
 use crate::scenario::source::Spanned;
 use crate::scenario::suggest;
+use crate::scenario::unknown_apps::UnknownApp;
 use crate::simulation::setup::{App, Life, Reaction};
 
 /// What is assumed of an image that nobody knows and nobody has said anything about.
 const PROFILE_UNKNOWN: &str = "exits-at-once";
+/// What it may do as well.
+const PROFILE_IGNORES: &str = "ignores-term";
 
 /// A container that has run for longer begins anew with its restarts (`pkg/kubelet/kubelet.go`, the HasExpiredFunc of
 /// crashLoopBackOff, v1.36).
@@ -54,16 +57,45 @@ impl Compiler<'_> {
                 }
             }
         }
-        let image = self.setup.templates[id.index()].container(c).image.clone();
         let (entry, usage) = entry.unzip();
-        let mut app = if completes { self.init_app(id, c, entry) } else { self.app(id, c, &image, entry) };
+        let (mut app, mut unknown) =
+            if completes { (self.init_app(id, c, entry), None) } else { self.app(id, c, entry) };
         app.life = self.life(id, c, entry);
         self.hook(id, c, entry, usage);
-        let index = self.setup.apps.iter().position(|a| *a == app).unwrap_or_else(|| {
+        if let Some(unknown) = &mut unknown {
+            for other in [Some(&mut unknown.winds_down), unknown.ignores.as_mut()].into_iter().flatten() {
+                other.life = app.life.clone();
+            }
+        }
+        let index = self.number_of(app, unknown);
+        self.setup.templates[id.index()].container_mut(c).app = index;
+    }
+
+    /// The index of an app; one that nobody knows shares it with its like only.
+    fn number_of(&mut self, app: App, unknown: Option<UnknownApp>) -> u32 {
+        let unknown_apps = &mut self.unknown_apps.0;
+        if let Some(mut unknown) = unknown {
+            let same = |u: &&mut UnknownApp| {
+                self.setup.apps[u.app as usize] == app
+                    && (&u.winds_down, &u.ignores) == (&unknown.winds_down, &unknown.ignores)
+            };
+            if let Some(known) = unknown_apps.iter_mut().find(same) {
+                known.containers.append(&mut unknown.containers);
+                return known.app;
+            }
+            self.setup.apps.push(app);
+            unknown.app = u32::try_from(self.setup.apps.len() - 1).unwrap_or(u32::MAX);
+            let number = unknown.app;
+            unknown_apps.push(unknown);
+            return number;
+        }
+        let taken = |index: usize| unknown_apps.iter().any(|u| u.app as usize == index);
+        let index = (0..self.setup.apps.len()).find(|&index| self.setup.apps[index] == app && !taken(index));
+        let index = index.unwrap_or_else(|| {
             self.setup.apps.push(app);
             self.setup.apps.len() - 1
         });
-        self.setup.templates[id.index()].container_mut(c).app = u32::try_from(index).unwrap_or(u32::MAX);
+        u32::try_from(index).unwrap_or(u32::MAX)
     }
 
     /// Whether an entry is for pods of this template, whatever the container.
@@ -80,35 +112,67 @@ impl Compiler<'_> {
         by_name && by_labels
     }
 
-    /// The application, from the entry, the image and the profile, in this order.
-    fn app(&mut self, id: TemplateId, c: u8, image: &str, entry: Option<&AppEntry>) -> App {
-        let from_image = profiles::of_image(image);
+    /// The application, from the entry, the command, the image and the profile, in this order; and what else it may be if
+    /// none of them tells.
+    fn app(&mut self, id: TemplateId, c: u8, entry: Option<&AppEntry>) -> (App, Option<UnknownApp>) {
+        let image = self.setup.templates[id.index()].container(c).image.clone();
+        let manifest = &self.templates[id.index()].containers[usize::from(c)];
+        let told = profiles::recognise(&image, &manifest.command, manifest.has_command);
+        let is_pid1 = entry.and_then(|e| e.pid1).unwrap_or(told.pid1 && !manifest.shares_pids);
+        let stop_signal = entry.and_then(|e| e.stop_signal).or(manifest.stop_signal);
+        // The stop signal is the image's, whatever runs in it.
+        let stop_signal = stop_signal.or_else(|| Some(told.app.as_ref()?.stop_signal));
         let named = entry.and_then(|e| e.profile.as_ref()).and_then(|name| Profile::by_name(&name.0));
         let says_signals = entry.is_some_and(|e| !e.signals.0.is_empty());
-        let mut app = match (named, &from_image) {
-            (Some(profile), _) => profile.app(),
-            (None, Some(app)) => app.clone(),
-            (None, None) => Profile::by_name(PROFILE_UNKNOWN).expect("it is in the table").app(),
+        let mut said = Said::default();
+        let mut made = |mut app: App| {
+            if let Some(signal) = stop_signal {
+                app.stop_signal = signal;
+            }
+            if says_signals && named.is_none() && told.app.is_none() {
+                app.profile = "custom".into();
+                app.reactions.clear();
+            }
+            said = entry.map(|entry| override_by(&mut app, entry)).unwrap_or_default();
+            if !is_pid1 {
+                as_another_pid(&mut app);
+            }
+            app
         };
-        // The stop signal is the image's, whatever runs in it.
-        let stop_signal = entry.and_then(|e| e.stop_signal);
-        let stop_signal = stop_signal.or(self.templates[id.index()].containers[usize::from(c)].stop_signal);
-        if let Some(signal) = stop_signal.or(from_image.as_ref().map(|a| a.stop_signal)) {
-            app.stop_signal = signal;
-        }
-        if says_signals && named.is_none() && from_image.is_none() {
-            app.profile = "custom".into();
-            app.reactions.clear();
-        }
-        let said = entry.map(|entry| override_by(&mut app, entry)).unwrap_or_default();
-        if entry.and_then(|e| e.pid1) == Some(false) {
-            as_another_pid(&mut app);
-        }
+        let by_name = |name: &str| Profile::by_name(name).expect("it is in the table").app();
+        let (app, unknown) = match (named, &told.app) {
+            (Some(profile), _) => (made(profile.app()), None),
+            (None, Some(app)) => (made(app.clone()), None),
+            (None, None) => {
+                let unknown = UnknownApp {
+                    app: 0,
+                    containers: vec![self.who(id, c)],
+                    stop_signal: stop_signal.unwrap_or(Signal::Term).name(),
+                    winds_down: made(by_name(told.graceful)),
+                    ignores: (told.may_ignore && is_pid1).then(|| made(by_name(PROFILE_IGNORES))),
+                };
+                (made(by_name(PROFILE_UNKNOWN)), (!says_signals).then_some(unknown))
+            }
+        };
         if named.is_none() && !says_signals {
-            self.state_profile(id, c, image, &app, from_image.is_some());
+            self.state_profile(id, c, &image, &app, told.app.is_some().then_some(&told.because));
+        }
+        if !is_pid1 && entry.is_none_or(|e| e.pid1.is_none()) {
+            self.state_pid(id, c, &app);
         }
         self.state_times(id, c, &app, said);
-        app
+        (app, unknown)
+    }
+
+    /// States that signals without a handler end the process, since it is not PID 1.
+    fn state_pid(&mut self, id: TemplateId, c: u8, app: &App) {
+        let who = self.who(id, c);
+        let stop = app.stop_signal.name();
+        let sentence = format!(
+            "{who}: it is not PID 1 (an init such as tini starts it, or the pod's processes share a namespace), so that \
+             {stop} ends it even without a handler (`apps[].pid1`)"
+        );
+        self.assume_of(&who, "taken not to be PID 1".into(), sentence);
     }
 
     /// An init container that runs to completion. Nobody speaks to it; what it does on a signal matters when its pod is
@@ -166,16 +230,17 @@ impl Compiler<'_> {
     }
 
     /// States which profile was taken without being named.
-    fn state_profile(&mut self, id: TemplateId, c: u8, image: &str, app: &App, known: bool) {
+    fn state_profile(&mut self, id: TemplateId, c: u8, image: &str, app: &App, because: Option<&String>) {
         let who = self.who(id, c);
         let stop = app.stop_signal.name();
-        if known {
+        if let Some(because) = because {
             let sentence = format!(
-                "{who} behaves as the profile `{}` does and is stopped by {stop}, since its image is {image} \
-                 (`apps[].profile`, `apps[].stopSignal`)",
+                "{who} behaves as the profile `{}` does and is stopped by {stop}, since {because} (`apps[].profile`, \
+                 `apps[].stopSignal`)",
                 app.profile
             );
-            let of_many = format!("taken to behave as the profile `{}` does, by the image", app.profile);
+            let by = if because.contains("image") { "by the image" } else { "by the command" };
+            let of_many = format!("taken to behave as the profile `{}` does, {by}", app.profile);
             return self.assume_of(&who, of_many, sentence);
         }
         let image = if image.is_empty() { "its image" } else { image };
@@ -339,10 +404,10 @@ fn override_by(app: &mut App, entry: &AppEntry) -> Said {
     if let Some(timeout) = entry.keep_alive_timeout {
         app.keep_alive_timeout = timeout.0;
     }
-    app.capacity = capacity(entry);
     if let Some(shutdown) = &entry.shutdown {
         shutdown.change(&mut app.shutdown);
     }
+    app.capacity = capacity(entry);
     for (name, reaction) in &entry.signals.0 {
         if let Some(signal) = signal_key(&name.value) {
             app.reactions.insert(signal, reaction.0);

@@ -33,6 +33,7 @@ use crate::scenario::read::Read;
 use crate::scenario::source::{Span, Spanned};
 use crate::scenario::suggest;
 use crate::scenario::tree::Node;
+use crate::scenario::unknown_apps::UnknownApps;
 use crate::scenario::{Scenario, expectations};
 use crate::simulation::latency::Hop;
 use crate::simulation::setup::Setup;
@@ -67,6 +68,7 @@ pub(super) fn compile(documents: &[Document], export: bool, problems: &mut Diagn
         made_up_jobs: BTreeSet::new(),
         templates: Vec::new(),
         applied: BTreeMap::new(),
+        unknown_apps: UnknownApps::default(),
         setup: Setup { version, duration: file.spec.value.duration.value, ..Setup::default() },
     };
     compiler.run();
@@ -75,7 +77,7 @@ pub(super) fn compile(documents: &[Document], export: bool, problems: &mut Diagn
     for template in &compiler.templates {
         originals.add_template(template.kind, &template.namespace, &template.name);
     }
-    let Compiler { setup, assumptions, problems, .. } = compiler;
+    let Compiler { setup, assumptions, unknown_apps, problems, .. } = compiler;
     let expectations = expectations::read(&file.spec.value.expect, &setup, problems);
     Some(Scenario {
         name: file.metadata.name,
@@ -86,6 +88,7 @@ pub(super) fn compile(documents: &[Document], export: bool, problems: &mut Diagn
         expectations,
         warnings: Vec::new(),
         assumptions,
+        unknown_apps,
         ignored,
         originals,
     })
@@ -141,6 +144,7 @@ struct Compiler<'a> {
     templates: Vec<TemplateOrigin>,
     /// The objects of `apply` actions, by the action's index.
     applied: BTreeMap<usize, Vec<AppliedManifest>>,
+    unknown_apps: UnknownApps,
     setup: Setup,
 }
 

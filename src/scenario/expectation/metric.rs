@@ -1,11 +1,11 @@
 //! The table of metrics, and how each is read from an [`Outcome`].
 
 use super::Value;
-use crate::engine::{Duration, Time};
+use crate::engine::{Duration, Tally, Time};
 use crate::simulation::Outcome;
 use crate::simulation::outage::{Outage, Part};
 use crate::simulation::outcome::{
-    DeploymentOutcome, DrainOutcome, FailureKind, PdbOutcome, PodOutcome, Requests, ServiceOutcome,
+    DeploymentOutcome, DrainOutcome, FailureKind, PdbOutcome, Phases, PodOutcome, Requests, ServiceOutcome,
 };
 
 /// What a metric belongs to.
@@ -116,6 +116,8 @@ enum Read {
     FailedBy(FailureKind),
     FailureRate,
     LeastSlack,
+    /// Of which phase, and which quantile.
+    Latency(fn(&Phases) -> &Tally, f64),
     Service(fn(&ServiceOutcome) -> Option<i64>),
     Drain(fn(&DrainOutcome) -> Option<i64>),
     Pdb(fn(&PdbOutcome) -> Option<i64>),
@@ -230,6 +232,13 @@ table! {
     Traffic "failureRate" Ratio Greatest Read::FailureRate, "failed requests as a share of those it sent";
     Traffic "sentRequests" Count Sum Read::Requests(|r| r.sent), "requests that it sent";
     Traffic "retriedRequests" Count Sum Read::Requests(|r| r.ok_after_retry), "requests answered only after a retry";
+    Traffic "latency.before.p50" Span Greatest Read::Latency(|p| &p.before, 0.5),
+        "how long half of its answers took at most before a pod of the Service first came, went or closed its listener";
+    Traffic "latency.before.p99" Span Greatest Read::Latency(|p| &p.before, 0.99), "… 99 % of them";
+    Traffic "latency.during.p50" Span Greatest Read::Latency(|p| &p.during, 0.5), "… from then to the last such change";
+    Traffic "latency.during.p99" Span Greatest Read::Latency(|p| &p.during, 0.99), "… 99 % of them";
+    Traffic "latency.after.p50" Span Greatest Read::Latency(|p| &p.after, 0.5), "… since";
+    Traffic "latency.after.p99" Span Greatest Read::Latency(|p| &p.after, 0.99), "… 99 % of them";
 
     Drains "completed" Event All Read::Drain(|d| d.completed_at.map(|at| nanos(at.since(d.started_at)))),
         "`kubectl drain` was through with the node; counted from when it came to the node";
@@ -335,6 +344,9 @@ pub(super) fn measure(metric: &Metric, name: &str, at: Time, outcome: &Outcome) 
             if streams.is_empty() {
                 return Measured::Nothing(format!("no traffic {name}"));
             }
+            if let Read::Latency(phase, share) = metric.read {
+                return latency(streams.iter().map(|t| phase(&t.latencies)), share);
+            }
             streams.iter().for_each(|t| requests.add(&t.requests));
             of_requests(metric.read, &requests)
         }
@@ -382,6 +394,16 @@ fn of_run(metric: &Metric, outcome: &Outcome) -> Measured {
             None => Measured::Nothing("no pod lost its routes and its listener".to_string()),
         },
         read => of_requests(read, &outcome.requests),
+    }
+}
+
+/// A quantile of all these streams' answers together.
+fn latency<'t>(tallies: impl Iterator<Item = &'t Tally>, share: f64) -> Measured {
+    let mut all = Tally::default();
+    tallies.for_each(|tally| all.add(tally));
+    match all.quantile(share) {
+        Some(latency) => number(Value::Span(nanos(latency))),
+        None => Measured::Nothing("no answer was timed in this phase".to_string()),
     }
 }
 

@@ -38,6 +38,10 @@ pub struct ContainerManifest {
     pub hook: HookManifest,
     /// `command` and `args`.
     pub command: Vec<String>,
+    /// There is a `command`, so that the image's entry point does not count.
+    pub has_command: bool,
+    /// Its process is not PID 1: `shareProcessNamespace` or `hostPID` of the pod.
+    pub shares_pids: bool,
 }
 
 /// A preStop hook, as to what is known of it.
@@ -114,6 +118,8 @@ pub(super) fn read(spec: &Node, namespace: &str, labels: Labels, cx: &mut Cx<'_>
         return None;
     }
     manifests.extend(init_manifests);
+    let shares_pids = ["shareProcessNamespace", "hostPID"].iter().any(|key| cx.field(spec, key).unwrap_or(false));
+    manifests.iter_mut().for_each(|manifest| manifest.shares_pids = shares_pids);
     let mut requests = requests.at_least(largest_init);
     if let Some(overhead) = spec.get("overhead") {
         requests += read_resources(overhead, cx);
@@ -267,10 +273,12 @@ fn read_container(node: &Node, grace: u64, cx: &mut Cx<'_>) -> Option<(Container
         app: 0,
     };
     let mut command: Vec<String> = cx.field(node, "command").unwrap_or_default();
+    let has_command = !command.is_empty();
     command.extend(cx.field::<Vec<String>>(node, "args").unwrap_or_default());
     let requests = read_requests(node, cx);
     let span = name_node.span.clone();
-    let manifest = ContainerManifest { span, ports, stop_signal: read_stop_signal(node, cx), hook, command };
+    let stop_signal = read_stop_signal(node, cx);
+    let manifest = ContainerManifest { span, ports, stop_signal, hook, command, has_command, shares_pids: false };
     Some((container, requests, manifest))
 }
 

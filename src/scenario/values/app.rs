@@ -151,18 +151,19 @@ words!(
 words!(
     IdleConnections,
     "IdleConnections",
-    "What becomes of idle connections when the process stops to accept: they are closed; or served until their keep-alive \
+    "What becomes of idle connections when the process stops to accept: they are closed; or closed, with \
+     those that are busy served on; or served until their keep-alive \
      timeout, with the process waiting for them; or served until it exits for other reasons; or each is closed, without an \
      answer, when something comes on it.",
-    ["close" => Close, "serve" => Serve, "serveUntilExit" => ServeUntilExit, "closeOnUse" => CloseOnUse]
+    ["close" => Close, "closeOnce" => CloseOnce, "serve" => Serve, "serveUntilExit" => ServeUntilExit, "closeOnUse" => CloseOnUse]
 );
 
 words!(
     ConnectionClose,
     "ConnectionClose",
-    "From when on responses carry `Connection: close`: never, from the close of the listener, from the signal on, or from the \
+    "From when on responses carry `Connection: close`: never, always, from the close of the listener, from the signal on, or from the \
      start of preStop.",
-    ["never" => Never, "withListener" => WithListener, "onSignal" => OnSignal, "onPreStop" => OnPreStop]
+    ["never" => Never, "always" => Always, "withListener" => WithListener, "onSignal" => OnSignal, "onPreStop" => OnPreStop]
 );
 
 words!(

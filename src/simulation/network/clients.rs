@@ -21,7 +21,7 @@ use crate::simulation::network::ingress::Ingresses;
 use crate::simulation::network::kube_proxy::KubeProxies;
 use crate::simulation::network::ledger::{Failed, Ledger, Request, Seen};
 use crate::simulation::network::rules::Route;
-use crate::simulation::network::sockets::{AppTimes, InFlight, Listener, Sockets};
+use crate::simulation::network::sockets::{InFlight, Listener, Sockets};
 use crate::simulation::observe::CauseId;
 use crate::simulation::outcome::FailureKind;
 use crate::simulation::setup::{Arrivals, Setup, Traffic};
@@ -218,12 +218,7 @@ impl Stretch<'_> {
 
     /// What a pod that has accepted a request makes of it, if it can.
     pub fn work(&self, draw: &Draw, pod: PodId, sockets: &Sockets<'_>) -> InFlight {
-        self.work_as(draw, sockets.app(pod))
-    }
-
-    /// The same, of one that works as this app does.
-    pub fn work_as(&self, draw: &Draw, app: &AppTimes<'_>) -> InFlight {
-        let service_time = app.service_time(draw.service);
+        let service_time = sockets.app(pod).service_time(draw.service);
         InFlight {
             request: self.request(draw),
             ends: draw.sent + service_time.min(self.timeout),

@@ -293,9 +293,9 @@ impl<'a> Network<'a> {
 
     /// The process says goodbye to its clients: responses carry `Connection: close`, HTTP/2 connections get their GOAWAY.
     /// Closing the listener does so, too, unless the app never does.
-    pub fn says_goodbye(&mut self, now: Time, pod: PodId, _cause: CauseId) {
+    pub fn says_goodbye(&mut self, now: Time, pod: PodId, cause: CauseId) {
         self.advance_to_change(now, pod);
-        self.sockets.says_goodbye(now, pod);
+        self.sockets.says_goodbye(now, pod, cause);
     }
 
     /// The process has ended. Requests in flight are reset, except those that end at this very instant; new connections are
@@ -341,9 +341,15 @@ impl<'a> Network<'a> {
     /// if there is none.
     pub fn connections_until(&mut self, now: Time, pod: PodId) -> Option<Time> {
         self.advance_to_change(now, pod);
-        let keep_alive = self.sockets.kept_app(pod).keep_alive_timeout;
         let until = self.sockets.in_flight_until(now, pod, &mut self.ledger);
-        until.max(self.exchange.connections_until(now, pod, keep_alive))
+        until.max(self.exchange.connections_until(now, pod, &self.sockets))
+    }
+
+    /// Until when streams that are on their way may reach a pod that has just sent a graceful GOAWAY over HTTP/2; `None` if
+    /// there is no such connection to it.
+    pub fn streams_until(&mut self, now: Time, pod: PodId) -> Option<Time> {
+        self.advance_to_change(now, pod);
+        self.exchange.streams_until(now, pod, &self.sockets)
     }
 
     /// Simulates the requests that are left, up to `end`, and closes the books.
@@ -494,8 +500,8 @@ fn test_app(service_time: crate::engine::Distribution) -> crate::simulation::set
         stop_signal: crate::api::pod::Signal::Term,
         reactions: std::collections::BTreeMap::new(),
         keep_alive_timeout: None,
-        capacity: crate::simulation::setup::Capacity::default(),
         shutdown: crate::simulation::setup::Shutdown::default(),
+        capacity: crate::simulation::setup::Capacity::default(),
         life: crate::simulation::setup::Life::default(),
     }
 }

@@ -5,7 +5,7 @@ use crate::engine::{Distribution, Duration, Time};
 use crate::simulation::network::ledger::{Failed, Ledger, Request, Seen};
 use crate::simulation::observe::CauseId;
 use crate::simulation::outcome::{FailureKind, PodActivity};
-use crate::simulation::setup::{App, Capacity, ConnectionClose, GoAway, IdleConnections, Setup, Shutdown};
+use crate::simulation::setup::{App, Capacity, ConnectionClose, IdleConnections, Setup, Shutdown};
 
 /// The sockets of all pods.
 #[derive(Clone, Debug)]
@@ -66,7 +66,7 @@ struct PodSockets {
     closed: Vec<Closed>,
     winding_down: Option<WindingDown>,
     /// Since when responses carry `Connection: close`.
-    goodbye: Option<Time>,
+    goodbye: Option<(Time, CauseId)>,
     /// Requests on connections of their own. Some may have ended since the list was last [settled](Self::settle).
     in_flight: Vec<InFlight>,
     settle_at: usize,
@@ -77,19 +77,38 @@ struct PodSockets {
 pub(super) struct WindingDown {
     pub since: Time,
     pub cause: CauseId,
-    /// What has become of the connections that were idle.
-    pub idle: IdleConnections,
+    /// What becomes of connections meanwhile.
+    pub shutdown: Shutdown,
 }
 
-/// The server's end of all connections that were idle at a time is closed.
+/// The server's ends of connections are closed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Closed {
     pub at: Time,
     pub cause: CauseId,
-    /// The client is told (FIN or RST). Not so if the network has vanished.
-    pub told: bool,
-    /// By a process that lives on: over HTTP/2 it says which requests it has not processed.
-    pub graceful: bool,
+    pub by: Closing,
+}
+
+/// How they are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Closing {
+    /// By a process that lives on: those that are idle at once, the others with their last answer, unless busy ones are
+    /// spared. Over HTTP/2 it says which requests it has not processed.
+    Gracefully {
+        /// Those that are busy are kept, and served on afterwards.
+        spares_busy: bool,
+    },
+    /// With the process, by the kernel.
+    ByExit,
+    /// The network has vanished: the client is told nothing.
+    Silently,
+}
+
+impl Closed {
+    /// The client is told (FIN or RST).
+    pub fn told(self) -> bool {
+        self.by != Closing::Silently
+    }
 }
 
 /// A request that a pod is working on.
@@ -107,7 +126,7 @@ pub(super) struct InFlight {
 impl<'a> Sockets<'a> {
     pub fn new(setup: &'a Setup) -> Self {
         let mut apps: Vec<_> = setup.apps.iter().map(AppTimes::new).collect();
-        apps.push(AppTimes { answers: false, ..AppTimes::with(&HUNG) });
+        apps.push(AppTimes::with(&HUNG));
         Self { ends: Vec::new(), pods: Vec::new(), apps, cuts: Vec::new(), divided: false }
     }
 
@@ -252,7 +271,7 @@ impl<'a> Sockets<'a> {
 
     /// When the network of a pod vanished.
     pub fn vanished_at(&self, pod: PodId) -> Option<Time> {
-        self.pods[pod.index()].closed.iter().find(|c| !c.told).map(|c| c.at)
+        self.pods[pod.index()].closed.iter().find(|c| !c.told()).map(|c| c.at)
     }
 
     /// The pod accepts connections from now on. One whose network has vanished never does again.
@@ -261,8 +280,9 @@ impl<'a> Sockets<'a> {
             return;
         }
         self.ends[pod.index()].state = Listener::Open;
+        let always = self.kept_app(pod).shutdown.connection_close == ConnectionClose::Always;
         let sockets = self.pod_mut(pod);
-        (sockets.winding_down, sockets.goodbye) = (None, None);
+        (sockets.winding_down, sockets.goodbye) = (None, always.then_some((now, cause)));
         sockets.cause = cause;
         if sockets.activity.last().is_none_or(|(_, activity)| *activity != PodActivity::PreStop) {
             sockets.activity.push((now, PodActivity::Serving));
@@ -279,51 +299,49 @@ impl<'a> Sockets<'a> {
     /// New connections are refused from now on, what is in flight goes on. What becomes of idle connections depends on the
     /// app.
     pub fn close_listener(&mut self, now: Time, pod: PodId, cause: CauseId) {
-        self.close(now, pod, cause, true);
-    }
-
-    fn close(&mut self, now: Time, pod: PodId, cause: CauseId, graceful: bool) {
-        if self.end(pod).state != Listener::Open {
-            return;
+        if self.end(pod).state == Listener::Open {
+            self.wind_down(now, pod, cause);
+            self.ends[pod.index()].state = Listener::Closed;
         }
-        self.ends[pod.index()].state = Listener::Closed;
-        self.wind_down(now, pod, cause, graceful);
     }
 
     /// The listening socket stays, but nobody accepts from it: new connections are completed and never answered.
     pub fn stop_accepting(&mut self, now: Time, pod: PodId, cause: CauseId) {
         if self.end(pod).state == Listener::Open {
-            self.wind_down(now, pod, cause, true);
+            self.wind_down(now, pod, cause);
             self.ends[pod.index()].app = self.hung();
         }
     }
 
-    /// `graceful`: the process lives on.
-    fn wind_down(&mut self, now: Time, pod: PodId, cause: CauseId, graceful: bool) {
-        let Shutdown { idle_connections, connection_close, go_away, .. } = self.kept_app(pod).shutdown;
-        let graceful = graceful && go_away != GoAway::Never;
+    fn wind_down(&mut self, now: Time, pod: PodId, cause: CauseId) {
+        let shutdown = self.kept_app(pod).shutdown;
         let sockets = self.pod_mut(pod);
         sockets.cause = cause;
         if sockets.winding_down.is_some() {
             return;
         }
-        sockets.winding_down = Some(WindingDown { since: now, cause, idle: idle_connections });
-        if idle_connections == IdleConnections::Close {
-            sockets.closed.push(Closed { at: now, cause, told: true, graceful });
+        sockets.winding_down = Some(WindingDown { since: now, cause, shutdown });
+        let soft = match shutdown.idle_connections {
+            IdleConnections::Close => Some(Closing::Gracefully { spares_busy: false }),
+            IdleConnections::CloseOnce => Some(Closing::Gracefully { spares_busy: true }),
+            IdleConnections::Serve | IdleConnections::ServeUntilExit | IdleConnections::CloseOnUse => None,
+        };
+        if let Some(by) = soft {
+            sockets.closed.push(Closed { at: now, cause, by });
         }
-        if connection_close != ConnectionClose::Never {
-            sockets.goodbye.get_or_insert(now);
+        if shutdown.connection_close != ConnectionClose::Never {
+            sockets.goodbye.get_or_insert((now, cause));
         }
         sockets.activity.push((now, PodActivity::Draining));
     }
 
     /// Responses carry `Connection: close` from now on.
-    pub fn says_goodbye(&mut self, now: Time, pod: PodId) {
-        self.pod_mut(pod).goodbye.get_or_insert(now);
+    pub fn says_goodbye(&mut self, now: Time, pod: PodId, cause: CauseId) {
+        self.pod_mut(pod).goodbye.get_or_insert((now, cause));
     }
 
-    /// Since when the pod's responses carry `Connection: close`, if they do: its HTTP/2 connections have got their GOAWAY then.
-    pub fn goodbye(&self, pod: PodId) -> Option<Time> {
+    /// Since when the pod's responses carry `Connection: close`, if they do, and why.
+    pub fn goodbye(&self, pod: PodId) -> Option<(Time, CauseId)> {
         self.pods[pod.index()].goodbye
     }
 
@@ -332,27 +350,19 @@ impl<'a> Sockets<'a> {
         self.pods[pod.index()].winding_down
     }
 
-    /// Whether a connection stays open on which a response has come at `answered`.
-    pub fn keeps(&self, pod: PodId, answered: Time) -> bool {
-        let announced = self.goodbye(pod).is_some_and(|goodbye| goodbye <= answered);
-        let serves = match self.winding_down(pod) {
-            None => self.end(pod).state == Listener::Open,
-            Some(WindingDown { since, .. }) if answered < since => true,
-            Some(WindingDown { idle, .. }) => matches!(idle, IdleConnections::Serve | IdleConnections::ServeUntilExit),
-        };
-        serves && !announced
-    }
-
     /// The process has ended: in addition, what is in flight is cut.
     pub fn cut(&mut self, now: Time, pod: PodId, cause: CauseId, ledger: &mut Ledger) {
         if self.end(pod).state == Listener::Gone {
             return;
         }
-        self.close(now, pod, cause, false);
+        let listened = self.end(pod).state == Listener::Open;
+        self.ends[pod.index()].state = Listener::Closed;
         let sockets = self.pod_mut(pod);
-        if sockets.closed.last().is_none_or(|last| last.at < now) {
-            sockets.closed.push(Closed { at: now, cause, told: true, graceful: false });
+        if listened {
+            sockets.cause = cause;
+            sockets.activity.push((now, PodActivity::Draining));
         }
+        sockets.closed.push(Closed { at: now, cause, by: Closing::ByExit });
         sockets.settle(pod, now, ledger);
         for cut in sockets.in_flight.drain(..).filter(|r| !r.orphan) {
             ledger.fail(now, reset_in_flight(cut.request, pod, now, cause));
@@ -372,20 +382,14 @@ impl<'a> Sockets<'a> {
             ledger.fail(now, lost_in_flight(&lost, pod, now, cause, ledger.timeout(lost.request.traffic)));
         }
         sockets.cause = cause;
-        sockets.closed.push(Closed { at: now, cause, told: false, graceful: false });
+        sockets.closed.push(Closed { at: now, cause, by: Closing::Silently });
         sockets.activity.push((now, PodActivity::NetworkGone));
     }
 
-    /// The first time from `since` on that the server's end of idle connections was closed, if that was by `now`.
-    pub fn closed_since(&self, pod: PodId, since: Time, now: Time) -> Option<Closed> {
+    /// What has closed the server's ends of connections from `since` on, up to `now`, in order of time.
+    pub fn closings(&self, pod: PodId, since: Time, now: Time) -> impl Iterator<Item = Closed> {
         let closed = &self.pods[pod.index()].closed;
-        closed.get(closed.partition_point(|c| c.at < since)).filter(|c| c.at <= now).copied()
-    }
-
-    /// What is sent at `now` on an idle connection finds it closing, though it was open until then.
-    pub fn closes_on_use(&self, pod: PodId, now: Time) -> Option<Closed> {
-        let winding_down = self.winding_down(pod).filter(|w| w.idle == IdleConnections::CloseOnUse)?;
-        Some(Closed { at: now, cause: winding_down.cause, told: true, graceful: false })
+        closed[closed.partition_point(|c| c.at < since)..].iter().take_while(move |c| c.at <= now).copied()
     }
 
     /// Puts down a request that a pod is working on at `now`, up to which time is simulated.
@@ -407,7 +411,9 @@ impl<'a> Sockets<'a> {
     pub fn in_flight_until(&mut self, now: Time, pod: PodId, ledger: &mut Ledger) -> Option<Time> {
         let sockets = self.pod_mut(pod);
         sockets.settle(pod, now, ledger);
-        sockets.in_flight.iter().map(|r| r.ends).max()
+        // what came after the process had stopped to accept, nobody works on
+        let attended = sockets.winding_down.map_or(Time::MAX, |w| w.since);
+        sockets.in_flight.iter().filter(|r| r.request.sent <= attended).map(|r| r.ends).max()
     }
 
     /// The clients of a node have died.
@@ -477,10 +483,8 @@ pub(super) fn lost_in_flight(in_flight: &InFlight, pod: PodId, now: Time, cause:
 #[derive(Clone, Debug)]
 pub(super) struct AppTimes<'a> {
     pub keep_alive_timeout: Option<Duration>,
-    pub capacity: Capacity,
     pub shutdown: Shutdown,
-    /// It answers at all.
-    pub answers: bool,
+    pub capacity: Capacity,
     service_time: &'a Distribution,
     /// By `j`: no service time of a draw up to 1 − 2⁻ʲ is longer.
     longest: [Duration; 54],
@@ -490,16 +494,16 @@ impl<'a> AppTimes<'a> {
     pub fn new(app: &'a App) -> Self {
         Self {
             keep_alive_timeout: app.keep_alive_timeout,
-            capacity: app.capacity,
             shutdown: app.shutdown,
+            capacity: app.capacity,
             ..Self::with(&app.service_time)
         }
     }
 
     fn with(service_time: &'a Distribution) -> Self {
         let longest = std::array::from_fn(|j| service_time.quantile(1.0 - 1.0 / (1u64 << j) as f64));
-        let (capacity, shutdown) = (Capacity::default(), Shutdown::default());
-        Self { keep_alive_timeout: None, capacity, shutdown, answers: true, service_time, longest }
+        let (shutdown, capacity) = (Shutdown::default(), Capacity::default());
+        Self { keep_alive_timeout: None, shutdown, capacity, service_time, longest }
     }
 
     /// The service time of this draw.

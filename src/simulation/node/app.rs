@@ -13,7 +13,7 @@ use crate::simulation::network::Network;
 use crate::simulation::node::actions::Seen;
 use crate::simulation::node::kubelet::{ContainerRuntime, Kubelets, serves, template};
 use crate::simulation::observe::What;
-use crate::simulation::setup::{ConnectionClose, IdleConnections, Reaction, SocketAtShutdown};
+use crate::simulation::setup::{ConnectionClose, GoAway, IdleConnections, Reaction, SocketAtShutdown};
 
 /// Where a container's process is in its life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -275,6 +275,9 @@ impl Kubelets {
                     network.stop_accepting(now, pod, cause);
                 }
             }
+            if app.shutdown.go_away == GoAway::Graceful {
+                idle_at = idle_at.max(network.streams_until(now, pod).unwrap_or(now));
+            }
         }
         self.probe_will_fail(ctx, pod, c);
         let limit = in_flight_max.map(|limit| now + limit);
@@ -291,9 +294,13 @@ impl Kubelets {
         let container = self.container(pod, c);
         if !container.kill.killed && container.process == Process::Draining && serves(ctx, pod, c) {
             let until = match app.shutdown.idle_connections {
-                IdleConnections::Close | IdleConnections::CloseOnUse => None,
-                IdleConnections::Serve => network.connections_until(now, pod),
-                IdleConnections::ServeUntilExit => network.in_flight_until(now, pod),
+                IdleConnections::Close | IdleConnections::CloseOnUse if app.shutdown.go_away != GoAway::Graceful => {
+                    None
+                }
+                IdleConnections::Close | IdleConnections::CloseOnUse | IdleConnections::ServeUntilExit => {
+                    network.in_flight_until(now, pod)
+                }
+                IdleConnections::Serve | IdleConnections::CloseOnce => network.connections_until(now, pod),
             };
             let limit = self.container(pod, c).drain_limit.unwrap_or(Time::MAX);
             if let Some(until) = until.map(|until| until.min(limit)).filter(|until| *until > now) {

@@ -127,9 +127,11 @@ pub enum SocketAtShutdown {
 /// What becomes of connections that are idle when the process stops to accept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum IdleConnections {
-    /// They are closed at once.
+    /// They are closed at once, and each other connection after the response that is being worked on.
     #[default]
     Close,
+    /// They are closed at once. Those that are busy then are served on afterwards as in [`Serve`](Self::Serve).
+    CloseOnce,
     /// They are served on: each until its keep-alive timeout, a response that says `Connection: close`, or the exit. The
     /// process waits for them as for requests.
     Serve,
@@ -139,6 +141,14 @@ pub enum IdleConnections {
     CloseOnUse,
 }
 
+impl IdleConnections {
+    /// Whether what comes on a kept connection is worked on although the process winds down.
+    #[must_use]
+    pub fn serves(self) -> bool {
+        matches!(self, Self::CloseOnce | Self::Serve | Self::ServeUntilExit)
+    }
+}
+
 /// From when on responses carry `Connection: close`. The server closes a connection after such a response, and the client,
 /// which has read it, does not use the connection again: no race between the two is left.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -146,6 +156,8 @@ pub enum ConnectionClose {
     /// They do not. A connection that the server closes after its last response may be used by the client in the half round
     /// trip before it learns of that.
     Never,
+    /// All do: the server keeps no connections.
+    Always,
     /// From the moment on at which the process stops to accept.
     #[default]
     WithListener,

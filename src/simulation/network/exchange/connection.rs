@@ -1,7 +1,7 @@
 //! Connections: how they are made, chosen, kept, and found to be closed.
 //!
-//! The server's end closes when its keep-alive timeout is over, when the pod closes its listener, and with the process. The
-//! client learns of that half a round trip later. A request that is on its way meanwhile is answered with a reset: the race
+//! The server's end closes when its keep-alive timeout is over, when the pod closes its listener (if the app does so), after an
+//! answer that says so, and with the process. The client learns of that half a round trip later. A request that is on its way meanwhile is answered with a reset: the race
 //! lasts a whole round trip.
 
 use crate::api::PodId;
@@ -12,10 +12,10 @@ use crate::simulation::network::exchange::routing::Goes;
 use crate::simulation::network::exchange::tracking::Sender;
 use crate::simulation::network::exchange::{Exchange, Happening, upstream};
 use crate::simulation::network::ledger::Seen;
-use crate::simulation::network::sockets::{Closed, Listener, Sockets};
+use crate::simulation::network::sockets::{Closed, Closing, Listener, Sockets, WindingDown};
 use crate::simulation::observe::CauseId;
 use crate::simulation::outcome::FailureKind;
-use crate::simulation::setup::{Connections, GoAway};
+use crate::simulation::setup::{Connections, GoAway, IdleConnections};
 
 /// A connection of a client, made or in the making.
 #[derive(Clone, Debug)]
@@ -41,6 +41,9 @@ pub(super) struct Connection {
     /// Requests on it, as the server sees it; if there is none, since when.
     pub at_server: u32,
     pub idle_since: Time,
+    /// The server has answered on it.
+    pub answered: bool,
+    is_http2: bool,
     /// The next step in making it.
     timer: Option<Timer>,
     /// The client's patience in making it.
@@ -106,8 +109,7 @@ impl<'a> Exchange<'a> {
                 return;
             }
             let old = age_max.is_some_and(|age| connection.begun + age <= now);
-            let closed = self.is_known_to_be_closed(id, now, plane.sockets);
-            if !old && !closed && !self.has_heard_goaway(id, now, plane.sockets) {
+            if !old && !self.is_known_to_be_closed(id, now, plane.sockets) {
                 return self.send_on(now, id, attempt);
             }
             self.clients[client].channels[number].connection = None;
@@ -158,6 +160,8 @@ impl<'a> Exchange<'a> {
             used: 0,
             at_server: 0,
             idle_since: now,
+            answered: false,
+            is_http2: matches!(self.clients[client].traffic.connections, Connections::Http2 { .. }),
             timer: None,
             patience: None,
             channel,
@@ -336,10 +340,7 @@ impl<'a> Exchange<'a> {
             Connections::KeepAlive { idle_max, requests_max, age_max, .. } => {
                 let worn_out = requests_max.is_some_and(|max| connection.used >= max)
                     || age_max.is_some_and(|age| connection.begun + age <= now);
-                // The answer itself said so, or the server closed the connection behind it.
-                let answered = Time::from_nanos(now.as_nanos() - connection.delay.as_nanos());
-                let kept = connection.pod.is_none_or(|pod| plane.sockets.keeps(pod, answered));
-                if worn_out || !kept || self.is_known_to_be_closed(id, now, plane.sockets) {
+                if worn_out || self.is_known_to_be_closed(id, now, plane.sockets) {
                     return self.remove_connection(id);
                 }
                 if self.clients[client].idle.len() >= idle_max as usize {
@@ -417,42 +418,88 @@ impl<'a> Exchange<'a> {
         let node = self.clients[connection.client].node;
         // Across a partition nobody learns of anything.
         let separated = connection.pod.is_some_and(|pod| sockets.separated(node, pod));
-        !separated && self.closed(id, known, sockets).is_some_and(|closed| closed.told)
+        !separated && self.closed(id, known, sockets).is_some_and(|closed| closed.told())
     }
 
     /// When and why the server's end was closed, if it was by `by`.
     pub(super) fn closed(&self, id: usize, by: Time, sockets: &Sockets<'_>) -> Option<Closed> {
         let connection = &self.connections[id];
         let (pod, established) = (connection.pod?, connection.established?);
-        let idle = connection.at_server == 0;
-        let timeout = sockets.kept_app(pod).keep_alive_timeout.filter(|_| idle);
-        let timed_out = timeout.map(|timeout| connection.idle_since + timeout).filter(|at| *at <= by);
-        let timed_out = timed_out.map(|at| Closed { at, cause: CauseId::default(), told: true, graceful: true });
-        let by_pod = sockets.closed_since(pod, established, by);
-        [timed_out, by_pod].into_iter().flatten().min_by_key(|closed| closed.at)
+        let app = sockets.kept_app(pod);
+        let graceful = Closing::Gracefully { spares_busy: false };
+        let idle = (connection.at_server == 0).then_some(connection.idle_since);
+        let timed_out = idle.zip(app.keep_alive_timeout).map(|(since, timeout)| since + timeout);
+        let timed_out = timed_out.map(|at| Closed { at, cause: CauseId::default(), by: graceful });
+        let announced = sockets.goodbye(pod).and_then(|(goodbye, cause)| {
+            let last_answer = idle.filter(|at| connection.answered && *at >= goodbye && !connection.is_http2);
+            last_answer.map(|at| Closed { at, cause, by: graceful })
+        });
+        let by_pod = sockets.closings(pod, established, by).find_map(|closed| match (closed.by, idle) {
+            // its work goes on, and it may be used again after that
+            (Closing::Gracefully { spares_busy: true }, None) => None,
+            (Closing::Gracefully { spares_busy }, Some(since)) if since > closed.at => {
+                (!spares_busy).then_some(Closed { at: since, ..closed })
+            }
+            (Closing::Gracefully { .. }, _) if self.goes_away_gracefully(id, sockets) => None,
+            _ => Some(closed),
+        });
+        let all = [timed_out, announced, by_pod, self.goes_away(id, sockets)];
+        all.into_iter().flatten().filter(|closed| closed.at <= by).min_by_key(|closed| closed.at)
     }
 
-    /// Whether what is sent on an idle connection finds it closing, though it was open until then.
-    pub(super) fn closes_on_use(&self, id: usize, now: Time, sockets: &Sockets<'_>) -> Option<Closed> {
+    /// The GOAWAY that a client has been sent on a connection.
+    fn goes_away(&self, id: usize, sockets: &Sockets<'_>) -> Option<Closed> {
         let connection = &self.connections[id];
-        let pod = connection.pod.filter(|_| connection.at_server == 0)?;
-        let down = sockets.winding_down(pod).filter(|down| connection.established.is_some_and(|at| at < down.since))?;
-        sockets.closes_on_use(pod, now.max(down.since))
+        let (pod, established) = (connection.pod?, connection.established?);
+        if !connection.is_http2 || sockets.kept_app(pod).shutdown.go_away == GoAway::Never {
+            return None;
+        }
+        let winding_down = sockets.winding_down(pod).map(|w| (w.since, w.cause));
+        let (at, cause) = sockets.goodbye(pod).or(winding_down).filter(|(at, _)| *at >= established)?;
+        Some(Closed { at, cause, by: Closing::Gracefully { spares_busy: false } })
     }
 
-    /// Whether the client of an HTTP/2 connection knows by `now` that it is to send nothing more on it.
-    fn has_heard_goaway(&self, id: usize, now: Time, sockets: &Sockets<'_>) -> bool {
+    /// Whether the server goes on to take requests that were on their way when it said GOAWAY.
+    fn goes_away_gracefully(&self, id: usize, sockets: &Sockets<'_>) -> bool {
         let connection = &self.connections[id];
-        let Some(pod) = connection.pod else { return false };
-        let said = sockets.goodbye(pod).filter(|_| sockets.kept_app(pod).shutdown.go_away != GoAway::Never);
-        said.is_some_and(|said| connection.established.is_some_and(|at| at <= said) && said + connection.delay <= now)
+        connection.is_http2
+            && connection.pod.is_some_and(|pod| sockets.kept_app(pod).shutdown.go_away == GoAway::Graceful)
     }
 
-    /// Whether a request that arrives at `now` on a connection closed at `closed` was on its way when the server began to say
-    /// goodbye, and is worked on for that.
-    pub(super) fn goaway_is_graceful(&self, id: usize, closed: Time, now: Time, sockets: &Sockets<'_>) -> bool {
+    /// When and why the server's end does not take a request that reaches it now.
+    pub(super) fn closed_to(&self, id: usize, now: Time, sockets: &Sockets<'_>) -> Option<Closed> {
         let connection = &self.connections[id];
-        let graceful = connection.pod.is_some_and(|pod| sockets.kept_app(pod).shutdown.go_away == GoAway::Graceful);
-        graceful && now <= closed + connection.delay + connection.delay
+        let (pod, established) = (connection.pod?, connection.established?);
+        if self.goes_away_gracefully(id, sockets) {
+            let hard = |closed: &Closed| !matches!(closed.by, Closing::Gracefully { .. });
+            return sockets.closings(pod, established, now).find(hard);
+        }
+        let on_use = |w: &WindingDown| {
+            w.shutdown.idle_connections == IdleConnections::CloseOnUse && established <= w.since && !connection.is_http2
+        };
+        let on_use = sockets.winding_down(pod).filter(on_use);
+        let by = Closing::Gracefully { spares_busy: false };
+        self.closed(id, now, sockets).or(on_use.map(|w| Closed { at: now, cause: w.cause, by }))
+    }
+
+    /// When the last connection to a pod will have ended if nothing more comes on any; [`Time::MAX`]: never.
+    pub fn connections_until(&self, now: Time, pod: PodId, sockets: &Sockets<'_>) -> Option<Time> {
+        let theirs = self.connections.iter().filter(|(_, c)| c.pod == Some(pod) && c.established.is_some());
+        let ends = theirs.filter(|(id, _)| self.closed(*id, now, sockets).is_none()).map(|(_, connection)| {
+            let client = match self.clients[connection.client].traffic.connections {
+                Connections::KeepAlive { idle_timeout, .. } => idle_timeout,
+                Connections::New | Connections::Http2 { .. } => None,
+            };
+            let patience = [client, sockets.kept_app(pod).keep_alive_timeout].into_iter().flatten().min();
+            patience.map_or(Time::MAX, |patience| connection.idle_since + patience)
+        });
+        ends.filter(|at| *at > now).max().max(self.in_flight_until(now, pod))
+    }
+
+    /// Until when streams that are on their way may reach a pod that has just sent a graceful GOAWAY.
+    pub fn streams_until(&self, now: Time, pod: PodId, sockets: &Sockets<'_>) -> Option<Time> {
+        let theirs = self.connections.iter().filter(|(_, c)| c.pod == Some(pod) && c.established.is_some());
+        let open = theirs.filter(|(id, _)| self.goes_away_gracefully(*id, sockets));
+        open.map(|(_, connection)| now + connection.delay + connection.delay).max()
     }
 }

@@ -11,8 +11,9 @@ use crate::simulation::network::clients::Plane;
 use crate::simulation::network::exchange::attempt::Fault;
 use crate::simulation::network::exchange::{Exchange, Happening, Stuck};
 use crate::simulation::network::ledger::Seen;
+use crate::simulation::network::sockets::Closing;
 use crate::simulation::outcome::FailureKind;
-use crate::simulation::setup::Connections;
+use crate::simulation::setup::{Connections, GoAway};
 
 /// A pod.
 #[derive(Clone, Debug, Default)]
@@ -34,8 +35,6 @@ pub(super) struct Work {
     pub attempt: Option<usize>,
     connection: Option<usize>,
     service_time: Duration,
-    /// Somebody works on it: not so in a process that hangs, or does not accept any more.
-    answers: bool,
     /// When the pod will be done; `None`: it has not begun.
     pub ends: Option<Time>,
     pub timer: Option<Timer>,
@@ -55,22 +54,18 @@ impl<'a> Exchange<'a> {
             self.stuck.push(Stuck::Request(attempt));
             return;
         }
-        let closed = self.closed(id, now, plane.sockets).or_else(|| self.closes_on_use(id, now, plane.sockets));
-        let Some(closed) = closed else { return self.let_in(now, attempt, pod, plane) };
+        let Some(closed) = self.closed_to(id, now, plane.sockets) else { return self.let_in(now, attempt, pod, plane) };
         let cause = closed.cause;
-        if !closed.told {
+        if !closed.told() {
             let fault = Fault { cause, ..Fault::new(FailureKind::RequestTimeout, Some(pod), now) };
             return self.silence(attempt, fault);
-        }
-        // Requests that were on their way when a GOAWAY without a last stream was sent are worked on.
-        let http2 = matches!(self.clients[client].traffic.connections, Connections::Http2 { .. });
-        if http2 && closed.graceful && self.goaway_is_graceful(id, closed.at, now, plane.sockets) {
-            return self.let_in(now, attempt, pod, plane);
         }
         // A connection that was accepted, and closed before its first request, dies with it.
         let reused = self.attempts[attempt].reused;
         let kind = if reused { FailureKind::ResetIdle } else { FailureKind::ResetInFlight };
-        let unprocessed = http2 && closed.graceful;
+        let http2 = matches!(self.clients[client].traffic.connections, Connections::Http2 { .. });
+        let says_goodbye = plane.sockets.kept_app(pod).shutdown.go_away != GoAway::Never;
+        let unprocessed = http2 && says_goodbye && matches!(closed.by, Closing::Gracefully { .. });
         let fault = Fault { kind, pod: Some(pod), cause, seen: Seen::At(now), unprocessed };
         self.tell_of(now, attempt, fault);
     }
@@ -92,12 +87,14 @@ impl<'a> Exchange<'a> {
     }
 
     fn let_in(&mut self, now: Time, attempt: usize, pod: PodId, plane: &mut Plane<'_, 'a>) {
-        let established = self.attempts[attempt].connection.and_then(|id| self.connections[id].established);
-        let app = match plane.sockets.winding_down(pod) {
-            Some(down) if established.is_some_and(|at| at >= down.since) => plane.sockets.app(pod),
-            _ => plane.sockets.kept_app(pod),
-        };
-        let (capacity, answers) = (app.capacity, app.answers);
+        let connection = self.attempts[attempt].connection;
+        let established = connection.and_then(|id| self.connections[id].established).unwrap_or(now);
+        let kept = plane.sockets.winding_down(pod).map(|w| established <= w.since);
+        if kept == Some(false) {
+            return self.leave_unattended(attempt, pod);
+        }
+        let app = if kept.is_some() { plane.sockets.kept_app(pod) } else { plane.sockets.app(pod) };
+        let capacity = app.capacity;
         let unit = self.request_of(attempt).draw.service;
         let server = self.server(pod);
         let mut service_time = app.service_time(unit);
@@ -109,27 +106,39 @@ impl<'a> Exchange<'a> {
                 service_time = Duration::from_nanos_f64(service_time.as_nanos() as f64 * factor);
             }
         }
-        let busy = answers && capacity.concurrency.is_some_and(|limit| server.running >= limit);
+        let busy = capacity.concurrency.is_some_and(|limit| server.running >= limit);
         if busy && capacity.queue.is_some_and(|limit| server.queue.len() >= limit as usize) {
             return self.tell_of(now, attempt, Fault::new(FailureKind::Http503, Some(pod), now));
         }
-        let connection = self.attempts[attempt].connection;
-        let place = self.server(pod).works.len();
-        let work =
-            Work { pod, attempt: Some(attempt), connection, service_time, answers, ends: None, timer: None, place };
-        let work = self.works.insert(work);
-        self.attempts[attempt].work = Some(work);
-        if let Some(connection) = connection {
-            self.connections[connection].at_server += 1;
-        }
+        let work = self.take_in(attempt, pod, service_time);
         let server = self.server(pod);
-        server.works.push(work);
         if busy {
             server.queue.push_back(work);
             self.ensure_deadline(self.attempts[attempt].request);
         } else {
             self.start(now, work);
         }
+    }
+
+    /// The process winds down and has not accepted this connection, which the kernel has made: nobody will ever work on what
+    /// comes on it.
+    fn leave_unattended(&mut self, attempt: usize, pod: PodId) {
+        self.take_in(attempt, pod, Duration::ZERO);
+        self.ensure_deadline(self.attempts[attempt].request);
+    }
+
+    /// A request is at its pod.
+    fn take_in(&mut self, attempt: usize, pod: PodId, service_time: Duration) -> usize {
+        let connection = self.attempts[attempt].connection;
+        let place = self.server(pod).works.len();
+        let work = Work { pod, attempt: Some(attempt), connection, service_time, ends: None, timer: None, place };
+        let work = self.works.insert(work);
+        self.attempts[attempt].work = Some(work);
+        if let Some(connection) = connection {
+            self.connections[connection].at_server += 1;
+        }
+        self.server(pod).works.push(work);
+        work
     }
 
     /// A worker takes a request up.
@@ -236,21 +245,15 @@ impl<'a> Exchange<'a> {
             let connection = &mut self.connections[connection];
             connection.at_server -= 1;
             connection.idle_since = now;
+            connection.answered = true;
         }
     }
 
     /// When the last request that a pod has let in will be done; `None` if there is none.
     pub fn in_flight_until(&self, now: Time, pod: PodId) -> Option<Time> {
         let server = self.servers.get(pod.index())?;
-        let mut workers: BinaryHeap<Reverse<Time>> = server
-            .works
-            .iter()
-            .map(|id| &self.works[*id])
-            .filter(|work| work.answers)
-            .filter_map(|work| work.ends)
-            .filter(|ends| *ends > now)
-            .map(Reverse)
-            .collect();
+        let mut workers: BinaryHeap<Reverse<Time>> =
+            server.works.iter().filter_map(|id| self.works[*id].ends).filter(|ends| *ends > now).map(Reverse).collect();
         let mut last = workers.iter().map(|Reverse(ends)| *ends).max();
         for id in &server.queue {
             let Reverse(free) = workers.pop().unwrap_or(Reverse(now));
@@ -259,21 +262,6 @@ impl<'a> Exchange<'a> {
             workers.push(Reverse(ends));
         }
         last
-    }
-
-    /// When the last connection to a pod will have ended, if nothing more comes on any of them; [`Time::MAX`]: never.
-    /// `keep_alive`: the pod's patience with idle ones.
-    pub fn connections_until(&self, now: Time, pod: PodId, keep_alive: Option<Duration>) -> Option<Time> {
-        let theirs = self.connections.iter().filter(|(_, c)| c.pod == Some(pod) && c.established.is_some());
-        let ends = theirs.map(|(_, connection)| {
-            let client = match self.clients[connection.client].traffic.connections {
-                Connections::KeepAlive { idle_timeout: Some(timeout), .. } => Some(timeout + connection.delay),
-                _ => None,
-            };
-            let patience = [keep_alive, client].into_iter().flatten().min();
-            patience.map_or(Time::MAX, |patience| connection.idle_since + patience)
-        });
-        ends.filter(|ends| *ends > now).max().max(self.in_flight_until(now, pod))
     }
 
     pub(super) fn server(&mut self, pod: PodId) -> &mut Server {
