@@ -29,6 +29,23 @@ impl Compiler<'_> {
             }
             Some(ConnectionsEntry::Http2(shared)) => self.shared(shared, false),
             Some(ConnectionsEntry::Grpc(shared)) => self.shared(shared, true),
+            Some(ConnectionsEntry::Udp) => {
+                self.check_datagrams(entry);
+                Connections::Udp
+            }
+        }
+    }
+
+    /// Only kube-proxy forwards datagrams here.
+    fn check_datagrams(&mut self, entry: &TrafficEntry) {
+        let problem = |span: &Span, label: &str| {
+            Diagnostic::error("datagrams are modelled on the way through kube-proxy only").at(span, label.to_string())
+        };
+        if let Some(via) = entry.via.as_ref().filter(|via| via.value != Via::KubeProxy) {
+            self.push(problem(&via.span, "this is a proxy for HTTP"));
+        }
+        if let Some(resolve) = entry.resolve.as_ref().filter(|resolve| resolve.value != ResolveEntry::Address) {
+            self.push(problem(&resolve.span, "these clients speak to pods themselves"));
         }
     }
 

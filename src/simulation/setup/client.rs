@@ -31,6 +31,9 @@ pub enum Connections {
         /// Source: grpc/grpc `doc/connection-backoff.md`.
         grpc: bool,
     },
+    /// None: UDP. Request and answer are a datagram each. All of a client's come from one socket, unless
+    /// [`Origin::ports`] says otherwise.
+    Udp,
 }
 
 /// Where the connections of a client come from.

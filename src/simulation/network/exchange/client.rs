@@ -103,7 +103,7 @@ impl<'a> Client<'a> {
     ) -> Self {
         let channels = match traffic.connections {
             Connections::Http2 { connections, .. } => vec![Channel::default(); connections.max(1) as usize],
-            Connections::New | Connections::KeepAlive { .. } => Vec::new(),
+            Connections::New | Connections::KeepAlive { .. } | Connections::Udp => Vec::new(),
         };
         Self {
             stream,
@@ -118,7 +118,7 @@ impl<'a> Client<'a> {
             channels,
             budget: Budget::new(traffic.retries.budget),
             lookup: Lookup::default(),
-            tracking: Tracking::new(traffic.origin, random, key),
+            tracking: Tracking::new(traffic.origin, traffic.connections == Connections::Udp, random, key),
             delays: Vec::new(),
         }
     }

@@ -77,7 +77,7 @@ impl<'a> Exchange<'a> {
                 let channel = (number % u64::from(connections.max(1))) as usize;
                 self.share(now, attempt, (channel, age_max, grpc), choice, plane);
             }
-            Connections::New => self.connect(now, attempt, None, choice, plane),
+            Connections::New | Connections::Udp => self.connect(now, attempt, None, choice, plane),
             Connections::KeepAlive { .. } => {
                 // A proxy chooses the pod first, and then a connection to it; a client has one address.
                 if upstream(traffic.via).is_none()
@@ -123,15 +123,17 @@ impl<'a> Exchange<'a> {
         self.connect(now, attempt, Some(number), choice, plane);
     }
 
-    /// Makes a new connection, or takes an idle one to the pod that a proxy has chosen.
+    /// Makes a new connection, or takes an idle one to the pod that a proxy has chosen. With datagrams there is nothing to
+    /// make: what stands for a connection then lasts for one request.
     fn connect(&mut self, now: Time, attempt: usize, channel: Option<usize>, choice: u64, plane: &mut Plane<'_, 'a>) {
         let client = self.client_of(attempt);
         let open = self.request_of(attempt);
         let (number, tried) = (open.draw.number, open.upstream_tried);
         let from = self.clients[client].tracking.origin(number);
+        let datagram = self.clients[client].traffic.connections == Connections::Udp;
         let goes = match self.clients[client].tracking.echo(now, from) {
-            Some(pod) => Goes::To(pod),
-            None => self.route(now, client, from, (choice, tried), plane),
+            Some(pod) if !datagram => Goes::To(pod),
+            _ => self.route(now, client, from, (choice, tried), plane),
         };
         let (pod, cause) = match goes {
             Goes::To(pod) => (Some(pod), CauseId::default()),
@@ -141,6 +143,9 @@ impl<'a> Exchange<'a> {
                 return self.failed(now, attempt, fault, plane);
             }
         };
+        if datagram && pod.is_none() {
+            return self.silence(attempt, Fault { cause, ..Fault::new(FailureKind::RequestTimeout, None, now) });
+        }
         if let Some(pod) = pod
             && let Some(connection) = self.take_idle(now, client, Some(pod), plane.sockets)
         {
@@ -152,10 +157,10 @@ impl<'a> Exchange<'a> {
             pod,
             delay,
             begun: now,
-            established: None,
-            open: false,
+            established: datagram.then_some(now),
+            open: datagram,
             unanswered: 0,
-            waiting: vec![attempt],
+            waiting: if datagram { Vec::new() } else { vec![attempt] },
             streams: 0,
             used: 0,
             at_server: 0,
@@ -168,6 +173,9 @@ impl<'a> Exchange<'a> {
             cause,
             from,
         });
+        if datagram {
+            return self.send_on(now, id, attempt);
+        }
         self.connections[id].timer = Some(self.queue.schedule(now + delay, Happening::Syn(id)));
         (self.attempts[attempt].connection, self.attempts[attempt].pod) = (Some(id), pod);
         if let Some(number) = channel {
@@ -336,6 +344,11 @@ impl<'a> Exchange<'a> {
         let client = connection.client;
         match self.clients[client].traffic.connections {
             Connections::New => self.remove_connection(id),
+            Connections::Udp => {
+                let from = connection.from;
+                self.clients[client].tracking.replied(now, from);
+                self.remove_connection(id);
+            }
             Connections::Http2 { .. } => self.forget_if_unused(id),
             Connections::KeepAlive { idle_max, requests_max, age_max, .. } => {
                 let worn_out = requests_max.is_some_and(|max| connection.used >= max)
@@ -488,7 +501,7 @@ impl<'a> Exchange<'a> {
         let ends = theirs.filter(|(id, _)| self.closed(*id, now, sockets).is_none()).map(|(_, connection)| {
             let client = match self.clients[connection.client].traffic.connections {
                 Connections::KeepAlive { idle_timeout, .. } => idle_timeout,
-                Connections::New | Connections::Http2 { .. } => None,
+                Connections::New | Connections::Http2 { .. } | Connections::Udp => None,
             };
             let patience = [client, sockets.kept_app(pod).keep_alive_timeout].into_iter().flatten().min();
             patience.map_or(Time::MAX, |patience| connection.idle_since + patience)

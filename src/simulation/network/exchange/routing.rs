@@ -54,7 +54,13 @@ impl<'a> Exchange<'a> {
                 if let Some(entries) = entries {
                     client.rules.version = plane.proxies.version(service, entries);
                 }
-                plane.proxies.route(service, client.rules.version, client.node)
+                let (version, node) = (client.rules.version, client.node);
+                let flow = client.tracking.flow(now, from);
+                if let Some(pod) = flow.filter(|pod| plane.proxies.keeps_flow(service, version, *pod, node)) {
+                    client.tracking.sent(now, from, pod);
+                    return Goes::To(pod);
+                }
+                plane.proxies.route(service, version, node)
             }
             (Resolve::Address, Via::IngressNginx(_)) => {
                 if client.rules.folded < to {
@@ -75,12 +81,14 @@ impl<'a> Exchange<'a> {
         };
         let by_kube_proxy = client.traffic.via == Via::KubeProxy && client.traffic.resolve == Resolve::Address;
         let affinity = self.setup.services[service.index()].session_affinity.filter(|_| by_kube_proxy);
-        match (route, affinity) {
-            (Route::Pods(pods), Some(timeout)) => Goes::To(client.tracking.affine(now, from, pods, timeout, choice)),
-            (Route::Pods(pods), None) => Goes::To(nth_choice(pods, choice, tried)),
-            (Route::Reject, _) => Goes::Reject(cause),
-            (Route::Drop, _) => Goes::Drop(cause),
-        }
+        let pod = match (route, affinity) {
+            (Route::Pods(pods), Some(timeout)) => client.tracking.affine(now, from, pods, timeout, choice),
+            (Route::Pods(pods), None) => nth_choice(pods, choice, tried),
+            (Route::Reject, _) => return Goes::Reject(cause),
+            (Route::Drop, _) => return Goes::Drop(cause),
+        };
+        client.tracking.sent(now, from, pod);
+        Goes::To(pod)
     }
 }
 

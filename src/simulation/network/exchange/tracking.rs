@@ -12,6 +12,11 @@
 //!   Source: Linux `net/netfilter/nf_conntrack_proto_tcp.c` tcp_timeouts, tcp_conntracks (a SYN in the state SYN_SENT is no
 //!   new connection). A refused connection leaves nothing behind.
 //!
+//! - *Flows of datagrams.* UDP has no connections, but connection tracking has flows: datagrams of the same address and port
+//!   go to the same pod, for 30 s after the last one, or for 120 s if they have been answered for 2 s. The rules are not
+//!   asked meanwhile; so a flow stays with a pod that terminates, until kube-proxy deletes it because the pod does not serve
+//!   any more. Source: Linux `net/netfilter/nf_conntrack_proto_udp.c` udp_timeouts, nf_conntrack_udp_packet.
+//!
 //! Linux goes through the ports for one destination in turn, and passes over up to seven each time, by chance
 //! (`net/ipv4/inet_hashtables.c` `__inet_hash_connect`, 5.19 and newer): so a port comes again after as many connections as
 //! there are ports on average, and after a quarter of that at the earliest. A port that is in use is not left out here.
@@ -26,6 +31,11 @@ use crate::simulation::setup::Origin;
 /// `nf_conntrack_tcp_timeout_syn_sent`.
 const SYN_SENT_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// `nf_conntrack_udp_timeout`, and `nf_conntrack_udp_timeout_stream` for a flow that has been answered for so long.
+const UDP_TIMEOUT: Duration = Duration::from_secs(30);
+const UDP_TIMEOUT_STREAM: Duration = Duration::from_secs(120);
+const UDP_STREAM_AFTER: Duration = Duration::from_secs(2);
+
 /// The next port is one to eight further.
 const STEPS: u64 = 8;
 
@@ -34,6 +44,7 @@ const STEPS: u64 = 8;
 pub(super) struct Tracking {
     addresses: Vec<Address>,
     ports: Option<u64>,
+    datagrams: bool,
     random: Random,
     /// Stands for the client in keyed draws.
     key: Key,
@@ -48,6 +59,18 @@ struct Address {
     port: u64,
     /// By port: the pod that never answered, and until when that is remembered.
     unanswered: BTreeMap<u64, (PodId, Time)>,
+    /// By port.
+    flows: BTreeMap<u64, Flow>,
+}
+
+/// Datagrams of one port.
+#[derive(Clone, Copy, Debug)]
+struct Flow {
+    pod: PodId,
+    begun: Time,
+    /// The last datagram, either way.
+    last: Time,
+    answered: bool,
 }
 
 /// Where a connection comes from.
@@ -59,10 +82,12 @@ pub(super) struct Sender {
 }
 
 impl Tracking {
-    pub fn new(origin: Origin, random: Random, client: Key) -> Self {
+    pub fn new(origin: Origin, datagrams: bool, random: Random, client: Key) -> Self {
         let addresses = vec![Address::default(); origin.addresses.max(1) as usize];
         let key = Key::new("sourcePort").number(client.bits());
-        Self { addresses, ports: origin.ports.map(u64::from).filter(|ports| *ports > 0), random, key }
+        // One socket sends all datagrams of an address.
+        let ports = origin.ports.map(u64::from).or(datagrams.then_some(1)).filter(|ports| *ports > 0);
+        Self { addresses, ports, datagrams, random, key }
     }
 
     /// The origin of a new connection for request number `number`.
@@ -100,6 +125,34 @@ impl Tracking {
         pod
     }
 
+    /// The pod that datagrams of this origin go to as the last one did.
+    pub fn flow(&self, now: Time, from: Sender) -> Option<PodId> {
+        let flow = self.addresses[from.address].flows.get(&from.port.filter(|_| self.datagrams)?)?;
+        let stream = flow.answered && flow.last.since(flow.begun) >= UDP_STREAM_AFTER;
+        let timeout = if stream { UDP_TIMEOUT_STREAM } else { UDP_TIMEOUT };
+        (now < flow.last + timeout).then_some(flow.pod)
+    }
+
+    /// A datagram goes to this pod.
+    pub fn sent(&mut self, now: Time, from: Sender, pod: PodId) {
+        if let Some(port) = from.port.filter(|_| self.datagrams) {
+            let goes_on = self.flow(now, from) == Some(pod);
+            let flows = &mut self.addresses[from.address].flows;
+            match flows.get_mut(&port).filter(|_| goes_on) {
+                Some(flow) => flow.last = now,
+                None => _ = flows.insert(port, Flow { pod, begun: now, last: now, answered: false }),
+            }
+        }
+    }
+
+    /// An answer has come back.
+    pub fn replied(&mut self, now: Time, from: Sender) {
+        let flow = from.port.and_then(|port| self.addresses[from.address].flows.get_mut(&port));
+        if let Some(flow) = flow {
+            (flow.answered, flow.last) = (true, now);
+        }
+    }
+
     /// A SYN has gone unanswered.
     pub fn unanswered(&mut self, now: Time, from: Sender, pod: PodId) {
         if let Some(port) = from.port {
@@ -122,7 +175,7 @@ mod tests {
     const PODS: [PodId; 3] = [PodId(0), PodId(1), PodId(2)];
 
     fn tracking(addresses: u32, ports: Option<u32>) -> Tracking {
-        Tracking::new(Origin { addresses, ports }, Random::new(1), Key::new("client"))
+        Tracking::new(Origin { addresses, ports }, false, Random::new(1), Key::new("client"))
     }
 
     #[test]
@@ -133,6 +186,23 @@ mod tests {
         assert!((70..130).contains(&uses.len()), "{} times", uses.len());
         let soonest = uses.windows(2).map(|w| w[1] - w[0]).min().unwrap();
         assert!((180..300).contains(&soonest), "after {soonest}");
+    }
+
+    #[test]
+    fn a_flow_lasts_longer_when_it_has_been_answered_for_a_while() {
+        let mut tracking = Tracking::new(Origin::default(), true, Random::new(1), Key::new("client"));
+        let from = tracking.origin(0);
+        assert_eq!(from, tracking.origin(1), "one socket");
+        tracking.sent(Time::from_secs(10), from, PodId(1));
+        assert_eq!(tracking.flow(Time::from_secs(39), from), Some(PodId(1)));
+        assert_eq!(tracking.flow(Time::from_secs(40), from), None);
+        tracking.replied(Time::from_secs(11), from);
+        assert_eq!(tracking.flow(Time::from_secs(41), from), None);
+        tracking.sent(Time::from_secs(12), from, PodId(1));
+        assert_eq!(tracking.flow(Time::from_secs(131), from), Some(PodId(1)));
+        assert_eq!(tracking.flow(Time::from_secs(132), from), None);
+        tracking.sent(Time::from_secs(200), from, PodId(2));
+        assert_eq!(tracking.flow(Time::from_secs(230), from), None, "a new flow, and not answered yet");
     }
 
     #[test]

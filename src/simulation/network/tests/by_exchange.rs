@@ -70,6 +70,7 @@ proptest! {
     fn every_request_ends_once(
         connections in prop_oneof![
             Just(Connections::New),
+            Just(Connections::Udp),
             Just(Connections::KeepAlive { idle_max: 3, idle_timeout: Some(ms(500)), requests_max: Some(4), age_max: Some(ms(900)) }),
             (1u32..3, prop::option::of(100u64..2000), any::<bool>()).prop_map(|(connections, age, grpc)| {
                 Connections::Http2 { connections, age_max: age.map(ms), grpc }

@@ -1,6 +1,7 @@
 //! What the client's node remembers of earlier connections.
 
 use super::*;
+use crate::simulation::setup::{KubeProxySetup, ProxyMode};
 
 const READY: u8 = 0b011;
 
@@ -64,6 +65,51 @@ fn a_refused_connection_leaves_nothing_behind() {
     let (outcome, _) = play(&setup(1, Some(50), false), 1, &script);
     let last = outcome.failures.iter().map(|f| f.sent_at).max().unwrap();
     assert!(outcome.requests.failed() > 50 && last < Time::from_millis(1540), "{last:?}");
+}
+
+/// Pod 0 terminates from 1 s on, and ends at 4 s, which its endpoint tells at 4.5 s.
+fn an_end() -> Script {
+    const TERMINATING: u8 = 0b110;
+    two_pods(
+        &[0, 1],
+        vec![
+            at(1000, Op::Endpoints(0, vec![(0, TERMINATING), (1, READY)])),
+            at(4000, Op::Vanish(0)),
+            at(4500, Op::Endpoints(0, vec![(1, READY)])),
+        ],
+    )
+}
+
+#[test]
+fn datagrams_of_one_socket_stay_with_a_pod_that_terminates() {
+    let lost = |ports, seed| {
+        let mut setup = setup(1, ports, false);
+        setup.traffic[0].connections = Connections::Udp;
+        let (outcome, _) = play(&setup, seed, &an_end());
+        let sent = outcome.failures.iter().map(|f| f.sent_at.as_nanos() / 1_000_000);
+        assert!(sent.clone().all(|t| (3990..4540).contains(&t)), "{:?}", sent.collect::<Vec<_>>());
+        assert!(outcome.failures.iter().all(|f| f.kind == FailureKind::RequestTimeout));
+        outcome.requests.failed()
+    };
+    // Half of all sockets belong to that pod, and lose everything until their flow is deleted, 540 ms after its end.
+    let one: Vec<u64> = (0..40).map(|seed| lost(None, seed)).collect();
+    assert!(one.iter().all(|n| *n == 0 || (53..57).contains(n)), "{one:?}");
+    let unlucky = one.iter().filter(|n| **n > 0).count();
+    assert!((10..30).contains(&unlucky), "{unlucky} of 40");
+    // With many sockets each flow is as old as its last use.
+    let many: u64 = (0..10).map(|seed| lost(Some(200), seed)).sum();
+    assert!((50..400).contains(&many), "{many}");
+    // A new port for each datagram: nothing is left of the old flows when the pod ends.
+    assert_eq!(lost(Some(100_000), 1), 0);
+}
+
+#[test]
+fn ipvs_takes_datagrams_away_at_once() {
+    let mut setup = setup(1, None, false);
+    setup.traffic[0].connections = Connections::Udp;
+    setup.kube_proxy = KubeProxySetup::of(ProxyMode::Ipvs);
+    let lost: u64 = (0..20).map(|seed| play(&setup, seed, &an_end()).0.requests.failed()).sum();
+    assert_eq!(lost, 0);
 }
 
 #[test]
