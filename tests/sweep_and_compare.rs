@@ -111,6 +111,33 @@ fn what_tune_finds_keeps_its_promise_with_other_seeds() {
     assert!(tuned["replay"].as_str().unwrap().starts_with("drainsim run "), "{out}");
 }
 
+/// A budget that lets nobody go is widened by its own field; with a target that no budget keeps, that is said.
+#[test]
+fn tune_turns_budgets_too() {
+    let blocked = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/m11-two-drains-one-budget.yaml");
+    let args = ["tune", blocked, "--in", "90%", "--confidence", "90%", "--runs", "22", "--up-to", "2s"];
+    let light = ["--set", "spec.traffic[0].rate=5/s", "--set", "minAvailable=2"];
+    let (code, out, error) = drainsim(&[&args[..], &light[..], &["-o", "json"]].concat());
+    assert_eq!(code, 0, "{error}");
+    let tuned: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let schema: serde_json::Value = serde_json::from_str(&drainsim(&["schema", "tuned"]).1).unwrap();
+    jsonschema::validate(&schema, &tuned).unwrap();
+    assert_eq!(tuned["recommended"]["disruptionBudgets"]["default/nginx-pdb"], "minAvailable: 1", "{out}");
+    let patches = tuned["patches"].as_array().unwrap();
+    let budget = r#"kubectl patch poddisruptionbudget nginx-pdb -n default --patch '{"spec":{"minAvailable":1}}'"#;
+    assert!(patches.iter().any(|patch| patch == budget), "{out}");
+    assert_eq!(tuned["withMoreReplicas"]["replicas"]["Deployment/default/nginx-deployment"], 3, "{out}");
+    // What is recommended keeps the promise where it is applied.
+    let sets = ["run", blocked, "--runs", "5", "--seed", "9001", "--set", "minAvailable=1", "--set", "preStop=2s"];
+    assert_eq!(drainsim(&[&sets[..], &light[..2]].concat()).0, 0);
+    let (code, out, _) = drainsim(&[&args[..], &light[..], &["--drain-within", "2s"]].concat());
+    assert_eq!(code, 1, "{out}");
+    assert!(out.starts_with("✗ cannot be met with a preStop of up to 2 s and any budgets: "), "{out}");
+    let (code, out, _) = drainsim(&[&args[..], &light[..], &["--keep-budgets"]].concat());
+    assert_eq!(code, 1, "{out}");
+    assert!(out.contains("the budgets decide, or the time that replacements take"), "{out}");
+}
+
 #[test]
 fn points_drawn_at_random_are_the_same_every_time() {
     let drawn =

@@ -6,6 +6,7 @@
 //! the sums rest on is told in [`propagation`] and [`shutdown`]; what they do not hold for is refused, or listed as a
 //! premise.
 
+pub mod order;
 pub mod propagation;
 pub mod race;
 pub mod replay;

@@ -61,6 +61,9 @@ fn quantile(text: &str) -> Result<f64, String> {
     }
 }
 
+/// The second search, for phases, takes about as many runs as the first one, for seeds, times this.
+const RUNS_OF_A_ROUND: u32 = 4;
+
 pub(super) fn run(args: &BoundArgs) -> Result<ExitCode, Failure> {
     let inputs = args.files.inputs()?;
     let base = args.changes.load(&inputs)?;
@@ -68,11 +71,16 @@ pub(super) fn run(args: &BoundArgs) -> Result<ExitCode, Failure> {
         .map_err(|reasons| Failure::usage(format!("there is no bound for this scenario: {}", reasons.join("; "))))?;
     let cover = cover(args, &inputs)?;
     let limits = Limits { setup: &base.setup, quantile: args.quantile };
-    let settings = settings(args, &inputs, &limits, &bound);
+    let mut settings = settings(args, &inputs, &limits, &bound);
     let changed = load(&inputs, &[&args.changes.sets[..], &settings].concat())?;
     let first_seed = args.changes.seed(&base);
     let jobs = usize::from(args.jobs.unwrap_or(0));
-    let attained = replay::search(&changed.setup, &bound, first_seed, args.runs, jobs);
+    let attained = replay::search(&changed.setup, &bound, first_seed, args.runs, jobs).map(|start| {
+        let (nearer, phases) =
+            replay::approach(&limits, &changed.setup, &bound, start, args.runs / RUNS_OF_A_ROUND, jobs);
+        settings.extend(phases.iter().map(|(hop, span)| format!("spec.latencies.{}={span}", hop.name())));
+        nearer
+    });
     let mut words = vec!["drainsim".to_string(), "run".to_string()];
     words.extend(args.files.words());
     let sets = args.changes.sets.iter().chain(&settings).flat_map(|set| ["--set".to_string(), set.clone()]);
@@ -119,7 +127,7 @@ fn cover(args: &BoundArgs, inputs: &[Input]) -> Result<Cover, Failure> {
     if deficit(seconds).is_none_or(|d| d > 0) {
         return Ok(Cover::None("an action asks for a grace period that is over before".to_string()));
     }
-    let patches = patch::of_pod_templates(&Disk, inputs, &with(seconds, None));
+    let patches = patch::of_objects(&Disk, inputs, &with(seconds, None));
     let patches = patches.into_iter().map(|p| p.command()).collect();
     Ok(Cover::Sleep { seconds, grace_above_seconds: seconds, patches })
 }

@@ -1,7 +1,7 @@
 //! The command line: one file per subcommand; parses, calls, prints; no logic of its own.
 //!
 //! Results go to stdout, everything else to stderr. Exit codes: 0 fine, 1 an expectation failed, 2 wrong usage or bad
-//! input, in which case nothing is written to stdout.
+//! input, in which case nothing is written to stdout, 70 internal error.
 
 mod backend;
 mod bound;
@@ -45,14 +45,15 @@ use output::Failure;
   drainsim compare a.yaml b.yaml            two policies under the same seeds
   drainsim sweep drain.yaml --vary preStop=0s..15s:1s
                                             the same at many points
-  drainsim tune drain.yaml                  which preStop sleep, with which confidence
+  drainsim tune drain.yaml                  which preStop sleep and budgets, with which confidence
   drainsim bound drain.yaml                 the worst case, proved and not sampled
   drainsim explain drain.yaml --request 1   why the first failed request failed
   drainsim get pods drain.yaml --at 42s     the pods at that time, as kubectl prints them
   drainsim lint manifests/                  what is wrong with manifests, without a run
   kubectl get deploy,svc,pdb -o yaml | drainsim run scenario.yaml -
 
-Exit codes: 0 fine, 1 an expectation failed, 2 wrong usage or bad input. Where a command has others, its help says so."
+Exit codes: 0 fine, 1 an expectation failed, 2 wrong usage or bad input, 70 internal error. Where a command has others, its \
+help says so."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -73,7 +74,7 @@ enum Command {
     Sweep(sweep::SweepArgs),
     /// Join the records of a sweep's shards
     Merge(sweep::MergeArgs),
-    /// Find the smallest preStop sleep that keeps a promise
+    /// Find the smallest preStop sleep and the tightest budgets that keep a promise
     Tune(tune::TuneArgs),
     /// Prove how late routes can be, whatever the order of events, and show a run that is that late
     Bound(bound::BoundArgs),
@@ -111,7 +112,8 @@ struct Changes {
     ///
     /// PATH is that of a field of the scenario, or of a manifest after its name: Deployment/default/web:spec.replicas.
     /// Short names for what is changed most often are preStop, gracePeriod, replicas, minAvailable and maxUnavailable;
-    /// alone they mean all objects, or one after its name: Deployment/default/web:preStop=10s.
+    /// alone they mean all objects, or one after its name: Deployment/default/web:preStop=10s. PATH- takes a field or an
+    /// element away: spec.nodes[2]-.
     #[arg(long = "set", value_name = "PATH=VALUE")]
     sets: Vec<String>,
 
@@ -167,6 +169,21 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
+    guarded(|| dispatch(cli))
+}
+
+/// The exit code of an internal error: EX_SOFTWARE of sysexits.h.
+const INTERNAL_ERROR: u8 = 70;
+
+/// A panic is a bug of this program and no answer about a scenario, so it gets a code of its own.
+fn guarded(run: impl FnOnce() -> ExitCode) -> ExitCode {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).unwrap_or_else(|_| {
+        output::warn("error: internal error: this is a bug of drainsim, not of its input\n");
+        ExitCode::from(INTERNAL_ERROR)
+    })
+}
+
+fn dispatch(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Drain(args) => drain::run(&args),
@@ -193,6 +210,13 @@ pub fn main() -> ExitCode {
 mod tests {
     use super::*;
     use clap::CommandFactory;
+
+    #[test]
+    fn a_panic_is_an_internal_error() {
+        let code = |code: ExitCode| format!("{code:?}");
+        assert_eq!(code(guarded(|| panic!("on purpose"))), code(ExitCode::from(70)));
+        assert_eq!(code(guarded(|| ExitCode::from(3))), code(ExitCode::from(3)));
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -7,9 +7,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::INTERNAL_ERROR;
 use super::backend::Input;
 use super::output::{Failure, Progress, print, print_data, read_stdin, shell_word};
-use crate::analysis::shrink::shrink;
+use crate::analysis::shrink::{Failing, shrink};
 use crate::analysis::suite::{self, Subject, Tested};
 use crate::report::suite::{Entry, Status, Totals, ci, json::TestResult, junit, text};
 use crate::scenario::{Disk, Scenario, discover};
@@ -93,9 +94,6 @@ enum TestFormat {
     Json,
 }
 
-/// The exit code of an internal error: EX_SOFTWARE of sysexits.h.
-const INTERNAL_ERROR: u8 = 70;
-
 /// A scenario that was found, read or not.
 struct Found {
     path: String,
@@ -138,12 +136,13 @@ pub(super) fn run(args: &TestArgs) -> Result<ExitCode, Failure> {
         let written = std::fs::write(path, junit::render(&entries));
         written.map_err(|error| Failure::usage(format!("`{path}` cannot be written: {error}")))?;
     }
-    Ok(if internal { ExitCode::from(INTERNAL_ERROR) } else { ExitCode::from(exit_code(Totals::of(&entries))) })
+    Ok(ExitCode::from(exit_code(Totals::of(&entries), internal)))
 }
 
-/// The worst first: what cannot be read, what fails, what is undecided.
-fn exit_code(totals: Totals) -> u8 {
+/// The worst first: the simulator itself failed, what cannot be read, what fails, what is undecided.
+fn exit_code(totals: Totals, internal: bool) -> u8 {
     match totals {
+        _ if internal => INTERNAL_ERROR,
         Totals { broken: 1.., .. } => 2,
         Totals { failed: 1.., .. } => 1,
         Totals { undecided: 1.., .. } => 3,
@@ -236,8 +235,9 @@ fn entries_of(args: &TestArgs, found: &Found, tested: &Tested) -> Vec<Entry> {
                 let place = &subject.scenario.expectations[index].span;
                 let index =
                     whole.as_ref().and_then(|w| w.expectations.iter().position(|e| e.span.start == place.start));
-                let smaller = whole.zip(index).and_then(|(w, index)| shrink(inputs, &args.sets, &w, index, seed));
-                entry.smaller = smaller.map(|s| (replay(&found.path, &args.sets, &s.sets, seed), s.actual));
+                let case = |index| Failing { inputs, sets: &args.sets, index, seeds: (subject.first_seed, seed) };
+                let smaller = index.and_then(|index| shrink(case(index)));
+                entry.smaller = smaller.map(|s| (replay(&found.path, &args.sets, &s.sets, s.seed), s.actual));
             }
         }
         entry
@@ -277,11 +277,12 @@ mod tests {
 
     #[test]
     fn the_exit_code_is_that_of_the_worst() {
-        let totals = |passed, undecided, failed, broken| exit_code(Totals { passed, undecided, failed, broken });
+        let totals = |passed, undecided, failed, broken| exit_code(Totals { passed, undecided, failed, broken }, false);
         assert_eq!(totals(3, 0, 0, 0), 0);
         assert_eq!(totals(3, 1, 0, 0), 3);
         assert_eq!(totals(3, 1, 1, 0), 1);
         assert_eq!(totals(3, 1, 1, 1), 2);
+        assert_eq!(exit_code(Totals::default(), true), 70);
     }
 
     #[test]

@@ -6,10 +6,11 @@ use clap::Args;
 
 use super::output::{self, Failure, Format, print, print_data, shell_word};
 use super::{Changes, Files};
-use crate::analysis::tune::{Plan, Promise, Tuner};
+use crate::analysis::tune::budgets::{Scaled, Turned};
+use crate::analysis::tune::{Plan, Promise, Trial, Tuner};
 use crate::engine::Duration;
 use crate::report::tune::data::TuneResult;
-use crate::report::tune::{Question, grace_seconds, render};
+use crate::report::tune::{Question, budgets_of, grace_seconds, render};
 use crate::scenario::{Disk, Scenario, patch};
 use crate::simulation::Setup;
 
@@ -18,10 +19,14 @@ use crate::simulation::Setup;
 #[command(after_help = "Examples:
   drainsim tune drain.yaml
   drainsim tune drain.yaml --failed 5 --in 99.9% --confidence 99%
-  drainsim tune drain.yaml --drain-within 2m
+  drainsim tune drain.yaml --drain-within 2m --ready 2
 
 The promise is about runs: in at least --in of all runs (as many drains of your cluster as you like) at most --failed \
-requests fail. The smallest sleep is found by bisection with common random numbers, and confirmed with other seeds.
+requests fail and all drains end. The smallest sleep is found by bisection with common random numbers, and confirmed with \
+other seeds.
+
+With --drain-within the tightest PodDisruptionBudgets are looked for that let the drains end in time. Without it budgets \
+stay as they are, unless drains never end with them.
 
 Exit codes: 0 found, 1 cannot be met, 2 wrong usage or bad input.")]
 pub(super) struct TuneArgs {
@@ -43,9 +48,17 @@ pub(super) struct TuneArgs {
     #[arg(long, value_name = "SHARE", default_value = "95%", value_parser = share)]
     confidence: f64,
 
-    /// All drains must end within this time
+    /// All drains must end within this time [default: by the end of the run]
     #[arg(long, value_name = "DURATION")]
     drain_within: Option<Duration>,
+
+    /// Each Service with clients must keep so many ready endpoints
+    #[arg(long, value_name = "N")]
+    ready: Option<u32>,
+
+    /// Leave PodDisruptionBudgets as they are
+    #[arg(long)]
+    keep_budgets: bool,
 
     /// The longest sleep to think of, in whole seconds
     #[arg(long, value_name = "DURATION", default_value = "60s")]
@@ -80,6 +93,7 @@ pub(super) fn run(args: &TuneArgs) -> Result<ExitCode, Failure> {
     let promise = Promise {
         failed_max: args.failed,
         drain_within: args.drain_within,
+        ready_min: args.ready,
         share: args.share,
         confidence: args.confidence,
     };
@@ -106,21 +120,43 @@ pub(super) fn run(args: &TuneArgs) -> Result<ExitCode, Failure> {
         .collect::<Result<_, Failure>>()?;
     let at = |seconds: u64| setups[(seconds.min(most)) as usize].clone();
     let first_seed = args.changes.seed(&base);
-    let tuner = Tuner { at: &at, promise, plan, first_seed, jobs: usize::from(args.jobs.unwrap_or(0)) };
-    let tuned = tuner.tune(most, |trial| output::note(&format!("preStop {} s: {} runs", trial.seconds, trial.runs)));
+    let tuner = Tuner {
+        at: &at,
+        promise,
+        plan,
+        keep_budgets: args.keep_budgets,
+        first_seed,
+        jobs: usize::from(args.jobs.unwrap_or(0)),
+    };
+    let tuned = tuner.tune(most, |budgets, trial| output::note(&progress(budgets, trial)));
+    let parts = tuner.parts(&tuned);
     output::end_notes();
+    // What a candidate is, as settings: of these budgets, those that differ from what they were.
+    let sets_of = |trial: &Trial, budgets: &[Turned], grace: u64| {
+        let turned = budgets.iter().zip(&trial.allowed).filter(|(b, allowed)| b.at(**allowed) != b.before);
+        let turned = turned.map(|(budget, allowed)| budget.set(*allowed));
+        sets_at(trial.seconds, grace).into_iter().chain(turned).collect::<Vec<String>>()
+    };
     let patches: Vec<String> = tuned
         .recommended
         .iter()
-        .flat_map(|best| {
-            let sets = sets_at(best.seconds, grace_seconds(best));
-            patch::of_pod_templates(&Disk, &inputs, &sets).into_iter().map(|p| p.command())
+        .flat_map(|best| patch::of_objects(&Disk, &inputs, &sets_of(best, &tuned.budgets, grace_seconds(best))))
+        .map(|p| p.command())
+        .collect();
+    let scaled_patches: Vec<String> = tuned
+        .scaled
+        .iter()
+        .flat_map(|(scaled, budgets, trial)| {
+            let sets = sets_of(trial, budgets, grace_seconds(trial));
+            let patches = patch::of_objects(&Disk, &inputs, &sets).into_iter().map(|p| p.command());
+            scaled.iter().map(Scaled::command).chain(patches).collect::<Vec<String>>()
         })
         .collect();
-    let replay = tuned.trials.last().and_then(|last| Some((last, last.first_broken?))).map(|(last, seed)| {
+    let replay = tuned.decisive.as_ref().and_then(|trial| Some((trial, trial.first_broken?))).map(|(trial, seed)| {
         let mut words = vec!["drainsim".to_string(), "run".to_string()];
         words.extend(args.files.words());
-        words.extend(sets_at(last.seconds, most + 600).into_iter().flat_map(|set| ["--set".to_string(), set]));
+        let sets = sets_of(trial, &tuned.budgets, most + 600);
+        words.extend(sets.into_iter().flat_map(|set| ["--set".to_string(), set]));
         words.extend(["--seed".to_string(), seed.to_string()]);
         words.iter().map(|w| shell_word(w)).collect::<Vec<_>>().join(" ")
     });
@@ -128,7 +164,10 @@ pub(super) fn run(args: &TuneArgs) -> Result<ExitCode, Failure> {
         scenario: &base.name,
         promise,
         most,
+        keep_budgets: args.keep_budgets,
+        parts: parts.as_ref(),
         patches: &patches,
+        scaled_patches: &scaled_patches,
         assumptions: &base.assumptions,
         replay: replay.as_deref(),
     };
@@ -137,6 +176,13 @@ pub(super) fn run(args: &TuneArgs) -> Result<ExitCode, Failure> {
         data => print_data(data, &TuneResult::new(&question, &tuned))?,
     }
     Ok(ExitCode::from(u8::from(tuned.recommended.is_none())))
+}
+
+/// `preStop 3 s, maxUnavailable: 1: 50 runs`.
+fn progress(budgets: &[Turned], trial: &Trial) -> String {
+    let budgets = budgets_of(budgets, &trial.allowed);
+    let comma = if budgets.is_empty() { "" } else { ", " };
+    format!("preStop {} s{comma}{budgets}: {} runs", trial.seconds, trial.runs)
 }
 
 #[cfg(test)]

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::style::{BAD, BOLD, DIM, GOOD, PLAIN, WIDTH, paint, percent, plural, share, shorten, thousands, wrap};
+use super::style::{
+    BAD, BOLD, DIM, GOOD, PLAIN, WIDTH, paint, percent, plural, seconds, share, shorten, thousands, wrap,
+};
 use super::table::{Align, Cell, Table};
 use super::text::{requests, section};
 use crate::analysis::judge::Verdict;
@@ -23,9 +25,19 @@ pub fn render(context: &Context<'_>, summary: &Summary, runs: &[Run]) -> String 
     section(&mut out, "Per run", &spreads(summary));
     section(&mut out, "Expectations", &expectations(&summary.expectations, summary.runs));
     let worst = summary.worst;
-    if worst.failed > 0 || worst.least_slack.is_some_and(|slack| slack < 0) {
-        let what = format!("  seed {}: {} failed\n  {}\n", worst.seed, plural(worst.failed, "request"), context.replay);
-        section(&mut out, "Worst run", &what);
+    let late = worst.least_slack.filter(|slack| *slack < 0);
+    let what = match (worst.failed, late) {
+        (0, None) => None,
+        (0, Some(slack)) => Some(format!(
+            "no run lost a request; in that with seed {} a route outlived its listener by {}, and nobody came just then",
+            worst.seed,
+            seconds(-slack)
+        )),
+        (failed, _) => Some(format!("seed {}: {} failed", worst.seed, plural(failed, "request"))),
+    };
+    if let Some(what) = what {
+        let lines: String = wrap(&what, WIDTH - 2).iter().map(|line| format!("  {line}\n")).collect();
+        section(&mut out, "Worst run", &format!("{lines}  {}\n", context.replay));
     }
     for (title, lines) in [("Warnings", context.warnings), ("Assumptions", context.assumptions)] {
         let lines = lines.iter().flat_map(|l| wrap(&format!("- {l}"), WIDTH - 2)).map(|l| format!("  {l}\n"));
@@ -194,6 +206,15 @@ mod tests {
         assert!(text.starts_with("✓ no request failed in 100 runs\n"), "{text}");
         assert!(text.contains("fewer than 2.951 % of all runs"), "{text}");
         assert!(!text.contains("Worst run"), "{text}");
+    }
+
+    #[test]
+    fn a_worst_run_that_lost_nothing_is_told_as_such() {
+        let mut late = fixture::calm_outcome();
+        late.pods[0].slack_nanos = Some(-141_000_000);
+        let text = text([fixture::calm_outcome(), late]);
+        assert!(text.contains("  no run lost a request; in that with seed 8 a route outlived"), "{text}");
+        assert!(!text.contains("0 requests failed"), "{text}");
     }
 
     #[test]

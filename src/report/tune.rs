@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 
 use super::style::{BAD, BOLD, DIM, GOOD, PLAIN, WIDTH, paint, percent, plural, thousands, wrap};
 use super::table::{Align, Cell, Table};
-use crate::analysis::tune::{Promise, Trial, Tuned};
+use crate::analysis::tune::budgets::{Scaled, Turned, said};
+use crate::analysis::tune::{Part, Promise, Trial, Tuned, Worth};
 use crate::simulation::outcome::{FailureKind, PodActivity};
 
 /// What the answer was asked with.
@@ -18,8 +19,14 @@ pub struct Question<'a> {
     pub promise: Promise,
     /// The longest sleep that was allowed.
     pub most: u64,
-    /// `kubectl patch …`, one a workload.
+    /// Whether budgets were to stay as they are.
+    pub keep_budgets: bool,
+    /// What the sleep is needed for: the 99th percentile, seconds, and what each hop adds.
+    pub parts: Option<&'a (f64, Vec<Part>)>,
+    /// `kubectl patch …`, one an object.
     pub patches: &'a [String],
+    /// The same with more replicas.
+    pub scaled_patches: &'a [String],
     /// What was taken for granted.
     pub assumptions: &'a [String],
     /// The command that shows a run that breaks the promise.
@@ -41,21 +48,31 @@ pub fn render(question: &Question<'_>, tuned: &Tuned) -> String {
     let promise = promise(question.promise);
     match &tuned.recommended {
         Some(best) => {
-            let title = format!("preStop {} s keeps the promise: {promise}", best.seconds);
-            let _ = writeln!(out, "{} {}", paint(GOOD, "✓"), paint(BOLD, &title));
+            let changed: Vec<String> = tuned.changed().map(|(b, allowed)| change(b, allowed)).collect();
+            let title = match &changed[..] {
+                [] => format!("preStop {} s keeps the promise: {promise}", best.seconds),
+                _ => format!("preStop {} s and {} keep the promise: {promise}", best.seconds, changed.join(", ")),
+            };
+            title_line(&mut out, GOOD, "✓", &title);
             recommendation(&mut out, best, tuned.one_less.as_ref());
+            budget_lines(&mut out, tuned, best);
         }
         None => {
-            let title = format!("cannot be met with a preStop of up to {} s: {promise}", question.most);
-            let _ = writeln!(out, "{} {}", paint(BAD, "✗"), paint(BOLD, &title));
-            if let Some(last) = tuned.trials.last() {
-                decider(&mut out, question, last);
+            let budgets = match (tuned.budgets.is_empty(), question.keep_budgets) {
+                (true, _) => "",
+                (false, true) => " and the budgets that there are",
+                (false, false) => " and any budgets",
+            };
+            let title = format!("cannot be met with a preStop of up to {} s{budgets}: {promise}", question.most);
+            title_line(&mut out, BAD, "✗", &title);
+            if let Some(decisive) = &tuned.decisive {
+                decider(&mut out, question, tuned, decisive);
             }
         }
     }
     let _ = writeln!(out, "\n{}", paint(BOLD, "Drain time against loss"));
     out.push_str(&front(tuned));
-    if let Some((need, lines)) = &tuned.budget {
+    if let Some((need, lines)) = question.parts {
         let _ = writeln!(out, "\n{}", paint(BOLD, "Budget: what the sleep is needed for"));
         let intro = format!(
             "  in 99 of 100 runs routes are clean at most {need:.2} s after the listener would have closed without a sleep; \
@@ -71,10 +88,13 @@ pub fn render(question: &Question<'_>, tuned: &Tuned) -> String {
         out.push_str(&table.render());
     }
     if !question.patches.is_empty() && tuned.recommended.is_some() {
-        let _ = writeln!(out, "\n{}", paint(BOLD, "To apply (starts a rollout of the workload)"));
+        let _ = writeln!(out, "\n{}", paint(BOLD, "To apply (a change of the pod template starts a rollout)"));
         question.patches.iter().for_each(|patch| {
             let _ = writeln!(out, "  {patch}");
         });
+    }
+    if let Some((scaled, budgets, trial)) = &tuned.scaled {
+        more_replicas(&mut out, tuned, (scaled, budgets, trial), question.scaled_patches);
     }
     let _ = writeln!(out, "\n{}", paint(BOLD, "This rests on"));
     let fixed =
@@ -86,15 +106,120 @@ pub fn render(question: &Question<'_>, tuned: &Tuned) -> String {
     out
 }
 
-/// `at most 0 requests fail, in 99 % of runs, with 95 % confidence`.
+fn title_line(out: &mut String, style: anstyle::Style, mark: &str, title: &str) {
+    for (number, line) in wrap(title, WIDTH - 2).into_iter().enumerate() {
+        let mark = if number == 0 { paint(style, mark) } else { " ".to_string() };
+        let _ = writeln!(out, "{mark} {}", paint(BOLD, &line));
+    }
+}
+
+/// `no request fails and drains end, in 99 % of runs, with 95 % confidence`.
 fn promise(promise: Promise) -> String {
-    let within = promise.drain_within.map_or(String::new(), |d| format!(" and drains end within {d}"));
     let failed = match promise.failed_max {
         0 => "no request fails".to_string(),
         most => format!("at most {} fail", plural(most, "request")),
     };
+    let within = promise.drain_within.map_or(String::new(), |d| format!(" within {d}"));
+    let stay = if promise.ready_min == Some(1) { "stays" } else { "stay" };
+    let ready = promise.ready_min.map_or(String::new(), |n| format!(", {} {stay} ready", plural(n.into(), "endpoint")));
     let number = |share: f64| format!("{}", (share * 1e8).round() / 1e6);
-    format!("{failed}{within} in {} % of runs, with {} % confidence", number(promise.share), number(promise.confidence))
+    let (share, confidence) = (number(promise.share), number(promise.confidence));
+    format!("{failed}{ready} and drains end{within} in {share} % of runs, with {confidence} % confidence")
+}
+
+/// `default/web with maxUnavailable: 2`.
+fn change(budget: &Turned, allowed: u32) -> String {
+    format!("{} with {}", budget.full_name(), said(budget.at(allowed)))
+}
+
+/// What budgets say in a candidate: `maxUnavailable: 1`, of several how many pods each lets go at once.
+#[must_use]
+pub fn budgets_of(budgets: &[Turned], allowed: &[u32]) -> String {
+    match (budgets, allowed) {
+        ([], _) | (_, []) => String::new(),
+        ([one], [allowed]) => said(one.at(*allowed)),
+        (_, [first, rest @ ..]) if rest.iter().all(|other| other == first) => format!("{first} each"),
+        _ => {
+            let one = |(budget, allowed): (&Turned, &u32)| format!("{} {allowed}", budget.name);
+            budgets.iter().zip(allowed).map(one).collect::<Vec<_>>().join(", ")
+        }
+    }
+}
+
+/// What the budgets of the recommendation are, and what tighter ones would do.
+fn budget_lines(out: &mut String, tuned: &Tuned, best: &Trial) {
+    let mut lines = Vec::new();
+    for (index, (budget, allowed)) in tuned.budgets.iter().zip(&best.allowed).enumerate() {
+        let now = said(budget.before);
+        let (pods, before) = (plural(budget.pods.into(), "pod"), budget.allowed_before());
+        let lets = format!("lets {allowed} of {pods} go at once");
+        let mut line = if budget.at(*allowed) == budget.before {
+            format!("{} stays as it is: {now}, which {lets}", budget.full_name())
+        } else {
+            format!(
+                "{}: {}, which {lets}; it is {now}, which lets {before} go",
+                budget.full_name(),
+                said(budget.at(*allowed))
+            )
+        };
+        if let Some((_, tighter)) = tuned.tighter.iter().find(|(of, _)| *of == index) {
+            let tighter = match tighter {
+                None => "a tighter one lets none go".to_string(),
+                Some(t) if t.shown => {
+                    format!(
+                        "{} passes with these seeds, too, but not with those of the search",
+                        said(budget.at(t.allowed[index]))
+                    )
+                }
+                Some(t) => {
+                    let what = if t.worth() == Worth::Late { "were late" } else { "broke the promise" };
+                    let bad = if t.worth() == Worth::Late { t.late } else { t.broken };
+                    format!(
+                        "tighter, with {}, {} of {} {what}",
+                        said(budget.at(t.allowed[index])),
+                        bad,
+                        plural(t.runs, "run")
+                    )
+                }
+            };
+            let _ = write!(line, "; {tighter}");
+        }
+        lines.push(line);
+    }
+    if let Some(least) = best.ready_min {
+        lines.push(format!("the fewest ready endpoints of a Service with clients: {least}"));
+    }
+    for line in lines.iter().flat_map(|l| wrap(l, WIDTH - 2)) {
+        let _ = writeln!(out, "  {line}");
+    }
+}
+
+/// What more replicas would do.
+fn more_replicas(out: &mut String, tuned: &Tuned, found: (&[Scaled], &[Turned], &Trial), patches: &[String]) {
+    let (scaled, budgets, trial) = found;
+    let title = match tuned.recommended {
+        Some(_) => "Instead of a wider budget: more replicas",
+        None => "With more replicas it can be met",
+    };
+    let _ = writeln!(out, "\n{}", paint(BOLD, title));
+    let count = |s: &Scaled| format!("{}/{} with {} instead of {}", s.kind, s.name, s.replicas, s.before);
+    let all = scaled.iter().map(count).collect::<Vec<_>>().join(", ");
+    let with: Vec<String> =
+        budgets.iter().zip(&trial.allowed).map(|(budget, allowed)| change(budget, *allowed)).collect();
+    let ends = percent(trial.broken_share.high);
+    let text = format!(
+        "{all}, preStop {} s, {}: {} of {} broke the promise, so at most {ends} of all runs do",
+        trial.seconds,
+        with.join(", "),
+        trial.broken,
+        plural(trial.runs, "run")
+    );
+    for line in wrap(&text, WIDTH - 2) {
+        let _ = writeln!(out, "  {line}");
+    }
+    patches.iter().for_each(|patch| {
+        let _ = writeln!(out, "  {patch}");
+    });
 }
 
 fn recommendation(out: &mut String, best: &Trial, one_less: Option<&Trial>) {
@@ -133,16 +258,20 @@ fn recommendation(out: &mut String, best: &Trial, one_less: Option<&Trial>) {
 }
 
 /// Which assumption decides that it cannot be met.
-fn decider(out: &mut String, question: &Question<'_>, last: &Trial) {
-    let mut lines =
-        vec![format!("with {} s, {} of {} broke it", last.seconds, thousands(last.broken), plural(last.runs, "run"))];
-    if last.late > last.losing {
-        lines.push("the time allowed for the drain decides: a drain takes at least the sleep, and what the budget makes it wait".to_string());
-        if let Some((median, longest)) = last.drain {
-            lines.push(format!("drains took {median:.1} s in the median, {longest:.1} s at the longest"));
-        }
-    } else if let Some(((kind, activity), count)) = last.kinds.iter().max_by_key(|(_, count)| **count) {
-        let all: u64 = last.kinds.values().sum();
+fn decider(out: &mut String, question: &Question<'_>, tuned: &Tuned, decisive: &Trial) {
+    let budgets = budgets_of(&tuned.budgets, &decisive.allowed);
+    let and = if budgets.is_empty() { String::new() } else { format!(" and {budgets}") };
+    let broken = format!("{} of {} broke it", thousands(decisive.broken), plural(decisive.runs, "run"));
+    let mut lines = vec![format!("with {} s{and}, {broken}", decisive.seconds)];
+    if decisive.worth() == Worth::Late {
+        lines.extend(what_is_late(question, tuned, decisive));
+    } else if decisive.short > decisive.losing {
+        let least = decisive.ready_min.unwrap_or(0);
+        let text = "pods decide that are not ready: the number of replicas, their start-up time, and what takes them away \
+                    without asking a budget; not preStop";
+        lines.push(format!("{least} ready endpoints at the fewest: {text}"));
+    } else if let Some(((kind, activity), count)) = decisive.kinds.iter().max_by_key(|(_, count)| **count) {
+        let all: u64 = decisive.kinds.values().sum();
         lines.push(format!(
             "{} of {} failed requests: {}",
             thousands(*count),
@@ -150,12 +279,61 @@ fn decider(out: &mut String, question: &Question<'_>, last: &Trial) {
             because(*kind, *activity)
         ));
     }
-    if let Some(replay) = question.replay {
-        lines.push(replay.to_string());
+    let tighter =
+        |t: &&Trial| t.worth() == Worth::Late && t.allowed.iter().sum::<u32>() < decisive.allowed.iter().sum();
+    if let (Worth::Loses, Some(late)) = (decisive.worth(), tuned.trials.iter().rev().find(tighter)) {
+        let budgets = budgets_of(&tuned.budgets, &late.allowed);
+        let took = match late.drain {
+            Some((median, _)) if late.unfinished == 0 => format!("{median:.1} s in the median"),
+            _ => "for ever".to_string(),
+        };
+        lines.push(format!(
+            "a tighter budget, {budgets}, keeps more pods ready, but its drains take {took}: both needs more replicas, a \
+             faster start, or more time"
+        ));
     }
     for line in lines.iter().flat_map(|l| wrap(l, WIDTH - 2)) {
         let _ = writeln!(out, "  {line}");
     }
+    if let Some(replay) = question.replay {
+        let _ = writeln!(out, "  {replay}");
+    }
+}
+
+/// Why a drain takes longer than it may.
+fn what_is_late(question: &Question<'_>, tuned: &Tuned, decisive: &Trial) -> Vec<String> {
+    let mut lines = Vec::new();
+    if decisive.unfinished > 0 {
+        lines.push(format!("in {} a drain did not end before the run did", plural(decisive.unfinished, "run")));
+    }
+    if let Some((median, longest)) = decisive.drain {
+        lines.push(format!("drains took {median:.1} s in the median, {longest:.1} s at the longest"));
+    }
+    let within = question.promise.drain_within.map(|d| d.as_secs_f64());
+    let same = |t: &&Trial| t.allowed == decisive.allowed && t.seconds < decisive.seconds && t.worth() != Worth::Late;
+    let shorter = tuned.trials.iter().filter(same).map(|t| t.seconds).max();
+    let wide = tuned.budgets.iter().zip(&decisive.allowed).all(|(budget, allowed)| *allowed == budget.pods);
+    lines.push(match (shorter, decisive.shutdown_max, within) {
+        (Some(seconds), ..) => format!(
+            "the sleep decides: with {seconds} s drains are in time, but too much is lost; the latencies on the way to \
+             kube-proxy make it so long"
+        ),
+        (None, Some(stop), Some(within)) if stop > within => format!(
+            "the time that a pod takes to stop decides: {stop:.1} s from its deletion on, more than the {within:.1} s for \
+             the whole drain (apps, preStop)"
+        ),
+        _ if !wide && question.keep_budgets => {
+            "the budgets decide, or the time that replacements take to be ready; leave --keep-budgets out to look for wider \
+             ones"
+                .to_string()
+        }
+        _ if tuned.budgets.is_empty() => {
+            "no budget holds the drains up: what they wait for is in `drainsim run`, and what kubectl says in -o events".to_string()
+        }
+        _ => "no budget decides, for all pods may go at once here: how often kubectl asks, and how long pods take to stop, do"
+            .to_string(),
+    });
+    lines
 }
 
 /// Why a longer sleep does not help.
@@ -179,34 +357,51 @@ fn because(kind: FailureKind, activity: PodActivity) -> &'static str {
     }
 }
 
-/// All candidates: longer drains, fewer losses.
+/// Whether most requests failed because a Service had no endpoint.
+fn for_want_of_endpoints(trial: &Trial) -> bool {
+    let of = |kinds: &[FailureKind]| -> u64 {
+        trial.kinds.iter().filter(|((kind, _), _)| kinds.contains(kind)).map(|(_, count)| count).sum()
+    };
+    2 * of(&[FailureKind::NoEndpoints, FailureKind::Http503]) > of(&FailureKind::ALL)
+}
+
+/// All candidates: longer drains, fewer losses. A candidate is on the front if no other one is better in one and in neither
+/// worse.
 fn front(tuned: &Tuned) -> String {
-    let mut table = Table::new(
-        2,
-        3,
-        &[
-            (Align::Right, "PRESTOP"),
-            (Align::Right, "DRAIN\nP50"),
-            (Align::Right, "\nMAX"),
-            (Align::Right, "RUNS"),
-            (Align::Right, "BROKEN"),
-            (Align::Left, "OF ALL RUNS"),
-            (Align::Left, ""),
-        ],
-    );
-    let best = tuned.recommended.as_ref().map(|t| t.seconds);
+    let budgets = !tuned.budgets.is_empty();
+    let mut columns = vec![(Align::Left, ""), (Align::Right, "PRESTOP")];
+    columns.extend(budgets.then_some((Align::Left, if tuned.budgets.len() == 1 { "BUDGET" } else { "PODS AT ONCE" })));
+    columns.extend([
+        (Align::Right, "DRAIN\nP50"),
+        (Align::Right, "\nMAX"),
+        (Align::Right, "RUNS"),
+        (Align::Right, "BROKEN"),
+        (Align::Left, "OF ALL RUNS"),
+        (Align::Left, ""),
+    ]);
+    let mut table = Table::new(2, 3, &columns);
+    let best = tuned.recommended.as_ref().map(|t| (t.seconds, &t.allowed));
     for trial in &tuned.trials {
-        let (p50, max) = trial
-            .drain
-            .map_or(("–".to_string(), "–".to_string()), |(a, b)| (format!("{a:.2}s"), format!("{b:.2}s")));
-        let ends = format!("{} to {}", percent(trial.broken_share.low), percent(trial.broken_share.high));
-        let (style, note) = match (trial.shown, best == Some(trial.seconds)) {
-            (_, true) => (GOOD, "recommended"),
-            (true, false) => (PLAIN, "longer than needed"),
-            (false, false) => (BAD, "too short"),
+        let never = 2 * trial.unfinished > trial.runs;
+        let longest = |b: f64| if trial.unfinished > 0 { "never".to_string() } else { format!("{b:.2}s") };
+        let (p50, max) = match trial.drain {
+            _ if never => ("never".to_string(), "never".to_string()),
+            None => ("–".to_string(), "–".to_string()),
+            Some((a, b)) => (format!("{a:.2}s"), longest(b)),
         };
-        table.row([
-            Cell::from(format!("{}s", trial.seconds)),
+        let ends = format!("{} to {}", percent(trial.broken_share.low), percent(trial.broken_share.high));
+        let (style, note) = match (trial.worth(), best == Some((trial.seconds, &trial.allowed))) {
+            (_, true) => (GOOD, "recommended"),
+            (Worth::Kept, false) => (PLAIN, "more than needed"),
+            (Worth::Loses, false) if trial.short > trial.losing => (BAD, "too few ready"),
+            (Worth::Loses, false) if for_want_of_endpoints(trial) => (BAD, "nobody ready"),
+            (Worth::Loses, false) => (BAD, "too short"),
+            (Worth::Late, false) => (BAD, "too late"),
+        };
+        let mark = if trial.is_beaten(&tuned.trials) { "" } else { "•" };
+        let mut row = vec![Cell::from(mark), format!("{}s", trial.seconds).into()];
+        row.extend(budgets.then(|| Cell::from(budgets_of(&tuned.budgets, &trial.allowed))));
+        row.extend([
             p50.into(),
             max.into(),
             thousands(trial.runs).into(),
@@ -214,7 +409,11 @@ fn front(tuned: &Tuned) -> String {
             ends.into(),
             Cell::styled(style, note),
         ]);
+        table.row(row);
     }
-    let legend = "  runs end with the first exception too many; the same seeds for all";
-    format!("{}{}\n", table.render(), paint(DIM, legend))
+    let legend = "  • no other one is faster and breaks the promise less often; runs end with the first exception too \
+                  many; the same seeds for all";
+    let legend: Vec<String> =
+        wrap(legend.trim_start(), WIDTH - 2).iter().map(|l| paint(DIM, &format!("  {l}"))).collect();
+    format!("{}{}\n", table.render(), legend.join("\n"))
 }

@@ -23,6 +23,7 @@ pub mod library;
 pub mod load;
 mod manifests;
 mod originals;
+pub mod outline;
 pub mod patch;
 pub mod profiles;
 pub(crate) mod read;

@@ -30,10 +30,10 @@ impl Patch {
     }
 }
 
-/// The patches of preStop hooks and grace periods that bring the inputs to what they are with `sets`. Empty if the inputs
-/// cannot be read.
+/// The patches of preStop hooks, grace periods and budgets that bring the inputs to what they are with `sets`. Empty if the
+/// inputs cannot be read.
 #[must_use]
-pub fn of_pod_templates(files: &dyn Files, inputs: &[Input], sets: &[String]) -> Vec<Patch> {
+pub fn of_objects(files: &dyn Files, inputs: &[Input], sets: &[String]) -> Vec<Patch> {
     let mut problems = Diagnostics::default();
     let before = read_documents(files, inputs, &mut problems);
     let mut after = before.clone();
@@ -45,6 +45,12 @@ pub fn of_pod_templates(files: &dyn Files, inputs: &[Input], sets: &[String]) ->
 }
 
 fn patch(document: &Document) -> Option<Patch> {
+    if document.kind == "PodDisruptionBudget" {
+        let spec = document.node.get("spec")?;
+        let fields = ["minAvailable", "maxUnavailable"].into_iter();
+        let said = fields.filter_map(|field| Some((field.to_string(), json_of(spec.get(field)?))));
+        return Some(of(document, json!({"spec": said.collect::<Map<_, _>>()})));
+    }
     let pod = document.node.at(&["spec", "template", "spec"])?;
     let container = |node: &Node| {
         let hook = node.at(&["lifecycle", "preStop"])?;
@@ -59,12 +65,12 @@ fn patch(document: &Document) -> Option<Patch> {
     if !containers.is_empty() {
         spec.insert("containers".to_string(), Json::Array(containers));
     }
-    Some(Patch {
-        kind: document.kind.to_ascii_lowercase(),
-        namespace: document.namespace().to_string(),
-        name: document.name().to_string(),
-        patch: json!({"spec": {"template": {"spec": spec}}}),
-    })
+    Some(of(document, json!({"spec": {"template": {"spec": spec}}})))
+}
+
+fn of(document: &Document, patch: Json) -> Patch {
+    let kind = document.kind.to_ascii_lowercase();
+    Patch { kind, namespace: document.namespace().to_string(), name: document.name().to_string(), patch }
 }
 
 fn json_of(node: &Node) -> Json {
@@ -90,7 +96,7 @@ mod tests {
         let text = crate::scenario::library::find("m07-prestop-sleep").unwrap().text.to_string();
         let inputs = [Input::Builtin { name: "t".into(), text }];
         let sets = ["preStop=8s", "gracePeriod=30s"].map(str::to_string);
-        let patches = of_pod_templates(&Disk, &inputs, &sets);
+        let patches = of_objects(&Disk, &inputs, &sets);
         assert_eq!(patches.len(), 1);
         let command = patches[0].command();
         assert!(
@@ -101,6 +107,21 @@ mod tests {
             command.contains("sleep 8 && /usr/sbin/nginx -s quit") && command.contains("Seconds\":30"),
             "{command}"
         );
-        assert_eq!(of_pod_templates(&Disk, &inputs, &[]), []);
+        assert_eq!(of_objects(&Disk, &inputs, &[]), []);
+    }
+
+    #[test]
+    fn a_budget_is_patched_by_the_field_that_it_has() {
+        let text = crate::scenario::library::find("m11-two-drains-one-budget").unwrap().text.to_string();
+        let inputs = [Input::Builtin { name: "t".into(), text }];
+        for (set, spec) in [
+            ("PodDisruptionBudget/default/nginx-pdb:minAvailable=50%", r#"{"minAvailable":"50%"}"#),
+            ("maxUnavailable=2", r#"{"maxUnavailable":2}"#),
+        ] {
+            let patches = of_objects(&Disk, &inputs, &[set.to_string()]);
+            let command =
+                format!("kubectl patch poddisruptionbudget nginx-pdb -n default --patch '{{\"spec\":{spec}}}'");
+            assert_eq!(patches.iter().map(Patch::command).collect::<Vec<_>>(), [command]);
+        }
     }
 }

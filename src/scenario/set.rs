@@ -3,6 +3,7 @@
 //! `spec.traffic[0].rate=500/s` changes the scenario, `Deployment/default/web:spec.replicas=3` an object of a manifest.
 //! A short name such as `preStop` turns a handle (`handles`): `preStop=10s`, `Deployment/default/web:preStop=10s`.
 //! A dot inside a key is written `\.`. Keys that are not there are created, also an element right after a list's end.
+//! `spec.nodes[2]-` takes a key or an element away, as `kubectl label` writes it.
 
 use std::sync::Arc;
 
@@ -18,7 +19,8 @@ struct Assignment {
     /// The object, as `Kind/namespace/name` or `Kind/name`; the scenario if there is none.
     object: Option<Span>,
     path: Vec<(Step, Span)>,
-    value: Node,
+    /// `None`: what stands there is taken away.
+    value: Option<Node>,
 }
 
 enum Step {
@@ -43,7 +45,8 @@ fn parse(file: &Arc<SourceFile>) -> Result<Assignment, Box<Diagnostic>> {
         "write PATH=VALUE, as in spec.traffic[0].rate=500/s or Deployment/default/web:spec.replicas=3";
     let text = &file.text;
     let whole = Span::new(file, 0, text.len());
-    let Some(equals) = text.find('=') else {
+    let removes = text.strip_suffix('-').filter(|path| !path.contains('='));
+    let Some(equals) = removes.map(str::len).or_else(|| text.find('=')) else {
         return Err(Box::new(Diagnostic::error("`--set` lacks a `=`").at(&whole, "").help(EXAMPLE)));
     };
     let colon = text[..equals].find(':');
@@ -51,9 +54,12 @@ fn parse(file: &Arc<SourceFile>) -> Result<Assignment, Box<Diagnostic>> {
     let path = parse_path(file, colon.map_or(0, |at| at + 1), equals).ok_or_else(|| {
         Box::new(Diagnostic::error("this is no path to a value").at(&Span::new(file, 0, equals), "").help(EXAMPLE))
     })?;
+    if removes.is_some() {
+        return Ok(Assignment { object, path, value: None });
+    }
     let mut values = tree::parse(file, equals + 1)?;
     let null = Node { value: Value::Null, span: Span::new(file, equals + 1, text.len()) };
-    Ok(Assignment { object, path, value: values.pop().unwrap_or(null) })
+    Ok(Assignment { object, path, value: Some(values.pop().unwrap_or(null)) })
 }
 
 /// `a.b[0].c\.d` as its steps; `None` if it is not one.
@@ -96,14 +102,17 @@ fn parse_path(file: &Arc<SourceFile>, start: usize, end: usize) -> Option<Vec<(S
 
 fn assign(assignment: Assignment, documents: &mut [Document]) -> Result<(), Box<Diagnostic>> {
     let Assignment { object, path, value } = assignment;
-    if let [(Step::Key(key), span)] = &path[..]
+    if let ([(Step::Key(key), span)], Some(value)) = (&path[..], &value)
         && handles::is_handle(key)
     {
         let mut turned: Vec<&mut Document> = match &object {
             Some(reference) => vec![find_object(reference, documents)?],
             None => documents.iter_mut().filter(|d| !d.is_scenario()).collect(),
         };
-        return handles::turn(key, span, &value, &mut turned);
+        return handles::turn(key, span, value, &mut turned);
+    }
+    if let [(Step::Key(key), span)] = &path[..] {
+        misspelt(key, span, object.is_none())?;
     }
     let document = match &object {
         None => documents.iter_mut().find(|d| d.is_scenario()).ok_or_else(|| {
@@ -112,12 +121,48 @@ fn assign(assignment: Assignment, documents: &mut [Document]) -> Result<(), Box<
         })?,
         Some(reference) => find_object(reference, documents)?,
     };
+    let Some((last, before)) = path.split_last() else { return Ok(()) };
     let mut node = &mut document.node;
-    for (step, span) in &path {
+    for (step, span) in before {
         node = descend(node, step, span)?;
     }
-    *node = value;
+    match value {
+        Some(value) => *descend(node, &last.0, &last.1)? = value,
+        None => remove(node, &last.0, &last.1)?,
+    }
     Ok(())
+}
+
+/// Takes a key or an element away.
+fn remove(node: &mut Node, step: &Step, span: &Span) -> Result<(), Box<Diagnostic>> {
+    let missing = || Err(Box::new(Diagnostic::error("there is nothing here that could be taken away").at(span, "")));
+    match (step, &mut node.value) {
+        (Step::Key(key), Value::Map(entries)) => match entries.iter().position(|e| e.key == *key) {
+            Some(at) => _ = entries.remove(at),
+            None => return missing(),
+        },
+        (Step::Index(at), Value::List(items)) if *at < items.len() => _ = items.remove(*at),
+        _ => return missing(),
+    }
+    Ok(())
+}
+
+/// Refuses a field at the top that is none and looks like a short name. An object of Kubernetes may have other fields at its
+/// top than these; what is near a short name is taken for one all the same, because it would change nothing.
+fn misspelt(key: &str, span: &Span, of_scenario: bool) -> Result<(), Box<Diagnostic>> {
+    const FIELDS: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
+    let names = handles::HANDLES.iter().map(|(name, _)| *name);
+    let known = FIELDS.iter().copied().chain(names.clone());
+    if FIELDS.contains(&key) || (!of_scenario && suggest::nearest(key, names.clone()).is_none()) {
+        return Ok(());
+    }
+    let help = match suggest::nearest(key, known) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("the short names are: {}", names.collect::<Vec<_>>().join(", ")),
+    };
+    let message = format!("there is no short name `{key}`, and no such field at the top of a scenario");
+    let message = if of_scenario { message } else { format!("there is no short name `{key}`") };
+    Err(Box::new(Diagnostic::error(message).at(span, "").help(help)))
 }
 
 fn find_object<'a>(reference: &Span, documents: &'a mut [Document]) -> Result<&'a mut Document, Box<Diagnostic>> {
@@ -233,8 +278,30 @@ mod tests {
     }
 
     #[test]
+    fn a_misspelt_short_name_is_told() {
+        for text in ["preStp=1s", "prestop=1s", "minAvailabel=1", "Deployment/web:preStp=1s"] {
+            assert!(set(&[text]).unwrap_err().contains("there is no short name"), "{text}");
+        }
+        assert!(set(&["Deployment/web:immutable=true"]).is_ok(), "kinds may have fields of their own");
+    }
+
+    #[test]
+    fn keys_and_elements_are_taken_away_in_the_order_that_is_told() {
+        let sets = ["spec.traffic[1]={rate: 2/s}", "spec.traffic[0]-", "Deployment/web:spec.replicas-"];
+        let documents = set(&sets).unwrap();
+        let traffic = documents[0].node.at(&["spec", "traffic"]).unwrap().items();
+        assert_eq!((traffic.len(), traffic[0].get("rate").unwrap().as_str()), (1, Some("2/s")));
+        assert_eq!(documents[1].node.at(&["spec", "replicas"]), None);
+        assert_eq!(set(&["metadata.name=a-"]).unwrap()[0].name(), "a-", "a value may end with a dash");
+    }
+
+    #[test]
     fn bad_paths_are_refused() {
         for text in [
+            "spec.traffic[1]-",
+            "spec.trafic-",
+            "-",
+            "spec.traffic[0].rate.x-",
             "spec.duration",
             "=1",
             ".a=1",

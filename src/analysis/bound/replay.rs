@@ -2,12 +2,13 @@
 //!
 //! All hops of the two chains become constants, the longest of the one and the shortest of the other. The hop `watch` is in
 //! both: it takes one of its two extremes, and seeds are tried until the controller and a kube-proxy have drawn the one and
-//! the kubelet the other. What no latency decides (when another pod's change comes, the phase of nginx' looks) is left to
-//! the seed, too.
+//! the kubelet the other. What else has to coincide, such as another pod's change with this deletion, depends on the phase of
+//! other steps: of kubectl, the scheduler, a container's start. The latencies of those hops belong to neither chain, so each
+//! may be any span that it can take; a search moves them, one after the other, as long as a run comes nearer.
 
 use crate::analysis::bound::{Bound, Chain, Limits, Worst};
 use crate::analysis::runs;
-use crate::engine::Duration;
+use crate::engine::{Distribution, Duration, Key, Random};
 use crate::simulation::latency::Hop;
 use crate::simulation::{self, Setup};
 
@@ -41,6 +42,76 @@ pub fn settings(limits: &Limits<'_>, bound: &Bound) -> Vec<String> {
     let publish = publish.map(|hop| constant(hop, limits.longest(*hop)));
     let stop = stop.map(|hop| constant(hop, limits.shortest(*hop)));
     std::iter::once(watch).chain(publish).chain(stop).collect()
+}
+
+/// Hops of neither chain, each with the span that it always takes.
+pub type Phases = Vec<(Hop, Duration)>;
+
+/// Moves hops of neither chain in a run so that it comes nearer to the bound: so many rounds of runs, in each of which a
+/// hop is tried with spans over all that it can take. What it comes to, and how those hops are set.
+#[must_use]
+pub fn approach(
+    limits: &Limits<'_>,
+    replay: &Setup,
+    bound: &Bound,
+    start: Attained,
+    rounds: u32,
+    jobs: usize,
+) -> (Attained, Phases) {
+    const SPANS: u32 = 16;
+    let chains = || bound.worst.iter().flat_map(|w| w.propagation.terms.iter().chain(&w.shutdown.terms));
+    let is_free = |hop: &&Hop| {
+        limits.shortest(**hop) < limits.longest(**hop) && **hop != Hop::Watch && !chains().any(|t| t.from == hop.name())
+    };
+    let free: Vec<Hop> = Hop::ALL.iter().filter(is_free).copied().collect();
+    let seed = start.seed;
+    let draw = Random::new(seed);
+    // Routes and listeners do not care how many clients there are.
+    let mut quiet = replay.clone();
+    quiet.traffic.iter_mut().for_each(|t| t.rate = t.rate.min(1.0));
+    let target = bound.worst[0].deficit();
+    let (mut best, mut phases) = (start.deficit, Phases::new());
+    for round in 0..rounds {
+        let Some(hop) = free.get(round as usize % free.len().max(1)).copied() else { break };
+        if best >= target {
+            break;
+        }
+        let (short, long) = (limits.shortest(hop).as_nanos(), limits.longest(hop).as_nanos());
+        let mut stream = draw.stream(Key::new("bound phases").number(u64::from(round)));
+        // One from each part of the range, so that none is left out by chance.
+        let part = |number: u32| (f64::from(number) + stream.next_unit()) / f64::from(SPANS);
+        let spans: Vec<Duration> = (0..SPANS)
+            .map(part)
+            .map(|share| Duration::from_nanos(short + ((long - short) as f64 * share) as u64))
+            .collect();
+        let tried = runs::in_order(
+            &spans,
+            jobs,
+            |span| {
+                let mut setup = quiet.clone();
+                setup.latencies.set(hop, Distribution::Constant(*span));
+                worst_of(&setup, seed).map(|a| a.deficit)
+            },
+            |_| (),
+        );
+        let nearer = tried.into_iter().zip(spans).filter_map(|(deficit, span)| Some((deficit?, span)));
+        // Of equal ones the first, so that it is the same every time.
+        let nearer = nearer.filter(|(deficit, _)| *deficit > best).fold(None, |best: Option<(i64, Duration)>, one| {
+            if best.is_none_or(|b| one.0 > b.0) { Some(one) } else { best }
+        });
+        if let Some((deficit, span)) = nearer {
+            best = deficit;
+            quiet.latencies.set(hop, Distribution::Constant(span));
+            phases.retain(|(of, _)| *of != hop);
+            phases.push((hop, span));
+        }
+    }
+    let mut whole = replay.clone();
+    phases.iter().for_each(|(hop, span)| whole.latencies.set(*hop, Distribution::Constant(*span)));
+    match worst_of(&whole, seed) {
+        Some(nearer) if nearer.deficit >= start.deficit => (nearer, phases),
+        _ => (start, Phases::new()),
+    }
 }
 
 /// The worst of so many runs with these settings, beginning with `first_seed`; the first one that attains the bound, if one

@@ -1,6 +1,6 @@
 //! JUnit XML, in the structure that Jenkins, GitLab, GitHub actions and Azure read alike: `testsuites` of `testsuite` (a
-//! file) of `testcase` (an expectation) with `failure` or `error`. The schema is that of the Jenkins xUnit plugin
-//! (`junit-10.xsd`).
+//! file) of `testcase` (an expectation) with `failure` or `error`. The schema is `docs/junit.xsd`, which is within
+//! that of Jenkins' xUnit plugin (`junit-10.xsd`).
 //!
 //! There are no times: the report of the same scenarios and version is the same, byte for byte.
 
@@ -87,44 +87,12 @@ fn escaped(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::report::suite::tests::entries;
-    use roxmltree::{Document, Node};
-
-    type Names = &'static [&'static str];
-    /// What `junit-10.xsd` allows, as far as it is used: element, attributes that must be, attributes that may be,
-    /// elements inside.
-    const SCHEMA: [(&str, Names, Names, Names); 5] = [
-        ("testsuites", &[], &["name", "time", "tests", "failures", "disabled", "errors"], &["testsuite"]),
-        (
-            "testsuite",
-            &["name", "tests"],
-            &["failures", "errors", "time", "disabled", "skipped", "timestamp", "hostname", "id", "package"],
-            &["testcase"],
-        ),
-        ("testcase", &["name"], &["assertions", "time", "classname", "status"], &["failure", "error"]),
-        ("failure", &[], &["type", "message"], &[]),
-        ("error", &[], &["type", "message"], &[]),
-    ];
-
-    fn check(node: Node<'_, '_>) {
-        let name = node.tag_name().name();
-        let (_, must, may, inside) = SCHEMA.iter().find(|s| s.0 == name).unwrap_or_else(|| panic!("<{name}>"));
-        for attribute in *must {
-            assert!(node.has_attribute(*attribute), "<{name}> lacks {attribute}");
-        }
-        for attribute in node.attributes() {
-            assert!(must.contains(&attribute.name()) || may.contains(&attribute.name()), "{name} {attribute:?}");
-        }
-        for child in node.children().filter(Node::is_element) {
-            assert!(inside.contains(&child.tag_name().name()), "<{name}> contains <{}>", child.tag_name().name());
-            check(child);
-        }
-    }
+    use roxmltree::Document;
 
     #[test]
-    fn the_file_has_the_structure_of_the_schema() {
+    fn the_file_says_what_became_of_each_case() {
         let text = render(&entries());
         let document = Document::parse(&text).unwrap();
-        check(document.root_element());
         let cases: Vec<_> = document.descendants().filter(|n| n.has_tag_name("testcase")).collect();
         assert_eq!(cases.len(), 4);
         assert_eq!(cases[0].attribute("classname"), Some("drain <1>"));
@@ -137,7 +105,7 @@ mod tests {
 
     #[test]
     fn nothing_to_test_is_a_valid_file_and_control_characters_vanish() {
-        check(Document::parse(&render(&[])).unwrap().root_element());
+        assert!(Document::parse(&render(&[])).unwrap().root_element().has_tag_name("testsuites"));
         assert_eq!(escaped("a\u{1b}[1m<\u{0}&\"'"), "a[1m&lt;&amp;&quot;'");
     }
 }

@@ -8,7 +8,11 @@ use crate::analysis::sweep::{Point, Records};
 const WIDTH: f64 = 860.0;
 const PANEL: f64 = 220.0;
 const LEFT: f64 = 70.0;
-const RIGHT: f64 = 20.0;
+const RIGHT: f64 = 40.0;
+/// Above the first panel.
+const TOP: f64 = 54.0;
+/// About what a letter of a label takes.
+const LETTER: f64 = 7.0;
 
 /// One panel: a line with a band around it.
 struct Panel {
@@ -58,19 +62,43 @@ pub fn svg(records: &Records) -> String {
             top_min: 1.0,
         },
     ];
-    let height = 40.0 + panels.len() as f64 * PANEL + 30.0;
+    let height = TOP + panels.len() as f64 * PANEL + 44.0;
+    let header = &records.header;
+    let axes: Vec<String> = header.axes.iter().map(|a| short(&a.path)).collect();
+    let title = format!("{}: {}", header.scenario, axes.join(", "));
+    let last = header.first_seed.wrapping_add(u64::from(header.runs) - 1);
+    let below = format!(
+        "{} points, seeds {} to {last} at each of them · drainsim {}",
+        points.len(),
+        header.first_seed,
+        header.version
+    );
+    // Who cannot see the picture gets its title and what is drawn; the numbers are in the table of the page.
+    let names: Vec<&str> = panels.iter().map(|p| p.title.as_str()).collect();
+    let described = format!("{below}. From top to bottom: {}.", names.join("; "));
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" \
-         font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"{WIDTH}\" height=\"{height}\" fill=\"white\"/>\n"
+         font-family=\"sans-serif\" font-size=\"12\" role=\"img\" aria-labelledby=\"sweep-title sweep-described\">\n\
+         <title id=\"sweep-title\">{}</title>\n<desc id=\"sweep-described\">{}</desc>\n\
+         <rect width=\"{WIDTH}\" height=\"{height}\" fill=\"white\"/>\n",
+        escaped(&title),
+        escaped(&described)
     );
-    let axes: Vec<String> = records.header.axes.iter().map(|a| short(&a.path)).collect();
-    let title = format!("{}: {}", records.header.scenario, axes.join(", "));
     let _ =
         writeln!(out, "<text x=\"{LEFT}\" y=\"24\" font-size=\"16\" font-weight=\"bold\">{}</text>", escaped(&title));
+    let _ = writeln!(out, "<text x=\"{LEFT}\" y=\"42\" fill=\"#555\">{}</text>", escaped(&below));
     for (number, panel) in panels.iter().enumerate() {
-        draw(&mut out, panel, &points, 40.0 + number as f64 * PANEL);
+        draw(&mut out, panel, &points, TOP + number as f64 * PANEL);
     }
-    labels(&mut out, &points, height - 16.0);
+    let values: Vec<String> = points.iter().map(|p| p.values.join("/")).collect();
+    labels(&mut out, &values, height - 32.0);
+    let _ = writeln!(
+        out,
+        "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill=\"#555\">{}</text>",
+        (LEFT + WIDTH - RIGHT) / 2.0,
+        height - 12.0,
+        escaped(&axes.join(" / "))
+    );
     out.push_str("</svg>\n");
     out
 }
@@ -80,8 +108,7 @@ pub fn svg(records: &Records) -> String {
 pub fn html(records: &Records) -> String {
     let csv = super::data::csv(records);
     let row = |line: &str, cell: &str| {
-        let cells: String =
-            line.split(',').map(|c| format!("<{cell}>{}</{cell}>", escaped(&c.replace('_', " ")))).collect();
+        let cells: String = line.split(',').map(|c| format!("<{cell}>{}</{cell}>", escaped(&readable(c)))).collect();
         format!("<tr>{cells}</tr>\n")
     };
     let mut lines = csv.split_terminator("\r\n");
@@ -91,10 +118,19 @@ pub fn html(records: &Records) -> String {
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{name}: sweep</title>\n<style>body{{font-family:\
          sans-serif;margin:2em}}table{{border-collapse:collapse;font-size:12px}}td,th{{border:1px solid #ccc;padding:3px \
-         6px;text-align:right}}svg{{max-width:100%;height:auto}}.wide{{overflow-x:auto}}</style></head><body>\n{}\n<div \
-         class=\"wide\"><table>\n<thead>{head}</thead>\n<tbody>{body}</tbody></table></div>\n</body></html>\n",
+         6px;text-align:right;white-space:nowrap}}th{{white-space:normal}}caption{{text-align:left;padding:6px \
+         0}}svg{{max-width:100%;height:auto}}.wide{{overflow-x:auto}}</style></head><body>\n{}\n<div \
+         class=\"wide\"><table>\n<caption>The numbers of all points</caption>\n<thead>{head}</thead>\n<tbody>{body}</tbody></table></div>\n</body></html>\n",
         svg(records)
     )
+}
+
+/// A cell of the table: a number of no more than four decimals.
+fn readable(cell: &str) -> String {
+    match cell.parse::<f64>() {
+        Ok(number) if cell.contains('.') => format!("{}", (number * 1e4).round() / 1e4),
+        _ => cell.replace('_', " "),
+    }
 }
 
 fn losing(point: &Point) -> Option<[f64; 3]> {
@@ -202,15 +238,17 @@ fn runs_of<'a>(
 }
 
 /// The values of the axes below, as many as there is room for.
-fn labels(out: &mut String, points: &[Point], y: f64) {
-    let every = points.len().div_ceil(16).max(1);
-    for (number, point) in points.iter().enumerate().step_by(every) {
-        let x = x_of(number, points.len());
-        let _ = writeln!(
-            out,
-            "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"middle\" fill=\"#333\">{}</text>",
-            escaped(&point.values.join("/"))
-        );
+fn labels(out: &mut String, texts: &[String], y: f64) {
+    let width = |text: &String| LETTER * text.chars().count() as f64;
+    let widest = texts.iter().map(width).fold(0.0, f64::max) + 2.0 * LETTER;
+    let room = (WIDTH - LEFT - RIGHT) / texts.len().saturating_sub(1).max(1) as f64;
+    let every = ((widest / room).ceil() as usize).max(1);
+    for (number, text) in texts.iter().enumerate().step_by(every) {
+        // The outermost ones stay within the frame.
+        let half = width(text) / 2.0;
+        let x = x_of(number, texts.len()).min(WIDTH - half - 2.0).max(half + 2.0);
+        let text = escaped(text);
+        let _ = writeln!(out, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"middle\" fill=\"#333\">{text}</text>");
     }
 }
 
@@ -231,7 +269,7 @@ mod tests {
         assert_eq!(circles.len(), 9, "three panels of three points");
         for circle in circles {
             let number = |name| circle.attribute(name).unwrap().parse::<f64>().unwrap();
-            assert!((LEFT..=WIDTH - RIGHT).contains(&number("cx")) && (0.0..=740.0).contains(&number("cy")));
+            assert!((LEFT..=WIDTH - RIGHT).contains(&number("cx")) && (TOP..=740.0).contains(&number("cy")));
         }
         assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
     }
@@ -249,6 +287,42 @@ mod tests {
         grid.header.axes.push(second);
         grid.header.points.iter_mut().for_each(|values| values.push("2".into()));
         assert_eq!(svg(&grid).matches("<polyline").count(), 9, "another outer value, another line");
+    }
+
+    #[test]
+    fn labels_do_not_overlap_and_stay_within_the_frame() {
+        let many: Vec<String> = (0..60).map(|n| format!("a-long-value-{n}")).collect();
+        let mut out = String::new();
+        labels(&mut out, &many, 700.0);
+        let text = format!("<svg>{out}</svg>");
+        let document = roxmltree::Document::parse(&text).unwrap();
+        let ends: Vec<(f64, f64)> = document
+            .descendants()
+            .filter(|n| n.has_tag_name("text"))
+            .map(|n| {
+                let half = LETTER * n.text().unwrap().len() as f64 / 2.0;
+                let x: f64 = n.attribute("x").unwrap().parse().unwrap();
+                (x - half, x + half)
+            })
+            .collect();
+        assert!(ends.len() > 3 && ends.iter().all(|(from, to)| *from >= 0.0 && *to <= WIDTH), "{ends:?}");
+        assert!(ends.windows(2).all(|pair| pair[0].1 < pair[1].0), "{ends:?}");
+    }
+
+    #[test]
+    fn the_picture_is_described() {
+        let text = svg(&records());
+        let document = roxmltree::Document::parse(&text).unwrap();
+        let root = document.root_element();
+        assert_eq!(root.attribute("role"), Some("img"));
+        for id in root.attribute("aria-labelledby").unwrap().split(' ') {
+            let node = document.descendants().find(|n| n.attribute("id") == Some(id)).unwrap();
+            assert!(node.text().is_some_and(|t| t.len() > 5), "{text}");
+        }
+        assert_eq!(
+            [readable("0.36054258730748984"), readable("12"), readable("losing_share")],
+            ["0.3605", "12", "losing share"]
+        );
     }
 
     #[test]

@@ -308,7 +308,8 @@ mod tests {
     #[test]
     fn the_command_tells_the_server() {
         // (image, command, profile, PID 1, may ignore SIGTERM)
-        let table: [(&str, &[&str], Option<&str>, bool, bool); 24] = [
+        type Row = (&'static str, &'static [&'static str], Option<&'static str>, bool, bool);
+        let table: [Row; 24] = [
             ("a", &[], None, true, true),
             ("a", &["gunicorn", "-w", "4", "app:app"], Some("gunicorn"), true, true),
             ("a", &["gunicorn", "--threads=4", "app:app"], Some("gunicorn-gthread"), true, true),

@@ -3,6 +3,7 @@
 
 mod by_exchange;
 mod by_ingress;
+mod by_shutdown;
 mod by_tracking;
 mod plain;
 
@@ -34,6 +35,10 @@ enum Op {
     /// A node is cut off from all others.
     CutOff(u32),
     Heal(u32),
+    /// The process accepts no more, and its socket stays open.
+    StopAccepting(u32),
+    /// The process says goodbye.
+    Goodbye(u32),
     /// Nothing but a question.
     InFlight(u32),
 }
@@ -122,6 +127,8 @@ fn play(setup: &Setup, seed: u64, script: &Script) -> (NetworkOutcome, Vec<Optio
             }
             Op::Listen(pod) => network.listen(now, PodId(*pod), cause),
             Op::Close(pod) => network.close_listener(now, PodId(*pod), cause),
+            Op::StopAccepting(pod) => network.stop_accepting(now, PodId(*pod), cause),
+            Op::Goodbye(pod) => network.says_goodbye(now, PodId(*pod), cause),
             Op::Cut(pod) => network.cut(now, PodId(*pod), cause),
             Op::Vanish(pod) => network.vanish(now, PodId(*pod), cause),
             Op::CutOff(node) => network.node_cut_off(now, NodeId(*node), None, cause),
