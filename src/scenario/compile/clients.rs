@@ -7,7 +7,9 @@ use crate::scenario::diagnostic::Diagnostic;
 use crate::scenario::file::TrafficEntry;
 use crate::scenario::source::{Span, Spanned};
 use crate::scenario::values::{ConnectionsEntry, DnsEntry, Http2Entry, ResolveEntry};
-use crate::simulation::setup::{ClientCache, Connections, Origin, ProxyMode, Resolve, Retries, RetryOn, Via};
+use crate::simulation::setup::{
+    ClientCache, Connections, LoadBalancer, Origin, ProxyMode, Resolve, Retries, RetryOn, Via,
+};
 
 /// kubeadm's Corefile: `ttl 30` of the plugin `kubernetes`, and `cache 30`.
 const DNS_TTL: Duration = Duration::from_secs(30);
@@ -36,16 +38,13 @@ impl Compiler<'_> {
         }
     }
 
-    /// Only kube-proxy forwards datagrams here.
+    /// Clients of datagrams do not look pods up.
     fn check_datagrams(&mut self, entry: &TrafficEntry) {
-        let problem = |span: &Span, label: &str| {
-            Diagnostic::error("datagrams are modelled on the way through kube-proxy only").at(span, label.to_string())
-        };
-        if let Some(via) = entry.via.as_ref().filter(|via| via.value != Via::KubeProxy) {
-            self.push(problem(&via.span, "this is a proxy for HTTP"));
-        }
         if let Some(resolve) = entry.resolve.as_ref().filter(|resolve| resolve.value != ResolveEntry::Address) {
-            self.push(problem(&resolve.span, "these clients speak to pods themselves"));
+            self.push(
+                Diagnostic::error("datagrams are modelled on the way through kube-proxy only")
+                    .at(&resolve.span, "these clients speak to pods themselves"),
+            );
         }
     }
 
@@ -87,7 +86,7 @@ impl Compiler<'_> {
     }
 
     /// Source ports matter where connections are tracked.
-    pub(super) fn origin(&mut self, entry: &TrafficEntry) -> Origin {
+    pub(super) fn origin(&mut self, entry: &TrafficEntry, (balancer, via): &(Option<LoadBalancer>, Via)) -> Origin {
         let mut origin = Origin::default();
         if let Some(Spanned { value, span }) = &entry.addresses {
             self.at_least_one(*value, span, "a client has an address");
@@ -96,8 +95,7 @@ impl Compiler<'_> {
         let Some(Spanned { value, span }) = &entry.source_ports else { return origin };
         self.at_least_one(*value, span, "a connection needs a port");
         let mode = self.spec.kube_proxy.as_ref().and_then(|p| p.mode).unwrap_or_default();
-        let by_proxy = entry.via.as_ref().is_none_or(|via| via.value == Via::KubeProxy);
-        if !by_proxy {
+        if balancer.is_some() || *via != Via::KubeProxy {
             let problem = Diagnostic::error("`sourcePorts` is about connections through kube-proxy");
             self.push(problem.at(span, "the clients of a proxy do not speak to the Service's address"));
         } else if matches!(mode, ProxyMode::Iptables | ProxyMode::Nftables) {

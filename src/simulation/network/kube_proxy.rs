@@ -311,6 +311,13 @@ impl<'a> KubeProxies<'a> {
         self.proxies.get(node.index()).and_then(Option::as_ref).map_or(&[], |p| &p.syncs)
     }
 
+    /// The version of a Service's endpoints that is in a node's rules at `now`, as far as they have been folded.
+    pub fn version_in_force(&self, service: ServiceId, node: NodeId, now: Time) -> Option<u32> {
+        let syncs = self.syncs(node);
+        let last = syncs[..syncs.partition_point(|s| s.applied <= now)].last()?;
+        self.version(service, last.entries)
+    }
+
     /// The version of a Service's endpoints that rules with so many entries contain.
     pub fn version(&self, service: ServiceId, entries: u32) -> Option<u32> {
         self.services[service.index()].version_within(entries)
