@@ -17,6 +17,7 @@
 //!
 //! - `client`: who sends, and what it has: connections, a budget for retries, names it has looked up.
 //! - `routing`: where a new connection goes.
+//! - `tracking`: what the client's node remembers of where it sent connections before.
 //! - `connection`: how a connection is made, kept, and found to be closed.
 //! - `attempt`: one try of a request, from its start to its answer or failure; what the client does then.
 //! - `server`: what a pod makes of the requests that reach it.
@@ -33,6 +34,7 @@ mod names;
 mod phases;
 mod routing;
 mod server;
+mod tracking;
 
 use std::collections::BTreeMap;
 
@@ -158,7 +160,7 @@ impl<'a> Exchange<'a> {
             if traffic.balancer.is_some() && traffic.rate > 0.0 && traffic.rate.is_finite() {
                 let key = Key::new("client").text(&traffic.name).text("outside");
                 let source = Source::new(traffic.arrivals, traffic.rate, traffic.start, self.random.stream(key));
-                let mut client = Client::new(index, traffic, NodeId::OUTSIDE, "outside", key, source);
+                let mut client = Client::new(index, traffic, (NodeId::OUTSIDE, "outside"), (key, self.random), source);
                 client.schedule_next(self.clients.len(), &mut self.queue);
                 self.clients.push(client);
             }
@@ -183,7 +185,7 @@ impl<'a> Exchange<'a> {
                     key = key.number(*starts);
                 }
                 let source = Source::new(traffic.arrivals, rate, traffic.start.max(now), self.random.stream(key));
-                let mut client = Client::new(index, traffic, node, name, key, source);
+                let mut client = Client::new(index, traffic, (node, name), (key, self.random), source);
                 client.schedule_next(self.clients.len(), &mut self.queue);
                 self.clients.push(client);
             }
