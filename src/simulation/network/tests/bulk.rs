@@ -52,8 +52,6 @@ fn play_all(setup: &Setup, seed: u64, script: &Script, hangs: &[(Time, u32)]) ->
                 let heals = script.iter().find(|(time, op)| *time >= now && *op == Op::Heal(*node));
                 network.node_cut_off(now, NodeId(*node), heals.map(|(time, _)| *time), cause);
             }
-            Some(Op::StopAccepting(pod)) => network.stop_accepting(now, PodId(*pod), cause),
-            Some(Op::Goodbye(pod)) => network.says_goodbye(now, PodId(*pod), cause),
             Some(Op::Heal(node)) => network.node_healed(now, NodeId(*node)),
             Some(Op::InFlight(pod)) => {
                 network.in_flight_until(now, PodId(*pod));
