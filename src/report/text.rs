@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::style::{BAD, BOLD, DIM, GOOD, PLAIN, WARN, WIDTH, paint, plural, share, thousands, wrap};
 use super::table::{Align, Cell, Table};
 use super::verdict::{empty_drains, failed_by, left_undone, verdict};
-use super::{Report, outage, race, cases};
+use super::{Report, cases, outage, race};
 use crate::engine::Duration;
 use crate::scenario::expectation::Checked;
 use crate::simulation::outcome::{DrainOutcome, FailureKind, Phases, Requests, Router, ServiceOutcome};

@@ -223,8 +223,8 @@ pub fn of(limits: &Limits<'_>) -> Vec<Orders> {
     let setup = limits.setup;
     let plain = setup.services.len() == 1
         && setup.traffic.iter().all(|t| t.via == Via::KubeProxy && t.resolve == Resolve::Address);
-    let counts = if plain { 1..=2 } else { 1..=0 };
-    counts.filter_map(|others| explore(&Spans::of(limits), others)).collect()
+    let counts: &[u8] = if plain { &[1, 2] } else { &[] };
+    counts.iter().filter_map(|others| explore(&Spans::of(limits), *others)).collect()
 }
 
 /// Goes through all orders with so many other changes; `None`: they are too many.
