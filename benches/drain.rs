@@ -1,5 +1,5 @@
-//! Whole runs: two drains under one budget (scenario M11) at 200 and at 200,000 requests per second, the same without
-//! traffic, and an idle cluster, whose pod-minutes should cost next to nothing.
+//! Whole runs: two drains under one budget (scenario M11) at 200 and at 200,000 requests per second one by one, at 1,000 and
+//! at 1,000,000 in bulk, and without traffic, and an idle cluster, whose pod-minutes should cost next to nothing.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -18,11 +18,26 @@ fn two_drains(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("two drains");
     group.sample_size(10);
     for rate in ["200/s", "200000/s"] {
-        let setup = setup(&[&format!("spec.traffic[0].rate={rate}")]);
+        let setup = setup(&[&format!("spec.traffic[0].rate={rate}"), "spec.requests=individual"]);
         let requests = run(&setup, 1, false).requests.sent;
         group.throughput(Throughput::Elements(requests));
         let mut seed = 0;
         group.bench_function(rate, |bencher| {
+            bencher.iter_batched(
+                || {
+                    seed += 1;
+                    seed
+                },
+                |seed| black_box(run(&setup, seed, false)),
+                BatchSize::SmallInput,
+            );
+        });
+    }
+    for rate in ["1000/s", "1000000/s"] {
+        let setup = setup(&[&format!("spec.traffic[0].rate={rate}"), "spec.requests=bulk"]);
+        group.throughput(Throughput::Elements(1));
+        let mut seed = 0;
+        group.bench_function(format!("{rate}, in bulk"), |bencher| {
             bencher.iter_batched(
                 || {
                     seed += 1;

@@ -50,6 +50,7 @@ fn setup(connections: Connections) -> Setup {
             arrivals: Arrivals::Poisson,
             from: (0..NODES).map(|n| format!("node-{n}")).collect(),
             connections,
+            balancer: None,
             resolve: Resolve::Address,
             via: Via::KubeProxy,
             timeout: Duration::from_secs(2),

@@ -484,6 +484,7 @@ fn build(nodes: usize, workloads: &[Workload], actions: &[(u64, Deed)], minor: u
             arrivals: if number % 2 == 0 { Arrivals::Poisson } else { Arrivals::Constant },
             from: (0..nodes).map(node).collect(),
             connections,
+            balancer: None,
             resolve: Resolve::Address,
             via: Via::KubeProxy,
             timeout: Duration::from_secs(5),

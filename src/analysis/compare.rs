@@ -45,13 +45,16 @@ impl Facts {
             let traffic = outcome.traffic.get(f.traffic as usize).map(|t| t.name.clone()).unwrap_or_default();
             (traffic, name(&outcome.node_names, f.client_node.index()), f.number)
         };
+        // Requests that are counted in bulk are not the same ones under another policy.
+        let single =
+            |f: &&simulation::outcome::Failure| outcome.traffic.get(f.traffic as usize).is_none_or(|t| !t.in_bulk);
         let took =
             |d: &simulation::outcome::DrainOutcome| d.completed_at.map(|at| at.since(d.started_at).as_secs_f64());
         let spoken_to = outcome.services.iter().filter(|s| s.requests.sent > 0);
         Self {
             sent: outcome.requests.sent,
             failed: outcome.requests.failed(),
-            lost: outcome.failures.iter().map(|f| (id(f), f.kind)).collect(),
+            lost: outcome.failures.iter().filter(|f| single(f)).map(|f| (id(f), f.kind)).collect(),
             drains: outcome.drains.iter().map(|d| (d.node.clone(), took(d))).collect(),
             denials: outcome.pdbs.iter().map(|p| p.denials).sum(),
             least_slack: outcome.pods.iter().filter_map(|p| p.slack_nanos).min().map(|nanos| nanos as f64 / 1e9),

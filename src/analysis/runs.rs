@@ -28,6 +28,8 @@ pub struct Run {
     pub digest: String,
     /// Requests of all clients.
     pub requests: Requests,
+    /// How many of them were expected to fail, given what happened to pods and routes, if that is known.
+    pub expected_failed: Option<f64>,
     /// Drains, in order of start: the node, and how long it took if it was completed.
     pub drains: Vec<(String, Option<Duration>)>,
     /// The least slack of all pods, in nanoseconds.
@@ -45,6 +47,7 @@ impl Run {
             seed: outcome.seed,
             digest: outcome.digest.clone(),
             requests: outcome.requests.clone(),
+            expected_failed: outcome.expected_failed(),
             drains: outcome.drains.iter().map(|d| (d.node.clone(), took(d.started_at, d.completed_at))).collect(),
             least_slack: outcome.pods.iter().filter_map(|p| p.slack_nanos).min(),
             expectations: expectations.iter().map(|e| e.evaluate(outcome)).collect(),
@@ -95,6 +98,9 @@ pub struct Summary {
     pub requests: Requests,
     /// Failed requests per run.
     pub failed: Spread,
+    /// How many were expected to fail in each run, given what happened to pods and routes: as many on average, and spread
+    /// less. `None` if that is not known.
+    pub expected_failed: Option<Spread>,
     /// Failed requests as a share of those sent, with its interval; `None` if nothing was sent, an interval of `None` if
     /// there is one run only or no failure in any.
     pub failure_fraction: Option<(f64, Option<Interval>)>,
@@ -194,9 +200,11 @@ impl Summary {
         let with_failures = runs.iter().filter(|r| r.requests.failed() > 0).count() as u64;
         let count = runs.len() as u64;
         let slack: Vec<f64> = runs.iter().filter_map(|r| r.least_slack).map(|nanos| nanos as f64 / 1e9).collect();
+        let to_fail: Option<Vec<f64>> = runs.iter().map(|r| r.expected_failed).collect();
         Some(Self {
             runs: count,
             failed: Spread::new(&failed, 0.0)?,
+            expected_failed: to_fail.and_then(|to_fail| Spread::new(&to_fail, 0.0)),
             failure_fraction: (requests.sent > 0).then(|| {
                 let interval = statistics::ratio_interval(&failed, &sent, CONFIDENCE).filter(|_| with_failures > 0);
                 (requests.failed() as f64 / requests.sent as f64, interval)
@@ -298,6 +306,7 @@ mod tests {
             seed,
             digest: format!("{seed:016x}"),
             requests,
+            expected_failed: None,
             drains: vec![("node-1".to_string(), (seed != 3).then(|| Duration::from_secs(seed)))],
             least_slack: Some(1_000 - i64::try_from(failed).unwrap()),
             expectations: vec![Checked {

@@ -99,6 +99,8 @@ pub struct Point {
     pub losing_share: Interval,
     /// Failed requests per run.
     pub failed: Spread,
+    /// How many were expected to fail in a run, given what happened to pods and routes; `None`: not known.
+    pub expected: Option<Spread>,
     /// The longest drain of a run, seconds, over the runs that completed all; `None` if none did.
     pub drain: Option<Spread>,
     /// In how many runs a drain was not completed.
@@ -132,6 +134,7 @@ impl Records {
                     some => statistics::clopper_pearson(some, count, CONFIDENCE),
                 },
                 failed: Spread::new(&numbers(|r| Some(r.failed as f64)), 0.0)?,
+                expected: Spread::new(&numbers(|r| r.expected_millionths.map(|n| n as f64 / 1e6)), 0.0),
                 drain: Spread::new(&numbers(|r| r.drain_nanos.map(|n| n as f64 / 1e9)), 0.0),
                 undrained: all.iter().filter(|r| r.undrained > 0).count() as u64,
                 slack: Spread::new(&numbers(|r| r.slack_nanos.map(|n| n as f64 / 1e9)), f64::NEG_INFINITY),

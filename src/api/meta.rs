@@ -32,6 +32,12 @@ id! {
     /// A node.
     NodeId
 }
+
+impl NodeId {
+    /// Where clients are that sit on no node.
+    pub const OUTSIDE: Self = Self(u32::MAX);
+}
+
 id! {
     /// A Service, and its EndpointSlices.
     ServiceId

@@ -75,7 +75,7 @@ pub(super) fn run(args: &BoundArgs) -> Result<ExitCode, Failure> {
     let cover = cover(args, &inputs)?;
     let limits = Limits { setup: &base.setup, quantile: args.quantile };
     let mut settings = settings(args, &inputs, &limits, &bound);
-    let changed = load(&inputs, &[&args.changes.sets[..], &settings].concat())?;
+    let changed = load(&inputs, &[&args.changes.sets()[..], &settings].concat())?;
     let first_seed = args.changes.seed(&base);
     let jobs = usize::from(args.jobs.unwrap_or(0));
     let attained = replay::search(&changed.setup, &bound, first_seed, args.runs, jobs).map(|start| {
@@ -86,7 +86,8 @@ pub(super) fn run(args: &BoundArgs) -> Result<ExitCode, Failure> {
     });
     let mut words = vec!["drainsim".to_string(), "run".to_string()];
     words.extend(args.files.words());
-    let sets = args.changes.sets.iter().chain(&settings).flat_map(|set| ["--set".to_string(), set.clone()]);
+    let sets =
+        args.changes.sets().into_iter().chain(settings.iter().cloned()).flat_map(|set| ["--set".to_string(), set]);
     words.extend(sets);
     words.extend(attained.iter().flat_map(|a| ["--seed".to_string(), a.seed.to_string()]));
     let command = words.iter().map(|word| shell_word(word)).collect::<Vec<_>>().join(" ");
@@ -133,7 +134,7 @@ fn cover(args: &BoundArgs, inputs: &[Input]) -> Result<Cover, Failure> {
     const GRACE_NO_LIMIT: u64 = 3600;
     let with = |seconds: u64, more: Option<String>| {
         let sets = [format!("preStop={seconds}s")].into_iter().chain(more);
-        args.changes.sets.iter().cloned().chain(sets).collect::<Vec<String>>()
+        args.changes.sets().into_iter().chain(sets).collect::<Vec<String>>()
     };
     let deficit = |seconds: u64| {
         let sets = with(seconds, Some(format!("gracePeriod={GRACE_NO_LIMIT}s")));
@@ -166,7 +167,7 @@ fn settings(args: &BoundArgs, inputs: &[Input], limits: &Limits<'_>, bound: &bou
             break;
         }
         let reaction = format!("spec.apps[{index}].reaction={least}");
-        let sets = [&args.changes.sets[..], &settings, std::slice::from_ref(&reaction)].concat();
+        let sets = [&args.changes.sets()[..], &settings, std::slice::from_ref(&reaction)].concat();
         match Scenario::load(inputs, &sets) {
             Ok(scenario) if scenario.setup.apps != apps => {
                 apps = scenario.setup.apps;

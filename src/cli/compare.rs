@@ -41,6 +41,9 @@ pub(super) struct CompareArgs {
     #[arg(long = "set", value_name = "PATH=VALUE")]
     sets: Vec<String>,
 
+    #[command(flatten)]
+    requests: super::Requests,
+
     /// Set a field of A only; can be repeated
     #[arg(long = "set-a", value_name = "PATH=VALUE")]
     sets_a: Vec<String>,
@@ -119,7 +122,7 @@ pub(super) fn run(args: &CompareArgs) -> Result<ExitCode, Failure> {
 fn side(args: &CompareArgs, path: &str, own: &[String]) -> Result<Side, Failure> {
     let files: Vec<String> = args.filename.iter().cloned().chain([path.to_string()]).collect();
     let inputs: Vec<Input> = files.iter().map(|f| Input::Path(f.into())).collect();
-    let sets: Vec<String> = args.sets.iter().chain(own).cloned().collect();
+    let sets: Vec<String> = args.sets.iter().cloned().chain(args.requests.sets()).chain(own.iter().cloned()).collect();
     let scenario = Scenario::load(&inputs, &sets)
         .map_err(|problems| Failure::Rendered(problems.render(output::colour_errors())))?;
     let words = files.into_iter().chain(sets.into_iter().flat_map(|set| ["--set".to_string(), set])).collect();

@@ -105,6 +105,26 @@ struct Files {
     filename: Vec<String>,
 }
 
+/// How requests are simulated.
+#[derive(Args, Debug)]
+struct Requests {
+    /// How requests are simulated [default: the scenario's `spec.requests`, or auto]
+    ///
+    /// `individual` takes them one by one. `bulk` counts those that nothing can happen to, and draws the first failures one
+    /// by one: as exact, at a cost that does not grow with the rate, for streams with Poisson arrivals and a connection for
+    /// each request; any other stream is an error. `auto` counts streams that can be counted and expect a million requests
+    /// or more.
+    #[arg(long, value_name = "HOW", value_parser = ["auto", "individual", "bulk"])]
+    requests: Option<String>,
+}
+
+impl Requests {
+    /// As a `--set`.
+    fn sets(&self) -> impl Iterator<Item = String> {
+        self.requests.iter().map(|how| format!("spec.requests={how}"))
+    }
+}
+
 /// What is changed about it.
 #[derive(Args, Debug)]
 struct Changes {
@@ -116,6 +136,9 @@ struct Changes {
     /// element away: spec.nodes[2]-.
     #[arg(long = "set", value_name = "PATH=VALUE")]
     sets: Vec<String>,
+
+    #[command(flatten)]
+    requests: Requests,
 
     /// The seed, or the first of several: same scenario, seed and version, same result [default: the scenario's
     /// `spec.seed`, or 1]
@@ -147,13 +170,18 @@ impl Files {
 }
 
 impl Changes {
+    /// All that is set.
+    fn sets(&self) -> Vec<String> {
+        self.sets.iter().cloned().chain(self.requests.sets()).collect()
+    }
+
     /// The seed of the command line, else the scenario's, else 1.
     fn seed(&self, scenario: &Scenario) -> u64 {
         self.seed.or(scenario.seed).unwrap_or(1)
     }
 
     fn load(&self, inputs: &[Input]) -> Result<Scenario, Failure> {
-        backend::load(inputs, &self.sets)
+        backend::load(inputs, &self.sets())
             .map_err(|problems| Failure::Rendered(problems.render(output::colour_errors())))
     }
 }

@@ -134,7 +134,7 @@ fn many(scenario: &Scenario, options: &RunOptions, count: u32, words: &[String])
     let Some(summary) = Summary::new(&runs, &scenario.expectations) else {
         return Err(Failure::usage("there is nothing to sum up"));
     };
-    let replay = replay(words, &options.changes.sets, summary.worst.seed);
+    let replay = replay(words, &options.changes.sets(), summary.worst.seed);
     let context = Context {
         scenario: &scenario.name,
         warnings: &scenario.warnings,

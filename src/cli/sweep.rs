@@ -61,6 +61,9 @@ pub(super) struct SweepArgs {
     #[arg(long = "set", value_name = "PATH=VALUE")]
     sets: Vec<String>,
 
+    #[command(flatten)]
+    requests: super::Requests,
+
     /// How many threads; the result is the same for any number [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: Option<u16>,
@@ -197,7 +200,7 @@ fn load(args: &SweepArgs, axes: &[Axis]) -> Result<Sweep, Failure> {
     let inputs: Vec<Input> = args.files.inputs()?;
     let at = |point: Option<&Vec<String>>| {
         let varied = point.into_iter().flat_map(|point| axes.iter().zip(point).map(|(axis, value)| axis.set(value)));
-        let sets: Vec<String> = args.sets.iter().cloned().chain(varied).collect();
+        let sets: Vec<String> = args.sets.iter().cloned().chain(args.requests.sets()).chain(varied).collect();
         Scenario::load(&inputs, &sets).map_err(|problems| Failure::Rendered(problems.render(output::colour_errors())))
     };
     // Without any value of an axis the scenario need not be right; what is needed of it is the same at every point.

@@ -54,6 +54,9 @@ pub(super) struct TestArgs {
     #[arg(long = "set", value_name = "PATH=VALUE")]
     sets: Vec<String>,
 
+    #[command(flatten)]
+    requests: super::Requests,
+
     /// How many threads; the result is the same for any number [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: Option<u16>,
@@ -99,6 +102,13 @@ struct Found {
     path: String,
     input: Input,
     read: Result<Subject, Entry>,
+}
+
+impl TestArgs {
+    /// All that is set.
+    fn all_sets(&self) -> Vec<String> {
+        self.sets.iter().cloned().chain(self.requests.sets()).collect()
+    }
 }
 
 pub(super) fn run(args: &TestArgs) -> Result<ExitCode, Failure> {
@@ -160,7 +170,7 @@ fn find(args: &TestArgs) -> Result<Vec<Found>, Failure> {
             files.into_iter().map(|f| (f.display().to_string(), Input::Path(f))).collect()
         };
         for (path, input) in inputs {
-            let read = match Scenario::load(std::slice::from_ref(&input), &args.sets) {
+            let read = match Scenario::load(std::slice::from_ref(&input), &args.all_sets()) {
                 Ok(scenario) => {
                     let first_seed = args.seed.or(scenario.seed).unwrap_or(1);
                     Ok(Subject { path: path.clone(), scenario, first_seed, runs: args.runs })
@@ -227,17 +237,18 @@ fn entries_of(args: &TestArgs, found: &Found, tested: &Tested) -> Vec<Entry> {
         }
         let seed = case.judgement.first_failed.as_ref().map(|(seed, _)| *seed);
         if let (Some(seed), Status::Failed | Status::Undecided, true) = (seed, entry.status, found.path != "-") {
-            entry.replay = Some(replay(&found.path, &args.sets, &[], seed));
+            entry.replay = Some(replay(&found.path, &args.all_sets(), &[], seed));
             if let (Ok(subject), false, Status::Failed) = (&found.read, args.no_shrink, entry.status) {
                 let inputs = std::slice::from_ref(&found.input);
                 // Filtered expectations have other numbers; the whole file's is found by its text.
-                let whole = Scenario::load(inputs, &args.sets).ok();
+                let whole = Scenario::load(inputs, &args.all_sets()).ok();
                 let place = &subject.scenario.expectations[index].span;
                 let index =
                     whole.as_ref().and_then(|w| w.expectations.iter().position(|e| e.span.start == place.start));
-                let case = |index| Failing { inputs, sets: &args.sets, index, seeds: (subject.first_seed, seed) };
+                let sets = args.all_sets();
+                let case = |index| Failing { inputs, sets: &sets, index, seeds: (subject.first_seed, seed) };
                 let smaller = index.and_then(|index| shrink(case(index)));
-                entry.smaller = smaller.map(|s| (replay(&found.path, &args.sets, &s.sets, s.seed), s.actual));
+                entry.smaller = smaller.map(|s| (replay(&found.path, &sets, &s.sets, s.seed), s.actual));
             }
         }
         entry

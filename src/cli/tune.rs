@@ -108,7 +108,7 @@ pub(super) fn run(args: &TuneArgs) -> Result<ExitCode, Failure> {
     let most = args.up_to.as_nanos() / 1_000_000_000;
     let sets_at = |seconds: u64, grace: u64| {
         let more = [format!("preStop={seconds}s"), format!("gracePeriod={grace}s")];
-        args.changes.sets.iter().cloned().chain(more).collect::<Vec<String>>()
+        args.changes.sets().into_iter().chain(more).collect::<Vec<String>>()
     };
     // All are loaded before anything is run; a grace period that is no limit shows how long a shutdown takes.
     let setups: Vec<Setup> = (0..=most)

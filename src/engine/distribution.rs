@@ -12,11 +12,13 @@ mod histogram;
 mod log_normal;
 mod mixture;
 mod sampler;
+mod survival;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 
+use super::normal;
 use super::time::Duration;
 pub use error::DistributionError;
 pub use histogram::Histogram;

@@ -88,6 +88,7 @@
 mod distribution;
 mod heap;
 pub(crate) mod normal;
+mod poisson;
 mod queue;
 mod random;
 mod tally;

@@ -44,6 +44,9 @@ pub struct RunResult {
     pub verdict: Verdict,
     /// Requests of all clients.
     pub requests: Requests,
+    /// How many requests were expected to fail, given what happened to pods and routes; null: requests depend on each
+    /// other, so that nobody knows.
+    pub expected_failed_requests: Option<f64>,
     /// By `namespace/name`.
     pub services: Named<Service>,
     /// By the name of the traffic stream.
@@ -371,6 +374,7 @@ impl RunResult {
             duration_seconds: outcome.end.as_secs_f64(),
             verdict: Verdict { headline: verdict.headline, cause: verdict.cause },
             requests: Requests::new(&outcome.requests),
+            expected_failed_requests: outcome.expected_failed(),
             services: Named(outcome.services.iter().map(|s| (name(s), Service::new(s))).collect()),
             traffic: Named(outcome.traffic.iter().map(|t| (t.name.clone(), Stream::new(t))).collect()),
             drains: outcome.drains.iter().map(Drain::new).collect(),

@@ -28,6 +28,7 @@ pub fn render() -> String {
             let kind = match metric.kind {
                 ValueKind::Count => "number",
                 ValueKind::Ratio => "share",
+                ValueKind::Number => "decimal",
                 ValueKind::Span => "duration",
                 ValueKind::Event => "event",
             };

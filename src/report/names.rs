@@ -63,25 +63,34 @@ impl<'a> Names<'a> {
     /// `node-1`.
     #[must_use]
     pub fn node(&self, node: NodeId) -> String {
+        if node == NodeId::OUTSIDE {
+            return "outside".to_string();
+        }
         self.outcome.node_names.get(node.index()).cloned().unwrap_or_else(|| format!("node #{}", node.0))
     }
 
     /// `kube-proxy node-1`, or `ingress-nginx node-1`: what chooses pods there.
     #[must_use]
     pub fn router(&self, router: Router, node: NodeId) -> String {
+        if matches!(router, Router::Balancer(_)) {
+            return router.name().to_string();
+        }
         format!("{} {}", router.name(), self.node(node))
     }
 
     /// `the kube-proxy on node-1`.
     #[must_use]
     pub fn the_router(&self, router: Router, node: NodeId) -> String {
+        if matches!(router, Router::Balancer(_)) {
+            return format!("the load balancer ({})", router.name());
+        }
         format!("the {} on {}", router.name(), self.node(node))
     }
 
     /// What chose the pod of a request.
     #[must_use]
     pub fn router_of(&self, failure: &Failure) -> Router {
-        self.setup.traffic.get(failure.traffic as usize).map_or_else(Router::default, |t| t.via.into())
+        self.setup.traffic.get(failure.traffic as usize).map_or_else(Router::default, Router::of)
     }
 
     /// `default/nginx`.

@@ -55,8 +55,20 @@ fn behaviour(profile: &Profile) -> String {
         .collect();
     let signals = if signals.is_empty() { "no signal is handled".to_string() } else { signals.join(", ") };
     let keep_alive = app.keep_alive_timeout.map_or("none".to_string(), |timeout| timeout.to_string());
+    let shutdown = app.shutdown;
+    let parts = if app.reactions.values().any(|reaction| matches!(reaction, Reaction::Drain { .. })) {
+        format!(
+            " Winding down: listener {}, idleConnections {}, connectionClose {}, goAway {}.",
+            shutdown.listener.word(),
+            shutdown.idle_connections.word(),
+            shutdown.connection_close.word(),
+            shutdown.go_away.word()
+        )
+    } else {
+        String::new()
+    };
     format!(
-        "Stop signal {}; {signals}. Startup {}, keepAliveTimeout {keep_alive}.",
+        "Stop signal {}; {signals}.{parts} Startup {}, keepAliveTimeout {keep_alive}.",
         app.stop_signal.name(),
         app.startup
     )

@@ -20,7 +20,7 @@ pub fn render(context: &Context<'_>, summary: &Summary, runs: &[Run]) -> String 
     let mut out = String::new();
     head(&mut out, summary);
     out.push_str(&cases::line(context.cases));
-    section(&mut out, "Requests of all runs", &requests(&summary.requests));
+    section(&mut out, "Requests of all runs", &requests(&summary.requests, None));
     section(&mut out, "Unknown applications", &cases::render(context.cases));
     section(&mut out, "Per run", &spreads(summary));
     section(&mut out, "Expectations", &expectations(&summary.expectations, summary.runs));
@@ -131,6 +131,9 @@ fn spreads(summary: &Summary) -> String {
         [name.to_string(), unit(spread.mean), ends, unit(spread.min), p50, p90, p99, unit(spread.max)].map(Cell::from)
     };
     table.row(row("failed requests", &summary.failed, &tidy));
+    if let Some(expected) = summary.expected_failed.as_ref().filter(|expected| expected.max >= 0.05) {
+        table.row(row("… expected", expected, &|v| format!("{v:.2}")));
+    }
     if let Some(slack) = &summary.least_slack {
         table.row(row("least slack", slack, &|v| format!("{v:+.3}s")));
     }

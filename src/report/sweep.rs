@@ -48,11 +48,17 @@ fn table(records: &Records, points: &[Point]) -> String {
     let head = |text| (Align::Right, text);
     let mut columns: Vec<(Align, &'static str)> = names.iter().map(|_| (Align::Right, "")).collect();
     columns.extend([head("RUNS"), head("LOSING"), (Align::Left, "(95 %)")]);
-    columns.extend([head("FAILED\nP50"), head("\nP99"), head("LEAST SLACK\nMIN"), head("\nP50")]);
+    columns.extend([
+        head("FAILED\nP50"),
+        head("\nP99"),
+        head("EXPECTED\nMEAN"),
+        head("LEAST SLACK\nMIN"),
+        head("\nP50"),
+    ]);
     columns.extend([head("DRAIN\nP50"), head("\nP99"), head("NOT\nDRAINED"), head("READY\nMIN"), head("DENIED\nP50")]);
     let mut table = Table::new(0, 2, &columns);
     // The names of axes are not known to the compiler, so they are a row and not headers.
-    let blank = std::iter::repeat_n(Cell::from(""), 12);
+    let blank = std::iter::repeat_n(Cell::from(""), 13);
     table.row(names.iter().map(|name| Cell::styled(BOLD, name.as_str())).chain(blank));
     for point in points {
         let style = if point.losing > 0 { BAD } else { GOOD };
@@ -66,6 +72,7 @@ fn table(records: &Records, points: &[Point]) -> String {
             ends.into(),
             whole(point.failed.percentiles[0].value).into(),
             whole(point.failed.percentiles[2].value).into(),
+            point.expected.as_ref().map_or("–".to_string(), |e| format!("{:.1}", e.mean)).into(),
             seconds(slack.map(|s| s.min)).into(),
             seconds(slack.map(|s| s.percentiles[0].value)).into(),
             seconds(drain.map(|d| d.percentiles[0].value)).into(),
@@ -126,6 +133,7 @@ pub(super) mod tests {
                 digest: format!("{number:016x}"),
                 sent: 1000,
                 failed: if point == 0 { number * 3 } else { 0 },
+                expected_millionths: Some(if point == 0 { number * 2_900_000 } else { 0 }),
                 drain_nanos: (number != 11).then_some(2_000_000_000 + point * 5_000_000_000 + number * 1_000_000),
                 undrained: u32::from(number == 11),
                 slack_nanos: Some(-200_000_000 + point as i64 * 5_000_000_000),

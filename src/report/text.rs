@@ -8,7 +8,7 @@ use super::verdict::{empty_drains, failed_by, left_undone, verdict};
 use super::{Report, cases, outage, race};
 use crate::engine::Duration;
 use crate::scenario::expectation::Checked;
-use crate::simulation::outcome::{DrainOutcome, FailureKind, Phases, Requests, Router, ServiceOutcome};
+use crate::simulation::outcome::{DrainOutcome, FailureKind, Phases, Requests, ServiceOutcome};
 use crate::simulation::setup::Via;
 
 /// Longer transcripts of one drain are cut in the middle.
@@ -20,7 +20,7 @@ pub fn render(report: &Report<'_>) -> String {
     let outcome = report.outcome;
     let mut out = String::new();
     head(&mut out, report);
-    section(&mut out, "Requests", &requests(&outcome.requests));
+    section(&mut out, "Requests", &requests(&outcome.requests, outcome.expected_failed()));
     section(&mut out, "Unknown applications", &cases::render(report.cases));
     section(&mut out, "Services", &services(report));
     section(&mut out, "Traffic", &traffic(report));
@@ -88,8 +88,9 @@ pub(super) fn section(out: &mut String, title: &str, body: &str) {
     }
 }
 
-/// Requests by outcome, with their shares; kinds of failures that did not happen are left out.
-pub(super) fn requests(requests: &Requests) -> String {
+/// Requests by outcome, with their shares; kinds of failures that did not happen are left out. `expected`: how many were
+/// expected to fail, given what happened to pods and routes; left out with all failures where next to none were.
+pub(super) fn requests(requests: &Requests, expected: Option<f64>) -> String {
     let mut table = Table::new(2, 3, &[(Align::Left, ""), (Align::Right, ""), (Align::Right, "")]);
     let mut row = |name: &str, count: u64, style| {
         let part = if name == "sent" { String::new() } else { share(count, requests.sent) };
@@ -106,6 +107,16 @@ pub(super) fn requests(requests: &Requests) -> String {
             row(&format!("  {}", kind.name()), *count, PLAIN);
         }
     }
+    if let Some(expected) = expected.filter(|expected| requests.failed() > 0 || *expected >= 0.05) {
+        table.row(["  expected".into(), Cell::styled(DIM, format!("{expected:.1}")), "".into()]);
+    }
+    let mut row = |name: &str, count: u64, style| {
+        table.row([
+            name.into(),
+            Cell::styled(style, thousands(count)),
+            Cell::styled(style, share(count, requests.sent)),
+        ]);
+    };
     if requests.unfinished > 0 {
         row("unfinished", requests.unfinished, PLAIN);
     }
@@ -150,7 +161,7 @@ fn services(report: &Report<'_>) -> String {
 
 /// The streams apart, if they take different ways.
 fn traffic(report: &Report<'_>) -> String {
-    if report.setup.traffic.iter().all(|t| t.via == Via::KubeProxy) {
+    if report.setup.traffic.iter().all(|t| t.via == Via::KubeProxy && t.balancer.is_none()) {
         return String::new();
     }
     let columns = [
@@ -166,7 +177,7 @@ fn traffic(report: &Report<'_>) -> String {
         let failed = stream.requests.failed();
         table.row([
             stream.name.as_str().into(),
-            Router::from(setup.via).name().into(),
+            setup.path().into(),
             thousands(stream.requests.sent).into(),
             Cell::styled(if failed > 0 { BAD } else { PLAIN }, thousands(failed)),
             share(failed, stream.requests.sent).into(),

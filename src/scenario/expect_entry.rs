@@ -85,6 +85,7 @@ fn example(metric: &Metric) -> String {
     let condition = match metric.kind {
         ValueKind::Count => " == 0",
         ValueKind::Ratio => " < 0.1%",
+        ValueKind::Number => " < 0.5",
         ValueKind::Span => " < 30s",
         ValueKind::Event => " within 60s",
     };

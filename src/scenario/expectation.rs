@@ -94,6 +94,8 @@ enum Value {
     Ratio(f64),
     /// Nanoseconds; slack may be negative.
     Span(i64),
+    /// Any number.
+    Number(f64),
 }
 
 /// Why a text is not an expectation.
@@ -119,7 +121,7 @@ pub struct Checked {
     pub passed: bool,
     /// What the run gave instead of the right side: `37`, `12.3s`, `no drain of node-9`.
     pub actual: String,
-    /// A number to order runs by what they gave: counts, nanoseconds, shares in units of 10⁻¹⁵; the greatest of all for
+    /// A number to order runs by what they gave: counts, nanoseconds, shares in units of 10⁻¹⁵, other numbers of 10⁻⁶; the greatest of all for
     /// what did not happen or was not there.
     pub rank: i64,
     /// Whether the expectation is about the share of many runs, so that one run alone neither meets nor breaks it.
@@ -229,6 +231,7 @@ fn rank(measured: &Measured) -> i64 {
     match measured {
         Measured::Number { value: Value::Count(number) | Value::Span(number), .. } => *number,
         Measured::Number { value: Value::Ratio(ratio), .. } => (ratio * 1e15) as i64,
+        Measured::Number { value: Value::Number(number), .. } => (number * 1e6) as i64,
         Measured::Event { after: Some(after), .. } => *after,
         Measured::Event { after: None, .. } | Measured::Nothing(_) => i64::MAX,
     }
@@ -244,7 +247,7 @@ impl fmt::Display for Expectation {
 fn compare(left: Value, operator: Operator, right: Value) -> bool {
     let ordering = match (left, right) {
         (Value::Count(a), Value::Count(b)) | (Value::Span(a), Value::Span(b)) => a.cmp(&b),
-        (Value::Ratio(a), Value::Ratio(b)) => a.total_cmp(&b),
+        (Value::Ratio(a), Value::Ratio(b)) | (Value::Number(a), Value::Number(b)) => a.total_cmp(&b),
         _ => return false,
     };
     match operator {
@@ -299,6 +302,9 @@ mod tests {
         holds("unfinishedRequests != 0", "3");
         fails("slack.min > 1s", "-0.878s");
         holds("slack.min > -900ms", "-0.878s");
+        holds("expectedFailedRequests < 36.3", "36.25");
+        fails("traffic.web.expectedFailedRequests < 1_0.5", "36.25");
+        refused("expectedFailedRequests < 5%", "5%", "`5%` is not a number", None);
         holds("not failedRequests == 0", "37");
     }
 
@@ -520,6 +526,7 @@ mod tests {
             let text = match metric.kind {
                 ValueKind::Count => format!("{path} >= 0"),
                 ValueKind::Ratio => format!("{path} <= 100%"),
+                ValueKind::Number => format!("{path} < 36.5"),
                 ValueKind::Span => format!("{path} > -1h"),
                 ValueKind::Event => path,
             };

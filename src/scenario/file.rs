@@ -11,10 +11,10 @@ use crate::scenario::read::{MapOf, Read, record};
 use crate::scenario::source::Spanned;
 use crate::scenario::tree::{Node, Value};
 use crate::scenario::values::{
-    ConnectionsEntry, HookSteps, KeepAliveTimeout, LatencyProfile, ProfileName, Quantity, Rate, ReactionEntry,
-    ResolveEntry, RetriesEntry, ShutdownEntry, Sources, TaintEntry,
+    ConnectionsEntry, HookSteps, KeepAliveTimeout, LatencyProfile, PathEntry, ProfileName, Quantity, Rate,
+    ReactionEntry, ResolveEntry, RetriesEntry, ShutdownEntry, Sources, TaintEntry,
 };
-use crate::simulation::setup::{Arrivals, Via};
+use crate::simulation::setup::{Arrivals, RequestsMode};
 
 mod action;
 mod kube_proxy;
@@ -87,6 +87,8 @@ record! {
         /// The clients.
         #[schemars(default)]
         pub traffic: Vec<TrafficEntry>,
+        /// How requests are simulated; `auto` if left out. `--requests` overrides it.
+        pub requests: Option<Spanned<RequestsMode>>,
         /// What is done to the cluster.
         #[schemars(default)]
         pub actions: Vec<ActionEntry>,
@@ -245,10 +247,12 @@ record! {
         pub rate: Rate,
         /// How requests are spaced; `poisson` if left out.
         pub arrivals: Option<Arrivals>,
-        /// Where the clients sit, or the replicas of the ingress controller; `nodes` if left out.
+        /// Where the clients sit, or the proxies of `via` that run in the cluster; `nodes` if left out. Not for a load
+        /// balancer alone: its clients are outside.
         pub from: Option<Sources>,
-        /// Who chooses the pod: the kube-proxy of the client's node, or an ingress controller; `kube-proxy` if left out.
-        pub via: Option<Spanned<Via>>,
+        /// The hops on the way to a pod: `kube-proxy`, a proxy in the cluster, a load balancer, or a list of them from the
+        /// client on; `kube-proxy` if left out.
+        pub via: Option<Spanned<PathEntry>>,
         /// What the clients do about connections; `new` if left out.
         pub connections: Option<ConnectionsEntry>,
         /// How clients find the pods; `dns` if left out for a headless Service, else `address`.

@@ -36,11 +36,13 @@ macro_rules! schema_of {
 
 mod action;
 mod app;
+mod path;
 mod selector;
 mod traffic;
 
 pub use action::{NodeRef, Objects, PoolUpgradeProfile};
 pub use app::{KeepAliveTimeout, ReactionEntry, ShutdownEntry};
+pub use path::{HealthCheckEntry, HopEntry, HopProfile, PathEntry};
 pub use selector::{SelectorText, selector};
 pub use traffic::{ConnectionsEntry, DnsEntry, Http2Entry, ResolveEntry, RetriesEntry, Sources};
 

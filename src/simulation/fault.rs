@@ -170,6 +170,7 @@ impl World<'_> {
     /// A machine loses its power.
     pub(super) fn power_off(&mut self, node: NodeId) {
         let now = self.ctx.now();
+        self.network.node_failed(node, self.ctx.cause);
         self.network.node_off(now, node);
         self.kubelets.node_off(&mut self.ctx, &mut self.network, node);
         let machine = self.machines.get(node);

@@ -38,6 +38,7 @@ pub(crate) fn setup() -> Setup {
             arrivals: Arrivals::Poisson,
             from: NODES.iter().map(ToString::to_string).collect(),
             connections: Connections::New,
+            balancer: None,
             resolve: Resolve::Address,
             via: Via::KubeProxy,
             timeout: Duration::from_secs(5),
@@ -148,7 +149,13 @@ pub(crate) fn outcome() -> Outcome {
         failures,
         node_names: NODES.iter().map(ToString::to_string).collect(),
         replica_set_names: vec!["nginx-66b6c48dd5".to_string()],
-        traffic: vec![TrafficOutcome { name: "web".to_string(), requests, latencies: Phases::default() }],
+        traffic: vec![TrafficOutcome {
+            name: "web".to_string(),
+            requests,
+            expected_failures: Some(BTreeMap::from([(FailureKind::Refused, 36.25)])),
+            in_bulk: false,
+            latencies: Phases::default(),
+        }],
         trace: observer.trace,
         history: None,
         warnings: Vec::new(),
@@ -165,6 +172,7 @@ pub(crate) fn calm_outcome() -> Outcome {
         requests.ok = requests.sent - requests.unfinished;
     }
     outcome.failures.clear();
+    outcome.traffic[0].expected_failures = Some(BTreeMap::new());
     outcome.pods[0].times.failed_requests = 0;
     outcome.pods[0].times.last_route_clean = Some((ms(10_140), NodeId(1)));
     outcome.pods[0].slack_nanos = Some(10_000_000);

@@ -179,6 +179,9 @@ hops! {
     EbpfSync "ebpfSync" ms(5, 50),
         "Cilium's agent: from the end of a batch of changes to the update of its maps.",
         "assumption";
+    XdsPush "xdsPush" ms(40, 500),
+        "Envoy: from a push by its control plane (istiod, Envoy Gateway) until it uses the new endpoints.",
+        "shape: istio pilot/pkg/xds/discovery.go doSendPushes, PILOT_PUSH_THROTTLE; numbers: assumption";
 }
 
 /// The distribution of every hop in one scenario.

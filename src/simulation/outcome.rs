@@ -8,7 +8,7 @@ use crate::simulation::end_state::EndState;
 pub use crate::simulation::network::Phases;
 use crate::simulation::observe::{CauseId, PodTimes, Trace};
 use crate::simulation::outage::Outage;
-use crate::simulation::setup::Via;
+use crate::simulation::setup::{BalancerProfile, EnvoyProfile, Traffic, Via};
 
 /// The result of one run.
 #[derive(Clone, Debug)]
@@ -49,6 +49,19 @@ pub struct Outcome {
     pub warnings: Vec<String>,
     /// Where everything stood at the end, if a drain was still going on.
     pub end_state: Option<Box<EndState>>,
+}
+
+impl Outcome {
+    /// How many requests of all streams together were expected to fail, given all that happened to pods and routes: the
+    /// conditional mean of their number. Its mean over many seeds is that of the number, and it varies less. `None` if
+    /// that is not known of every stream, or there is none.
+    #[must_use]
+    pub fn expected_failed(&self) -> Option<f64> {
+        if self.traffic.is_empty() {
+            return None;
+        }
+        self.traffic.iter().map(TrafficOutcome::expected_failed).sum()
+    }
 }
 
 /// So many failed requests are kept one by one; all are counted.
@@ -96,24 +109,34 @@ pub enum Router {
     KubeProxy,
     /// A replica of an ingress controller.
     Ingress,
+    /// An Envoy.
+    Envoy(EnvoyProfile),
+    /// A load balancer whose targets are pods.
+    Balancer(BalancerProfile),
 }
 
 impl Router {
-    /// `kube-proxy` or `ingress-nginx`.
+    /// The name that its profile has in a scenario: `kube-proxy`, `ingress-nginx`, …
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::KubeProxy => "kube-proxy",
             Self::Ingress => "ingress-nginx",
+            Self::Envoy(profile) => profile.name(),
+            Self::Balancer(profile) => profile.name(),
         }
     }
 }
 
-impl From<Via> for Router {
-    fn from(via: Via) -> Self {
-        match via {
-            Via::KubeProxy => Self::KubeProxy,
-            Via::IngressNginx(_) => Self::Ingress,
+impl Router {
+    /// Who chooses the pods of a stream.
+    #[must_use]
+    pub fn of(traffic: &Traffic) -> Self {
+        match (traffic.via, &traffic.balancer) {
+            (Via::IngressNginx(_), _) => Self::Ingress,
+            (Via::Envoy(envoy), _) => Self::Envoy(envoy.profile),
+            (Via::Balancer, Some(balancer)) => Self::Balancer(balancer.profile),
+            (Via::KubeProxy | Via::Balancer, _) => Self::KubeProxy,
         }
     }
 }
@@ -181,6 +204,20 @@ pub struct TrafficOutcome {
     pub requests: Requests,
     /// How long its answers took; empty if its requests are independent of each other, each with its own service time.
     pub latencies: Phases,
+    /// How many of them were expected to fail, by kind, given all that happened to pods and routes; `None`: they depend on
+    /// each other, so that nobody knows.
+    pub expected_failures: Option<BTreeMap<FailureKind, f64>>,
+    /// They were counted in bulk: the numbers of its [failures](Failure::number) count those of a client that were kept.
+    pub in_bulk: bool,
+}
+
+impl TrafficOutcome {
+    /// How many of its requests were expected to fail, if that is known.
+    #[must_use]
+    pub fn expected_failed(&self) -> Option<f64> {
+        // Of nothing `sum` would make −0.
+        self.expected_failures.as_ref().map(|kinds| kinds.values().fold(0.0, |sum, mean| sum + mean))
+    }
 }
 
 /// One Service's share.
@@ -300,7 +337,8 @@ pub struct Failure {
     pub traffic: u32,
     /// The client's node.
     pub client_node: NodeId,
-    /// The number of the request at its client, from 0.
+    /// The number of the request at its client, from 0. Of a stream that is counted in bulk: its number among those of the
+    /// client that were kept.
     pub number: u64,
     /// Which Service.
     pub service: ServiceId,

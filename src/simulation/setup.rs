@@ -18,6 +18,8 @@ mod action;
 mod app;
 mod client;
 mod kube_proxy;
+mod path;
+mod requests;
 
 pub use action::{
     Action, ActionKind, Applied, ClusterAutoscalerOptions, DrainOptions, DryRun, KarpenterOptions, Partition,
@@ -28,8 +30,10 @@ pub use app::{
     WarmUp,
 };
 pub use kube_proxy::{ClusterSize, FailedSyncs, FailureSpan, KubeProxySetup, ProxyMode, SyncCost};
+pub use path::{BalancerProfile, Checked, Envoy, EnvoyProfile, HealthCheck, IngressNginx, LoadBalancer, Targets, Via};
 
 pub use client::{ClientCache, Connections, Resolve, Retries, RetryOn};
+pub use requests::{BULK_FROM, RequestsMode};
 
 /// The input of one run.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -68,6 +72,8 @@ pub struct Setup {
     pub apps: Vec<App>,
     /// The clients.
     pub traffic: Vec<Traffic>,
+    /// How their requests are simulated.
+    pub requests: RequestsMode,
     /// What is done to the cluster.
     pub actions: Vec<Action>,
     /// How long things take.
@@ -318,6 +324,9 @@ pub struct Traffic {
     pub from: Vec<String>,
     /// What the clients do about connections.
     pub connections: Connections,
+    /// A load balancer that the requests come through first; its clients are outside of the cluster, and `from` then names
+    /// the nodes of in-cluster proxies behind it, if there are any.
+    pub balancer: Option<LoadBalancer>,
     /// How the clients find the pods.
     pub resolve: Resolve,
     /// Who chooses the pod.
@@ -334,6 +343,21 @@ pub struct Traffic {
     pub stop: Option<Time>,
 }
 
+impl Traffic {
+    /// The names of the hops, in the order in which a request takes them: `aws-nlb-instance, kube-proxy`.
+    #[must_use]
+    pub fn path(&self) -> String {
+        let chooses = match self.via {
+            Via::KubeProxy => Some("kube-proxy"),
+            Via::IngressNginx(_) => Some("ingress-nginx"),
+            Via::Envoy(envoy) => Some(envoy.profile.name()),
+            Via::Balancer => None,
+        };
+        let balancer = self.balancer.as_ref().map(|balancer| balancer.profile.name());
+        balancer.into_iter().chain(chooses).collect::<Vec<_>>().join(", ")
+    }
+}
+
 /// How requests are spaced.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Arrivals {
@@ -341,45 +365,6 @@ pub enum Arrivals {
     Poisson,
     /// Evenly, each client with a phase of its own.
     Constant,
-}
-
-/// Who chooses the pod of a request.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Via {
-    /// kube-proxy on the client's node: the clients speak to the Service's address.
-    #[default]
-    KubeProxy,
-    /// An ingress controller of its own mind. [`Traffic::from`] names the nodes on which its replicas run; the clients
-    /// are somewhere outside, and always reach a replica that runs.
-    IngressNginx(IngressNginx),
-}
-
-/// How ingress-nginx follows the endpoints, and what it does about an upstream that fails it.
-///
-/// Source: kubernetes/ingress-nginx, `internal/ingress/controller/config/config.go` NewDefault (proxy-connect-timeout,
-/// proxy-next-upstream `error timeout`, proxy-next-upstream-tries, retry-non-idempotent), `pkg/flags/flags.go`
-/// (sync-rate-limit), `rootfs/etc/nginx/lua/balancer.lua` BACKENDS_SYNC_INTERVAL (v1.12).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct IngressNginx {
-    /// At least so long from the start of one sync of the controller to the next: `--sync-rate-limit` 0.3 per second.
-    pub sync_interval: Duration,
-    /// Every worker of nginx looks so often for endpoints that the controller has posted.
-    pub poll_interval: Duration,
-    /// `proxy-next-upstream-tries`: so many pods at most are asked for a connection.
-    pub tries: u32,
-    /// `proxy-connect-timeout`.
-    pub connect_timeout: Duration,
-}
-
-impl Default for IngressNginx {
-    fn default() -> Self {
-        Self {
-            sync_interval: Duration::from_nanos(10_000_000_000 / 3),
-            poll_interval: Duration::from_secs(1),
-            tries: 3,
-            connect_timeout: Duration::from_secs(5),
-        }
-    }
 }
 
 /// A plain node: 4 cores, 16 GiB, 110 pods, labelled with its host name.

@@ -70,6 +70,9 @@ fn nodes(world: &mut World<'_>) {
         }
     }
     world.ctx.watches.start_at(world.ctx.store.revision());
+    for node in (0..world.ctx.store.nodes.len()).map(NodeId::from) {
+        world.network.node_seen(Time::ZERO, node, world.ctx.store.nodes.head(node.index()));
+    }
     for node in 0..world.ctx.store.nodes.len() {
         world.scheduler.on_node(&mut world.ctx, NodeId::from(node));
     }

@@ -102,9 +102,15 @@ pub(super) fn outcome(world: World<'_>, seed: u64, end: Time, events: u64) -> Ou
         replica_set_names: (0..store.replica_sets.len())
             .map(|n| store.replica_sets.head(n).map_or_else(String::new, |rs| rs.name.clone()))
             .collect(),
-        traffic: (ctx.setup.traffic.iter().zip(network.traffic))
+        traffic: (ctx.setup.traffic.iter().zip(network.traffic).zip(network.expected_failures))
             .zip(network.latencies)
-            .map(|((t, requests), latencies)| TrafficOutcome { name: t.name.clone(), requests, latencies })
+            .map(|(((t, requests), expected_failures), latencies)| TrafficOutcome {
+                name: t.name.clone(),
+                requests,
+                expected_failures,
+                latencies,
+                in_bulk: ctx.setup.in_bulk(t),
+            })
             .collect(),
         history: ctx.observer.trace.is_kept().then_some(ctx.store),
         trace: ctx.observer.trace,

@@ -253,6 +253,8 @@ impl<'a> World<'a> {
                 self.pod_gc.on_pod(ctx, new);
             }
             (Watches::CONTROLLER_MANAGER, Kind::Node) => {
+                let object = ctx.store.nodes.at(index as usize, revision);
+                self.network.node_seen(ctx.now(), NodeId(index), object);
                 self.node_lifecycle.on_node(ctx, NodeId(index));
                 ctx.cause = cause;
                 self.taint_eviction.on_node(ctx, NodeId(index));

@@ -43,6 +43,7 @@ fn experiment(reaction: Reaction, hook: Option<Hook>) -> Setup {
             arrivals: Arrivals::Constant,
             from: vec!["n3".into()],
             connections,
+            balancer: None,
             resolve: Resolve::Address,
             via: Via::KubeProxy,
             timeout: Duration::from_secs(2),

@@ -41,12 +41,15 @@ pub fn longest(limits: &Limits<'_>, victims: &Victims, service: ServiceId) -> Re
     let alone = victims.is_alone();
     to_the_slice(limits, alone, &mut chain)?;
     let streams = || limits.setup.traffic.iter().filter(|t| t.service == service);
+    if let Some(other) = streams().find(|t| t.balancer.is_some() || matches!(t.via, Via::Envoy(_))) {
+        return Err(format!("there is no bound for the path {}: use tune", other.path()));
+    }
     let by_ingress = streams().any(|t| t.via != Via::KubeProxy);
     let by_proxy = !by_ingress || streams().any(|t| t.via == Via::KubeProxy);
     let proxy = by_proxy.then(|| into_rules(limits, alone, chain.clone()));
     let ingress = streams().filter_map(|t| match t.via {
         Via::IngressNginx(config) => Some((config.sync_interval, config.poll_interval)),
-        Via::KubeProxy => None,
+        _ => None,
     });
     let ingress = ingress.map(|(sync, poll)| into_nginx(limits, alone, sync, poll, chain.clone()));
     Ok(ingress.chain(proxy).max_by_key(Chain::total).expect("a Service has a router"))

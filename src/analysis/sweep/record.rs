@@ -45,6 +45,9 @@ pub struct Record {
     pub sent: u64,
     /// Requests failed.
     pub failed: u64,
+    /// How many were expected to fail, given what happened to pods and routes, in millionths; if that is known.
+    #[serde(default)]
+    pub expected_millionths: Option<u64>,
     /// The longest drain, if all were completed and there was one.
     pub drain_nanos: Option<u64>,
     /// Drains that were not completed.
@@ -139,6 +142,7 @@ impl Record {
             digest: outcome.digest.clone(),
             sent: outcome.requests.sent,
             failed: outcome.requests.failed(),
+            expected_millionths: outcome.expected_failed().map(|expected| (expected * 1e6).round() as u64),
             drain_nanos: all.and_then(|all| all.into_iter().max()),
             undrained: u32::try_from(took.filter(Option::is_none).count()).unwrap_or(u32::MAX),
             slack_nanos: outcome.pods.iter().filter_map(|p| p.slack_nanos).min(),
@@ -224,6 +228,7 @@ mod tests {
             digest: "d".into(),
             sent: 10,
             failed: 0,
+            expected_millionths: None,
             drain_nanos: Some(7),
             undrained: 0,
             slack_nanos: Some(-3),

@@ -5,6 +5,7 @@ use crate::analysis::statistics;
 use crate::analysis::tune::Tuner;
 use crate::engine::{Distribution, Duration};
 use crate::simulation::latency::Hop;
+use crate::simulation::setup::{IngressNginx, LoadBalancer, Via};
 use crate::simulation::{self, Setup};
 
 /// A hop's part of the tail.
@@ -38,6 +39,8 @@ impl Tuner<'_> {
             Hop::ApiRead,
             Hop::ApiWrite,
             Hop::KubeProxySync,
+            Hop::IngressSync,
+            Hop::XdsPush,
             Hop::KubeletSync,
             Hop::PlegRelist,
             Hop::HookExec,
@@ -51,11 +54,59 @@ impl Tuner<'_> {
             Some(Part { name: hop.name(), saves: whole - need(&changed)? })
         };
         let mut lines: Vec<Part> = chain.into_iter().filter_map(without).collect();
-        let mut eager = quiet(setup);
-        eager.kube_proxy.min_sync_period = Duration::ZERO;
-        lines.extend(need(&eager).map(|n| Part { name: "kubeProxy.minSyncPeriod at 0s", saves: whole - n }));
+        for (name, change) in SETTINGS {
+            let mut changed = quiet(setup);
+            change(&mut changed);
+            // What is not on the path changes nothing.
+            if changed != quiet(setup) {
+                lines.extend(need(&changed).map(|n| Part { name, saves: whole - n }));
+            }
+        }
         lines.sort_by(|a, b| b.saves.total_cmp(&a.saves));
         Some((whole, lines))
+    }
+}
+
+/// A setting, and what is done to it to see its part.
+type Setting = (&'static str, fn(&mut Setup));
+
+/// Settings that are no hops, and may make a part of the tail all the same.
+const SETTINGS: &[Setting] = &[
+    ("kubeProxy.minSyncPeriod at 0s", |setup| setup.kube_proxy.min_sync_period = Duration::ZERO),
+    ("syncInterval of ingress-nginx at 0s", |setup| {
+        for_each_nginx(setup, |nginx| nginx.sync_interval = Duration::ZERO);
+    }),
+    ("pollInterval of ingress-nginx at 0s", |setup| {
+        for_each_nginx(setup, |nginx| nginx.poll_interval = Duration::ZERO);
+    }),
+    ("debounceAfter of istiod at 0s", |setup| {
+        for traffic in &mut setup.traffic {
+            if let Via::Envoy(envoy) = &mut traffic.via {
+                envoy.debounce_after = Duration::ZERO;
+            }
+        }
+    }),
+    ("reconcile of the load balancer", |setup| {
+        for_each_balancer(setup, |balancer| balancer.reconcile = median(&balancer.reconcile));
+    }),
+    ("deregister of the load balancer", |setup| {
+        for_each_balancer(setup, |balancer| balancer.deregister = median(&balancer.deregister));
+    }),
+];
+
+fn median(distribution: &Distribution) -> Distribution {
+    Distribution::Constant(distribution.quantile(0.5))
+}
+
+fn for_each_balancer(setup: &mut Setup, change: impl Fn(&mut LoadBalancer)) {
+    setup.traffic.iter_mut().filter_map(|traffic| traffic.balancer.as_mut()).for_each(change);
+}
+
+fn for_each_nginx(setup: &mut Setup, change: impl Fn(&mut IngressNginx)) {
+    for traffic in &mut setup.traffic {
+        if let Via::IngressNginx(nginx) = &mut traffic.via {
+            change(nginx);
+        }
     }
 }
 

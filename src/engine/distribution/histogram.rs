@@ -86,6 +86,12 @@ impl Histogram {
         ((before as f64 + share * (bucket.count - before) as f64) / self.total as f64).min(1.0)
     }
 
+    /// The share of all spans below a bound of the histogram, without those that count as the last one.
+    pub(super) fn share_below(&self, bound: Duration) -> f64 {
+        let at = self.buckets.partition_point(|bucket| bucket.bound <= bound);
+        at.checked_sub(1).map_or(0.0, |at| self.buckets[at].count as f64 / self.total as f64)
+    }
+
     pub(super) fn mean(&self) -> Duration {
         let overflow = self.last_bound().as_nanos() as f64 * (self.total - self.finite_count()) as f64;
         let sum = (0..self.buckets.len()).fold(overflow, |sum, at| {

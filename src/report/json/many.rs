@@ -30,6 +30,9 @@ pub struct ResultSet {
     pub requests: Requests,
     /// Failed requests per run.
     pub failed_requests: Spread,
+    /// How many were expected to fail in each run, given what happened to pods and routes: the same mean, and less spread;
+    /// null: requests depend on each other, so that nobody knows.
+    pub expected_failed_requests: Option<Spread>,
     /// Failed requests as a share of those sent; null if none was sent.
     pub failure_fraction: Option<Estimate>,
     /// The share of runs in which any request failed.
@@ -146,6 +149,8 @@ pub struct RunSummary {
     pub sent: u64,
     /// Requests failed.
     pub failed: u64,
+    /// How many were expected to fail, given what happened to pods and routes, if that is known.
+    pub expected_failed: Option<f64>,
     /// Its least slack.
     pub least_slack_seconds: Option<f64>,
     /// Whether all expectations held.
@@ -181,6 +186,7 @@ impl ResultSet {
             confidence: runs::CONFIDENCE,
             requests: Requests::new(&summary.requests),
             failed_requests: Spread::new(&summary.failed),
+            expected_failed_requests: summary.expected_failed.as_ref().map(Spread::new),
             failure_fraction: summary.failure_fraction.map(failure_fraction),
             runs_with_failures: Share::new(
                 summary.runs_with_failures,
@@ -254,6 +260,7 @@ impl RunSummary {
             digest: run.digest.clone(),
             sent: run.requests.sent,
             failed: run.requests.failed(),
+            expected_failed: run.expected_failed,
             least_slack_seconds: run.least_slack.map(from_nanos),
             passed: run.expectations.iter().all(|e| e.passed || e.about_many_runs),
         }

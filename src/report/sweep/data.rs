@@ -9,7 +9,7 @@ use crate::analysis::sweep::{Point, Records};
 use crate::report::json::API_VERSION;
 
 /// The columns after those of the axes.
-const COLUMNS: [&str; 17] = [
+const COLUMNS: [&str; 18] = [
     "runs",
     "losing_runs",
     "losing_share",
@@ -19,6 +19,7 @@ const COLUMNS: [&str; 17] = [
     "failed_p90",
     "failed_p99",
     "failed_max",
+    "expected_failed_mean",
     "slack_min_seconds",
     "slack_p50_seconds",
     "drain_p50_seconds",
@@ -47,6 +48,7 @@ pub fn csv(records: &Records) -> String {
             data.failed_p90.to_string(),
             data.failed_p99.to_string(),
             data.failed_max.to_string(),
+            maybe(data.expected_failed_mean),
             maybe(data.slack_min_seconds),
             maybe(data.slack_p50_seconds),
             maybe(data.drain_p50_seconds),
@@ -113,6 +115,8 @@ pub struct PointData {
     pub failed_p99: f64,
     /// The most.
     pub failed_max: f64,
+    /// How many were expected to fail, given what happened to pods and routes: the mean over the runs; null: not known.
+    pub expected_failed_mean: Option<f64>,
     /// The least slack of all runs.
     pub slack_min_seconds: Option<f64>,
     /// The median of the least slack of a run.
@@ -146,6 +150,7 @@ impl PointData {
             failed_p90,
             failed_p99,
             failed_max: point.failed.max,
+            expected_failed_mean: point.expected.as_ref().map(|expected| expected.mean),
             slack_min_seconds: slack.map(|s| s.min),
             slack_p50_seconds: slack.map(|s| s.percentiles[0].value),
             drain_p50_seconds: drain.map(|d| d.percentiles[0].value),

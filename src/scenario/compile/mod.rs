@@ -13,6 +13,7 @@ mod kube_proxy;
 mod kubelet;
 mod nodes;
 mod operators;
+mod path;
 mod services;
 mod serving;
 mod traffic;

@@ -6,24 +6,39 @@ use crate::scenario::compile::{Compiler, instant, is_named, short_name};
 use crate::scenario::diagnostic::Diagnostic;
 use crate::scenario::file::TrafficEntry;
 use crate::scenario::source::Spanned;
-use crate::scenario::values::{ResolveEntry, Sources};
-use crate::simulation::setup::{Arrivals, Traffic, Via};
+use crate::scenario::values::{PathEntry, ResolveEntry, Sources};
+use crate::simulation::setup::{Arrivals, LoadBalancer, RequestsMode, Traffic, Via};
 
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 
-/// No scenario may send more requests in a run: they take about a minute.
+/// No scenario may send more requests one by one in a run: they take about a minute.
 const REQUESTS_MAX: f64 = 1e9;
+
+/// And so many in bulk: what counts are still exact for.
+const BULK_MAX: f64 = 1e15;
 
 impl Compiler<'_> {
     pub(super) fn traffic(&mut self) {
         let spec = self.spec;
-        let mut requests = 0.0;
+        let (mut requests, mut in_bulk) = (0.0, 0.0);
+        self.setup.requests = spec.requests.as_ref().map_or_else(RequestsMode::default, |mode| mode.value);
         for entry in &spec.traffic {
             if let Some(traffic) = self.stream(entry) {
-                let before = requests;
-                requests += self.expected_requests(&traffic);
-                if before <= REQUESTS_MAX && requests > REQUESTS_MAX {
-                    self.too_many_requests(requests, entry);
+                self.not_in_bulk(&traffic);
+                let counted = self.setup.in_bulk(&traffic);
+                let (sum, max) = if counted { (&mut in_bulk, BULK_MAX) } else { (&mut requests, REQUESTS_MAX) };
+                let before = *sum;
+                *sum += self.setup.expected_requests(&traffic);
+                let sum = *sum;
+                if before <= max && sum > max {
+                    self.too_many_requests(sum, counted, entry);
+                }
+                if counted && self.setup.requests == RequestsMode::Auto {
+                    let count = self.setup.expected_requests(&traffic);
+                    let name = &traffic.name;
+                    self.assume(format!(
+                        "traffic `{name}`: about {count:.0} requests are counted in bulk (`requests`)"
+                    ));
                 }
                 self.setup.traffic.push(traffic);
             }
@@ -31,22 +46,29 @@ impl Compiler<'_> {
         self.unused_services();
     }
 
-    fn expected_requests(&self, traffic: &Traffic) -> f64 {
-        let end = instant(self.setup.duration);
-        let stop = traffic.stop.map_or(end, |stop| stop.min(end));
-        traffic.rate * stop.since(traffic.start).as_secs_f64()
+    /// Who asks for bulk must be told where it cannot be.
+    fn not_in_bulk(&mut self, traffic: &Traffic) {
+        let Some(Spanned { value: RequestsMode::Bulk, span }) = &self.spec.requests else { return };
+        if let Some(why) = self.setup.not_in_bulk(traffic) {
+            let name = &traffic.name;
+            let message = format!("the requests of traffic `{name}` cannot be counted in bulk: {why}");
+            let problem = Diagnostic::error(message).at(span, "this is asked for all streams");
+            self.push(problem.help("`auto` counts those that can be, and simulates the others one by one"));
+        }
     }
 
-    fn too_many_requests(&mut self, requests: f64, entry: &TrafficEntry) {
+    fn too_many_requests(&mut self, requests: f64, counted: bool, entry: &TrafficEntry) {
+        let (max, how) = if counted { (BULK_MAX, "counted") } else { (REQUESTS_MAX, "simulated one by one") };
         let problem = Diagnostic::error(format!("the clients would send {requests:.0} requests in a run"))
-            .at(&entry.service.span, format!("at most {REQUESTS_MAX:.0} can be simulated"))
+            .at(&entry.service.span, format!("at most {max:.0} can be {how}"))
             .help("lower `rate`, end the traffic with `stop`, or shorten `spec.duration`: shares need no full rate");
         self.push(problem);
     }
 
     fn stream(&mut self, entry: &TrafficEntry) -> Option<Traffic> {
         let service = self.service(&entry.service);
-        let from = self.clients(entry);
+        let path = self.path(entry);
+        let from = self.clients(entry, path.as_ref());
         let (start, stop) = self.window(entry);
         let timeout = match &entry.timeout {
             Some(Spanned { value, span }) if value.is_zero() => {
@@ -64,6 +86,12 @@ impl Compiler<'_> {
         }
         let (connections, resolve) = (self.connections(entry), self.resolve(entry, service));
         let (connect_timeout, retries) = (self.connect_timeout(entry, timeout), self.retries(entry, timeout));
+        let mut path = path?;
+        self.check_connections(entry, &path);
+        if let Some(service) = service {
+            self.nodes_as_targets(entry, service, &mut path);
+        }
+        let (balancer, via) = path;
         Some(Traffic {
             name,
             service: service?,
@@ -72,7 +100,8 @@ impl Compiler<'_> {
             from: from?,
             connections,
             resolve,
-            via: self.via(entry),
+            balancer,
+            via,
             timeout,
             connect_timeout,
             retries,
@@ -81,19 +110,20 @@ impl Compiler<'_> {
         })
     }
 
-    fn via(&mut self, entry: &TrafficEntry) -> Via {
-        let Some(Spanned { value: via, span }) = &entry.via else { return Via::KubeProxy };
-        if *via != Via::KubeProxy
+    /// Who goes through a proxy or a load balancer does not look pods up.
+    fn check_connections(&mut self, entry: &TrafficEntry, (balancer, via): &(Option<LoadBalancer>, Via)) {
+        if let Some(Spanned { value: PathEntry(hops), .. }) = &entry.via
+            && let Some(hop) = hops.first()
+            && (balancer.is_some() || *via != Via::KubeProxy)
             && let Some(resolve) = &entry.resolve
             && resolve.value != ResolveEntry::Address
         {
             self.push(
                 Diagnostic::error("clients of a proxy do not look pods up")
                     .at(&resolve.span, "DNS would give them the addresses of pods")
-                    .and_at(span, "but this proxy chooses the pods"),
+                    .and_at(&hop.span, "but this proxy chooses the pods"),
             );
         }
-        *via
     }
 
     /// The name that was given, or the Service's, with a number if that is taken.
@@ -143,7 +173,12 @@ impl Compiler<'_> {
         self.push(problem);
     }
 
-    fn clients(&mut self, entry: &TrafficEntry) -> Option<Vec<String>> {
+    /// The nodes of the clients, or of the proxies in the cluster that they go through. The clients of a load balancer
+    /// alone sit on none.
+    fn clients(&mut self, entry: &TrafficEntry, path: Option<&(Option<LoadBalancer>, Via)>) -> Option<Vec<String>> {
+        if let Some((Some(_), Via::KubeProxy | Via::Balancer)) = path {
+            return Some(Vec::new());
+        }
         match &entry.from {
             None | Some(Sources::Nodes) => {
                 let at_start = self.setup.nodes.iter().filter(|n| n.ready_at.is_none());

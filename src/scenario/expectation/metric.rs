@@ -6,6 +6,7 @@ use crate::simulation::Outcome;
 use crate::simulation::outage::{Outage, Part};
 use crate::simulation::outcome::{
     DeploymentOutcome, DrainOutcome, FailureKind, PdbOutcome, Phases, PodOutcome, Requests, ServiceOutcome,
+    TrafficOutcome,
 };
 
 /// What a metric belongs to.
@@ -58,6 +59,8 @@ pub enum ValueKind {
     Span,
     /// Something that happens or not: alone, or `within 60s`.
     Event,
+    /// Any number: `< 0.5`.
+    Number,
 }
 
 impl ValueKind {
@@ -68,6 +71,7 @@ impl ValueKind {
             Self::Count => "a whole number, such as `0`",
             Self::Ratio => "a percentage or a share of 1, such as `0.1%` or `0.001`",
             Self::Span => "a duration, such as `500ms` or `1m30s`",
+            Self::Number => "a number, such as `0.5`",
             Self::Event => "nothing, or `within` and a duration, such as `within 60s`",
         }
     }
@@ -115,6 +119,8 @@ enum Read {
     Requests(fn(&Requests) -> u64),
     FailedBy(FailureKind),
     FailureRate,
+    /// Of streams.
+    ExpectedFailed,
     LeastSlack,
     /// Of which phase, and which quantile.
     Latency(fn(&Phases) -> &Tally, f64),
@@ -176,6 +182,8 @@ table! {
     Run "failedRequests.http503" Count Sum Read::FailedBy(FailureKind::Http503), "… 503 from a proxy";
     Run "failedRequests.http504" Count Sum Read::FailedBy(FailureKind::Http504), "… 504 from a proxy";
     Run "failureRate" Ratio Greatest Read::FailureRate, "failed requests as a share of those sent";
+    Run "expectedFailedRequests" Number Sum Read::ExpectedFailed,
+        "how many were to be expected, given what happened to pods and routes: the mean of failedRequests, with less chance";
     Run "sentRequests" Count Sum Read::Requests(|r| r.sent), "requests that were sent";
     Run "retriedRequests" Count Sum Read::Requests(|r| r.ok_after_retry), "requests answered only after a retry";
     Run "unfinishedRequests" Count Sum Read::Requests(|r| r.unfinished), "requests still open when the run ended";
@@ -230,6 +238,8 @@ table! {
     Traffic "failedRequests.http503" Count Sum Read::FailedBy(FailureKind::Http503), "… 503 from a proxy";
     Traffic "failedRequests.http504" Count Sum Read::FailedBy(FailureKind::Http504), "… 504 from a proxy";
     Traffic "failureRate" Ratio Greatest Read::FailureRate, "failed requests as a share of those it sent";
+    Traffic "expectedFailedRequests" Number Sum Read::ExpectedFailed,
+        "how many were to be expected, given what happened to pods and routes";
     Traffic "sentRequests" Count Sum Read::Requests(|r| r.sent), "requests that it sent";
     Traffic "retriedRequests" Count Sum Read::Requests(|r| r.ok_after_retry), "requests answered only after a retry";
     Traffic "latency.before.p50" Span Greatest Read::Latency(|p| &p.before, 0.5),
@@ -347,6 +357,9 @@ pub(super) fn measure(metric: &Metric, name: &str, at: Time, outcome: &Outcome) 
             if let Read::Latency(phase, share) = metric.read {
                 return latency(streams.iter().map(|t| phase(&t.latencies)), share);
             }
+            if let Read::ExpectedFailed = metric.read {
+                return expected_failed(&streams);
+            }
             streams.iter().for_each(|t| requests.add(&t.requests));
             of_requests(metric.read, &requests)
         }
@@ -393,6 +406,7 @@ fn of_run(metric: &Metric, outcome: &Outcome) -> Measured {
             Some(least) => number(Value::Span(least)),
             None => Measured::Nothing("no pod lost its routes and its listener".to_string()),
         },
+        Read::ExpectedFailed => expected_failed(&outcome.traffic.iter().collect::<Vec<_>>()),
         read => of_requests(read, &outcome.requests),
     }
 }
@@ -405,6 +419,14 @@ fn latency<'t>(tallies: impl Iterator<Item = &'t Tally>, share: f64) -> Measured
         Some(latency) => number(Value::Span(nanos(latency))),
         None => Measured::Nothing("no answer was timed in this phase".to_string()),
     }
+}
+
+fn expected_failed(streams: &[&TrafficOutcome]) -> Measured {
+    if let Some(stream) = streams.iter().find(|stream| stream.expected_failures.is_none()) {
+        let name = &stream.name;
+        return Measured::Nothing(format!("the requests of traffic {name} depend on each other: nobody knows"));
+    }
+    number(Value::Number(streams.iter().filter_map(|stream| stream.expected_failed()).sum()))
 }
 
 fn of_requests(read: Read, requests: &Requests) -> Measured {
@@ -455,6 +477,7 @@ fn number(value: Value) -> Measured {
         Value::Count(count) => count.to_string(),
         Value::Ratio(ratio) => percent(ratio),
         Value::Span(nanos) => span(nanos),
+        Value::Number(number) => decimal(number),
     };
     Measured::Number { value, text }
 }
@@ -464,6 +487,12 @@ fn percent(ratio: f64) -> String {
     let percent = ratio * 100.0;
     let text = if percent >= 0.1 || percent == 0.0 { format!("{percent:.3}") } else { format!("{percent:.6}") };
     format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
+/// A number with two decimals, more if it is small.
+fn decimal(number: f64) -> String {
+    let text = if number.abs() >= 0.1 || number == 0.0 { format!("{number:.2}") } else { format!("{number:.6}") };
+    text.trim_end_matches('0').trim_end_matches('.').to_string()
 }
 
 /// A signed span, to the millisecond.

@@ -310,6 +310,11 @@ fn value(right: Piece<'_>, kind: ValueKind) -> Result<Value, ExpectationError> {
                 Err(_) => Err(wrong(format!("`{}` is not a share", right.text), None)),
             }
         }
+        ValueKind::Number => {
+            let plain = right.text.replace(['_', ','], "");
+            let number = plain.parse().ok().filter(|number: &f64| number.is_finite());
+            number.map(Value::Number).ok_or_else(|| wrong(format!("`{}` is not a number", right.text), None))
+        }
         ValueKind::Span => {
             let (sign, digits) = match right.text.strip_prefix('-') {
                 Some(digits) => (-1, digits),

@@ -120,6 +120,16 @@ macro_rules! words {
     ($type:ident, $name:literal, $description:literal, [$($word:literal => $variant:ident),* $(,)?]) => {
         schema_of!($type, $name, |_g| json_schema!({"description": $description, "enum": [$($word),*]}));
 
+        impl $type {
+            /// As it is written in a scenario.
+            #[must_use]
+            pub fn word(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)*
+                }
+            }
+        }
+
         impl Read for $type {
             fn read(node: &Node, problems: &mut Diagnostics) -> Option<Self> {
                 const WORDS: &[&str] = &[$($word),*];

@@ -9,7 +9,7 @@ use crate::scenario::diagnostic::Diagnostics;
 use crate::scenario::read::{Read, expected, record, wrong_type};
 use crate::scenario::source::Spanned;
 use crate::scenario::tree::{Node, Value};
-use crate::simulation::setup::{Arrivals, ClientCache, IngressNginx, RetryOn, Via};
+use crate::simulation::setup::{Arrivals, ClientCache, RequestsMode, RetryOn};
 
 /// Where clients sit: `nodes` (all that are there at the start), or names.
 #[derive(Clone, PartialEq, Debug)]
@@ -55,17 +55,19 @@ impl Read for Arrivals {
     }
 }
 
-schema_of!(Via, "Via", |_g| json_schema!({
-    "description": "Who chooses the pod: the kube-proxy of the client's node, or an ingress controller.",
-    "enum": ["kube-proxy", "ingress-nginx"]
+schema_of!(RequestsMode, "RequestsMode", |_g| json_schema!({
+    "description": "`individual`: one by one. `bulk`: counted, where nothing can happen to single ones. `auto`: counted where \
+                    that is exact and there are many.",
+    "enum": ["auto", "individual", "bulk"]
 }));
 
-impl Read for Via {
+impl Read for RequestsMode {
     fn read(node: &Node, problems: &mut Diagnostics) -> Option<Self> {
         match node.as_str() {
-            Some("kube-proxy") => Some(Self::KubeProxy),
-            Some("ingress-nginx") => Some(Self::IngressNginx(IngressNginx::default())),
-            _ => expected(node, "`kube-proxy` or `ingress-nginx`", problems),
+            Some("auto") => Some(Self::Auto),
+            Some("individual") => Some(Self::Individual),
+            Some("bulk") => Some(Self::Bulk),
+            _ => expected(node, "`auto`, `individual` or `bulk`", problems),
         }
     }
 }

@@ -17,9 +17,10 @@ use std::collections::BTreeMap;
 use crate::api::{NodeId, PodId, ServiceId};
 use crate::engine::{Distribution, Duration, Key, Random, Stream, Time};
 use crate::simulation::latency::Hop;
-use crate::simulation::network::ingress::Ingresses;
+use crate::simulation::network::bulk::{self, Record};
 use crate::simulation::network::kube_proxy::KubeProxies;
 use crate::simulation::network::ledger::{Failed, Ledger, Request, Seen};
+use crate::simulation::network::routers::Routers;
 use crate::simulation::network::rules::Route;
 use crate::simulation::network::sockets::{InFlight, Listener, Sockets};
 use crate::simulation::observe::CauseId;
@@ -30,7 +31,7 @@ use crate::simulation::setup::{Arrivals, Setup, Traffic};
 #[derive(Debug)]
 pub(super) struct Plane<'p, 'a> {
     pub proxies: &'p mut KubeProxies<'a>,
-    pub ingresses: &'p mut Ingresses<'a>,
+    pub routers: &'p mut Routers<'a>,
     pub sockets: &'p mut Sockets<'a>,
     pub ledger: &'p mut Ledger,
     pub round_trips: RoundTrips<'a>,
@@ -47,6 +48,10 @@ pub(super) struct TrafficStream<'a> {
     clients: Vec<Client>,
     /// How often the clients of a node have been started.
     starts: BTreeMap<NodeId, u64>,
+    /// Of a plain stream: what is needed to count its requests.
+    record: Option<Record>,
+    /// They are counted, not sent one by one.
+    in_bulk: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -66,8 +71,18 @@ struct Cursor {
 }
 
 impl<'a> TrafficStream<'a> {
-    pub fn new(index: u32, traffic: &'a Traffic, random: Random) -> Self {
-        Self { index, traffic, random, up_to: Time::ZERO, clients: Vec::new(), starts: BTreeMap::new() }
+    pub fn new(index: u32, setup: &'a Setup, random: Random) -> Self {
+        let traffic = &setup.traffic[index as usize];
+        Self {
+            index,
+            traffic,
+            random,
+            up_to: Time::ZERO,
+            clients: Vec::new(),
+            starts: BTreeMap::new(),
+            record: setup.not_in_bulk(traffic).is_none().then(Record::default),
+            in_bulk: setup.in_bulk(traffic),
+        }
     }
 
     pub fn service(&self) -> ServiceId {
@@ -82,7 +97,10 @@ impl<'a> TrafficStream<'a> {
             return;
         }
         let starts = self.starts.entry(node).or_default();
-        for seat in 0..seats as u64 {
+        if let Some(record) = self.record.as_mut().filter(|_| seats > 0) {
+            record.start(now, (node, name), *starts, self.traffic, rate * seats as f64);
+        }
+        for seat in (0..seats as u64).filter(|_| !self.in_bulk) {
             let mut key = Key::new("client").text(&self.traffic.name).text(name).number(seat);
             if *starts > 0 {
                 key = key.number(*starts);
@@ -98,6 +116,9 @@ impl<'a> TrafficStream<'a> {
 
     /// The clients on this node stop.
     pub fn client_off(&mut self, now: Time, node: NodeId, plane: &mut Plane<'_, 'a>) {
+        if let Some(record) = &mut self.record {
+            record.client_off(now, node);
+        }
         if self.clients.iter().any(|c| c.node == node) {
             self.advance(now, plane);
             self.clients.retain(|c| c.node != node);
@@ -117,6 +138,34 @@ impl<'a> TrafficStream<'a> {
                 client.send(self.index, self.traffic, (stop, to), plane);
             }
         }
+    }
+
+    /// When the last request of this stream that a pod is working on at `now` will be done, if they are counted in bulk.
+    /// Up to then the stream must have been simulated otherwise.
+    pub fn in_flight_until(
+        &mut self,
+        now: Time,
+        pod: PodId,
+        random: Random,
+        plane: &mut Plane<'_, 'a>,
+    ) -> Option<Time> {
+        let record = self.record.as_mut()?;
+        if !self.in_bulk {
+            let kills = plane.sockets.kills(pod).len();
+            record.note(now, pod, kills, plane.sockets.in_flight(now, pod, self.index));
+            return None;
+        }
+        let nodes: Vec<NodeId> = record.nodes().collect();
+        for node in nodes {
+            plane.proxies.fold(node, now);
+        }
+        record.ask(now, pod, self.traffic, &bulk::Plane { proxies: plane.proxies, sockets: plane.sockets, random })
+    }
+
+    /// The stream as one whose requests can be counted, if they can, and whether they are counted in bulk.
+    pub fn to_count<'p>(&'p self, plane: bulk::Plane<'p, 'a>) -> Option<(bulk::Stream<'p, 'a>, bool)> {
+        let record = self.record.as_ref()?;
+        Some((bulk::Stream { index: self.index, traffic: self.traffic, record, plane }, self.in_bulk))
     }
 }
 

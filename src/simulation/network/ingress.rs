@@ -13,7 +13,7 @@
 //! Simplified: each replica has one worker; a pod is chosen at random and then in turn, not in turn from the start; the
 //! replica itself is no pod, and lives as long as its node; connections to pods are not kept (`upstream-keepalive`).
 
-use crate::api::{NodeId, PodId, ServiceId};
+use crate::api::{NodeId, PodId};
 use crate::engine::{Duration, Key, Random, Time};
 use crate::simulation::context::node_luck;
 use crate::simulation::latency::Hop;
@@ -59,7 +59,7 @@ impl<'a> Ingresses<'a> {
         let here = |t: &&crate::simulation::setup::Traffic| t.from.iter().any(|from| from == name);
         let config = self.setup.traffic.iter().filter(here).find_map(|t| match t.via {
             Via::IngressNginx(config) => Some(config),
-            Via::KubeProxy => None,
+            _ => None,
         });
         let Some(config) = config else { return };
         if self.replicas.len() <= node.index() {
@@ -147,12 +147,6 @@ impl<'a> Ingresses<'a> {
             }
         }
         spell.map(|s| Spell { to: s.to.or(replica.off), ..s })
-    }
-
-    /// Whether some traffic of this Service goes through the replica on `node`.
-    pub fn serves(&self, service: ServiceId, node: NodeId) -> bool {
-        let named = self.setup.traffic.iter().any(|t| t.service == service && t.via != Via::KubeProxy);
-        named && self.replicas.get(node.index()).is_some_and(Option::is_some)
     }
 
     /// The nodes that have a replica.

@@ -57,7 +57,7 @@ pub(super) struct Ledger {
 #[derive(Clone, Debug, Default)]
 struct Account {
     timeout: Duration,
-    via: Via,
+    through: Through,
     sent: u64,
     ok: u64,
     ok_after_retry: u64,
@@ -93,7 +93,7 @@ impl Ledger {
         Self {
             accounts: traffic
                 .iter()
-                .map(|t| Account { timeout: t.timeout, via: t.via, ..Account::default() })
+                .map(|t| Account { timeout: t.timeout, through: Through::of(t), ..Account::default() })
                 .collect(),
             failed_by_pod: Vec::new(),
             kept: BinaryHeap::new(),
@@ -113,6 +113,20 @@ impl Ledger {
         let account = &mut self.accounts[traffic as usize];
         account.sent += sent;
         account.ok += ok;
+    }
+
+    /// So many requests were sent whose ends are counted elsewhere, but for these.
+    pub fn sent_in_bulk(&mut self, traffic: u32, sent: u64, ok: u64, unfinished: u64) {
+        self.sent(traffic, sent, ok);
+        self.accounts[traffic as usize].unfinished += unfinished;
+    }
+
+    /// So many requests have failed, of which [some](Self::keep) may be known one by one.
+    pub fn failed_in_bulk(&mut self, traffic: u32, kind: FailureKind, pod: Option<PodId>, count: u64) {
+        self.accounts[traffic as usize].failed_by[kind as usize] += count;
+        if let Some(pod) = pod {
+            *self.of_pod(pod) += count;
+        }
     }
 
     /// A request was answered, perhaps after another pod had failed it.
@@ -215,13 +229,22 @@ impl Ledger {
 
     fn count(&mut self, failed: Failed) {
         let account = &mut self.accounts[failed.request.traffic as usize];
-        account.failed_by[as_the_client_sees(failed.kind, account.via) as usize] += 1;
+        account.failed_by[account.through.shows(failed.kind, failed.pod.is_some()) as usize] += 1;
         if let Some(pod) = failed.pod {
-            if self.failed_by_pod.len() <= pod.index() {
-                self.failed_by_pod.resize(pod.index() + 1, 0);
-            }
-            self.failed_by_pod[pod.index()] += 1;
+            *self.of_pod(pod) += 1;
         }
+        self.keep(failed);
+    }
+
+    fn of_pod(&mut self, pod: PodId) -> &mut u64 {
+        if self.failed_by_pod.len() <= pod.index() {
+            self.failed_by_pod.resize(pod.index() + 1, 0);
+        }
+        &mut self.failed_by_pod[pod.index()]
+    }
+
+    /// Keeps a failure that has been counted, if it is among the first ones.
+    pub fn keep(&mut self, failed: Failed) {
         let failed = Kept(failed);
         if self.kept.len() < self.kept_max {
             self.kept.push(failed);
@@ -233,19 +256,62 @@ impl Ledger {
     }
 }
 
-/// What a client is told of a failure behind `via`. It notices by itself only that its own timeout is over.
-///
-/// Source: nginx, `ngx_http_upstream.c` ngx_http_upstream_next (errors are 502, timeouts 504); ingress-nginx,
-/// `balancer.lua` rewrite (no endpoint is 503).
-pub(super) const fn as_the_client_sees(kind: FailureKind, via: Via) -> FailureKind {
-    match (via, kind) {
-        (Via::KubeProxy, kind) => kind,
-        (Via::IngressNginx(_), FailureKind::Refused | FailureKind::ResetInFlight | FailureKind::ResetIdle) => {
-            FailureKind::Http502
+/// Who answers the client of a stream if no pod does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Through {
+    /// If a pod was asked, or there was none to ask.
+    last: Answers,
+    /// If the request did not come so far.
+    before: Answers,
+}
+
+/// Who answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Answers {
+    /// Nobody: it is the client's own connection that fails.
+    #[default]
+    Nobody,
+    /// nginx.
+    Nginx,
+    /// Envoy.
+    Envoy,
+    /// A load balancer that makes connections of its own.
+    Balancer,
+}
+
+impl Through {
+    pub fn of(traffic: &Traffic) -> Self {
+        let is_proxy = traffic.balancer.as_ref().is_some_and(|balancer| balancer.profile.is_proxy());
+        let before = if is_proxy { Answers::Balancer } else { Answers::Nobody };
+        let last = match traffic.via {
+            Via::IngressNginx(_) => Answers::Nginx,
+            Via::Envoy(_) => Answers::Envoy,
+            Via::KubeProxy | Via::Balancer => before,
+        };
+        Self { last, before }
+    }
+
+    /// What a client is told of a failure. It notices by itself only that its own timeout is over. `reached`: a pod was
+    /// asked.
+    ///
+    /// Source: nginx, `ngx_http_upstream.c` ngx_http_upstream_next (errors are 502, timeouts 504); ingress-nginx,
+    /// `balancer.lua` rewrite (no endpoint is 503); Envoy, response flags UF, UC and UH (all 503); AWS, "Troubleshoot your
+    /// Application Load Balancers" (502: the target closed or reset the connection; 504: no connection within 10 s; 503: no
+    /// registered targets).
+    pub const fn shows(self, kind: FailureKind, reached: bool) -> FailureKind {
+        use FailureKind::{ConnectTimeout, Http502, Http503, Http504, NoEndpoints, Refused, ResetIdle, ResetInFlight};
+        let answers = match kind {
+            ConnectTimeout if !reached => self.before,
+            _ => self.last,
+        };
+        match (answers, kind) {
+            (Answers::Nobody, kind) => kind,
+            (Answers::Envoy, Refused | ResetInFlight | ResetIdle | NoEndpoints | ConnectTimeout) => Http503,
+            (Answers::Nginx | Answers::Balancer, Refused | ResetInFlight | ResetIdle) => Http502,
+            (Answers::Nginx | Answers::Balancer, NoEndpoints) => Http503,
+            (Answers::Nginx | Answers::Balancer, ConnectTimeout) => Http504,
+            (_, kind) => kind,
         }
-        (Via::IngressNginx(_), FailureKind::NoEndpoints) => FailureKind::Http503,
-        (Via::IngressNginx(_), FailureKind::ConnectTimeout) => FailureKind::Http504,
-        (Via::IngressNginx(_), kind) => kind,
     }
 }
 

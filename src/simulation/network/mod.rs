@@ -16,17 +16,21 @@
 //! - `exchange`: all other requests: on kept or shared connections, tried again, by way of proxies, to busy pods.
 //! - `ledger`: how every request ended.
 
+mod bulk;
 mod clients;
 mod exchange;
 mod ingress;
 mod kube_proxy;
 mod ledger;
+mod routers;
 mod rules;
 mod sockets;
 #[cfg(test)]
 mod tests;
 
-use crate::api::{Endpoints, NodeId, PodId, ServiceId};
+use std::collections::BTreeMap;
+
+use crate::api::{Endpoints, Node, NodeId, PodId, ServiceId};
 use crate::engine::{Random, Time};
 use crate::simulation::observe::CauseId;
 use crate::simulation::outcome::{Failure, FailureKind, PodActivity, Requests, Router};
@@ -35,10 +39,11 @@ use crate::simulation::setup::{Setup, Via};
 use clients::{Plane, RoundTrips, TrafficStream, pick};
 pub use exchange::Phases;
 use exchange::{Exchange, is_plain};
-use ingress::Ingresses;
 pub use kube_proxy::HealthAnswer;
 use kube_proxy::KubeProxies;
-use ledger::{Failed, Ledger, Seen, as_the_client_sees};
+use ledger::{Failed, Ledger, Seen, Through};
+use routers::Routers;
+use routers::health_check::Answer;
 use rules::Route;
 use sockets::{Listener, Sockets};
 
@@ -47,8 +52,9 @@ use sockets::{Listener, Sockets};
 pub struct Network<'a> {
     setup: &'a Setup,
     proxies: KubeProxies<'a>,
-    ingresses: Ingresses<'a>,
+    routers: Routers<'a>,
     sockets: Sockets<'a>,
+    random: Random,
     /// Those of independent requests.
     streams: Vec<TrafficStream<'a>>,
     /// All others.
@@ -66,6 +72,9 @@ pub struct NetworkOutcome {
     pub services: Vec<Requests>,
     /// By traffic stream, in the order of the Setup.
     pub traffic: Vec<Requests>,
+    /// By traffic stream: how many of its requests were expected to fail in which way, given all that happened to pods and
+    /// rules; `None` of a stream whose requests depend on each other.
+    pub expected_failures: Vec<Option<BTreeMap<FailureKind, f64>>>,
     /// Failed requests in order of the time when they were sent, then traffic stream, client's node and number; at most
     /// [`FAILURES_KEPT`](crate::simulation::outcome::FAILURES_KEPT) of them, the first ones.
     pub failures: Vec<Failure>,
@@ -91,15 +100,15 @@ impl<'a> Network<'a> {
     /// A data plane without nodes, pods and endpoints.
     #[must_use]
     pub fn new(setup: &'a Setup, random: Random) -> Self {
-        let stream = |(index, traffic)| {
-            TrafficStream::new(u32::try_from(index).expect("fewer than 2^32 traffic streams"), traffic, random)
-        };
+        let plain = (0u32..).zip(&setup.traffic).filter(|(_, traffic)| is_plain(setup, traffic));
+        let plain = plain.map(|(index, _)| TrafficStream::new(index, setup, random));
         Self {
             setup,
             proxies: KubeProxies::new(setup, random),
-            ingresses: Ingresses::new(setup, random),
+            routers: Routers::new(setup, random),
             sockets: Sockets::new(setup),
-            streams: setup.traffic.iter().enumerate().filter(|(_, t)| is_plain(setup, t)).map(stream).collect(),
+            random,
+            streams: plain.collect(),
             exchange: Exchange::new(setup, random),
             ledger: Ledger::new(&setup.traffic),
             round_trips: RoundTrips::new(setup, random),
@@ -131,7 +140,7 @@ impl<'a> Network<'a> {
     /// clients of all traffic streams that name the node.
     pub fn add_node(&mut self, now: Time, node: NodeId, name: &str) {
         self.proxies.add_node(now, node, name);
-        self.ingresses.add_node(now, node, name, self.proxies.log());
+        self.routers.add_node(now, node, name, &self.proxies);
         for stream in &mut self.streams {
             stream.add_node(now, node, name);
         }
@@ -147,10 +156,11 @@ impl<'a> Network<'a> {
         }
         exchange.advance(now, &mut plane);
         exchange.client_off(node, plane.ledger);
+        exchange.transit_off(now, node, plane.routers.failure_of(node));
         self.sockets.client_off(now, node, &mut self.ledger);
         self.ledger.client_off(now, node);
         self.proxies.elapse(now);
-        self.ingresses.node_off(now, node, self.proxies.log());
+        self.routers.node_off(now, node, &self.proxies);
         self.proxies.node_off(now, node);
     }
 
@@ -158,6 +168,7 @@ impl<'a> Network<'a> {
     /// clients.
     pub fn node_on(&mut self, now: Time, node: NodeId, name: &str) {
         self.proxies.node_on(now, node, name);
+        self.routers.node_on(now, node);
         for stream in &mut self.streams {
             stream.add_node(now, node, name);
         }
@@ -179,12 +190,17 @@ impl<'a> Network<'a> {
     pub fn node_cut_off(&mut self, now: Time, node: NodeId, heals: Option<Time>, cause: CauseId) {
         self.advance_all(now);
         self.sockets.cut_off(now, node, heals, cause, &mut self.ledger);
+        self.routers.node_failed(node, cause);
+        self.routers.node_reachable(now, node, false);
+        self.checks_change(now, node);
     }
 
     /// A node is no longer cut off from others.
     pub fn node_healed(&mut self, now: Time, node: NodeId) {
         self.advance_all(now);
         self.sockets.healed(now, node);
+        self.routers.node_reachable(now, node, true);
+        self.checks_change(now, node);
         let (_, exchange, mut plane) = self.split();
         exchange.healed(now, &mut plane);
     }
@@ -204,14 +220,16 @@ impl<'a> Network<'a> {
             self.sockets.know(endpoint.pod);
             self.sockets.serves(endpoint.pod, service);
         }
-        let Self { proxies, sockets, .. } = self;
+        let Self { proxies, sockets, routers, .. } = self;
         proxies.endpoints_written(now, service, endpoints, |pod| sockets.node_of(pod), cause);
+        routers.endpoints_written(now, service, proxies);
     }
 
     /// The network of a pod is there; nothing listens yet. `app` is an index into `Setup::apps`.
     pub fn pod_created(&mut self, pod: PodId, app: u32, services: &[ServiceId], node: NodeId) {
         self.sockets.know(pod);
         self.sockets.create(pod, app, services, node);
+        self.check_changes(Time::ZERO, pod);
     }
 
     /// A pod gets a new sandbox. If it had one that has vanished, connections are refused from now on.
@@ -220,6 +238,7 @@ impl<'a> Network<'a> {
         if self.sockets.end(pod).state == Listener::Gone {
             self.advance_to_change(now, pod);
             self.sockets.renew(now, pod);
+            self.check_changes(now, pod);
         }
     }
 
@@ -228,7 +247,39 @@ impl<'a> Network<'a> {
         self.advance_to_change(now, pod);
         self.exchange.pod_changes(now, self.sockets.services_of(pod));
         self.sockets.listen(now, pod, cause);
+        self.check_changes(now, pod);
         self.exchange.listen(now, pod);
+    }
+
+    /// A watch has delivered a Node object; `None`: deleted. Controllers of load balancers, and kube-proxies, see it now.
+    pub fn node_seen(&mut self, now: Time, node: NodeId, object: Option<&Node>) {
+        self.advance_all(now);
+        self.routers.node_seen(now, node, object);
+    }
+
+    /// This is why a node will fail its connections.
+    pub fn node_failed(&mut self, node: NodeId, cause: CauseId) {
+        self.routers.node_failed(node, cause);
+    }
+
+    /// What a health check of a pod meets has changed.
+    fn check_changes(&mut self, now: Time, pod: PodId) {
+        let reachable = self.sockets.separation(NodeId::OUTSIDE, pod).is_none();
+        let answer = match self.sockets.end(pod).state {
+            Listener::Open if reachable && !self.sockets.hangs(pod) => Answer::Good,
+            Listener::Closed if reachable => Answer::Bad,
+            _ => Answer::Silent,
+        };
+        self.routers.pod_answers(now, pod, answer);
+    }
+
+    /// The same for all pods of a node.
+    fn checks_change(&mut self, now: Time, node: NodeId) {
+        for pod in (0..self.sockets.len()).map(PodId::from) {
+            if self.sockets.node_of(pod) == Some(node) {
+                self.check_changes(now, pod);
+            }
+        }
     }
 
     /// What the pod is doing, for the explanation of failures: a preStop hook, say. Opening and closing sockets sets it
@@ -251,6 +302,7 @@ impl<'a> Network<'a> {
         self.advance_to_change(now, pod);
         self.sockets.set_app(pod, None);
         self.sockets.hang(now, pod, cause);
+        self.check_changes(now, pod);
     }
 
     /// Whether a connection from a node to a Service would be accepted at `now`. `choice` decides, uniformly, which of its
@@ -280,6 +332,7 @@ impl<'a> Network<'a> {
             self.advance_to_change(now, pod);
             self.exchange.pod_changes(now, self.sockets.services_of(pod));
             self.sockets.close_listener(now, pod, cause);
+            self.check_changes(now, pod);
         }
     }
 
@@ -309,6 +362,7 @@ impl<'a> Network<'a> {
             self.advance_exchange(now);
         }
         self.sockets.cut(now, pod, cause, &mut self.ledger);
+        self.check_changes(now, pod);
         let (_, exchange, mut plane) = self.split();
         exchange.pod_changes(now, plane.sockets.services_of(pod));
         exchange.cut(now, pod, cause, &mut plane);
@@ -319,6 +373,7 @@ impl<'a> Network<'a> {
     pub fn vanish(&mut self, now: Time, pod: PodId, cause: CauseId) {
         self.advance_to_change(now, pod);
         self.sockets.vanish(now, pod, cause, &mut self.ledger);
+        self.check_changes(now, pod);
         let (_, exchange, mut plane) = self.split();
         exchange.pod_changes(now, plane.sockets.services_of(pod));
         exchange.vanish(now, pod, cause, &mut plane);
@@ -333,8 +388,16 @@ impl<'a> Network<'a> {
         } else {
             self.advance_exchange(now);
         }
-        let until = self.sockets.in_flight_until(now, pod, &mut self.ledger);
-        until.max(self.exchange.in_flight_until(now, pod))
+        let mut until = self.sockets.in_flight_until(now, pod, &mut self.ledger);
+        until = until.max(self.exchange.in_flight_until(now, pod));
+        let random = self.random;
+        let (streams, _, mut plane) = self.split();
+        for stream in streams {
+            if plane.sockets.services_of(pod).contains(&stream.service()) {
+                until = until.max(stream.in_flight_until(now, pod, random, &mut plane));
+            }
+        }
+        until
     }
 
     /// When the last connection to this pod will have ended, if nothing more comes on any of them; [`Time::MAX`]: never; `None`
@@ -367,8 +430,9 @@ impl<'a> Network<'a> {
         exchange.finish(plane.ledger);
         self.proxies.elapse(end);
         self.proxies.finish(end);
-        self.ingresses.finish(end, self.proxies.log());
+        self.routers.finish(end, &self.proxies);
         self.sockets.finish(end, &mut self.ledger);
+        let expected_failures = self.count(end);
         self.ledger.finish(end);
 
         let mut services = vec![Requests::default(); self.setup.services.len()];
@@ -382,7 +446,22 @@ impl<'a> Network<'a> {
         let failed: Vec<_> = self.ledger.take_failures().collect();
         let failures = failed.iter().map(|failed| self.explain(failed)).collect();
         let latencies = self.exchange.take_phases();
-        NetworkOutcome { requests, services, traffic, failures, pods, latencies }
+        NetworkOutcome { requests, services, traffic, expected_failures, failures, pods, latencies }
+    }
+
+    /// Counts the requests of the streams that are counted in bulk, and works out what was to be expected of plain ones.
+    fn count(&mut self, end: Time) -> Vec<Option<BTreeMap<FailureKind, f64>>> {
+        let Self { setup, proxies, sockets, streams, ledger, random, .. } = self;
+        let plane = bulk::Plane { proxies, sockets, random: *random };
+        let mut expected = vec![None; setup.traffic.len()];
+        for stream in streams {
+            let Some((stream, in_bulk)) = stream.to_count(plane) else { continue };
+            if in_bulk {
+                bulk::settle(&stream, end, ledger);
+            }
+            expected[stream.index as usize] = Some(bulk::expected_failures(&stream, end));
+        }
+        expected
     }
 
     fn advance_exchange(&mut self, now: Time) {
@@ -403,8 +482,8 @@ impl<'a> Network<'a> {
     }
 
     fn split(&mut self) -> (&mut [TrafficStream<'a>], &mut Exchange<'a>, Plane<'_, 'a>) {
-        let Self { proxies, ingresses, sockets, streams, exchange, ledger, round_trips, .. } = self;
-        (streams, exchange, Plane { proxies, ingresses, sockets, ledger, round_trips: *round_trips })
+        let Self { proxies, routers, sockets, streams, exchange, ledger, round_trips, .. } = self;
+        (streams, exchange, Plane { proxies, routers, sockets, ledger, round_trips: *round_trips })
     }
 
     fn pod_traffic(&self, pod: PodId) -> PodTraffic {
@@ -414,27 +493,23 @@ impl<'a> Network<'a> {
     }
 
     /// The last router of all that lead to a pod. kube-proxies count wherever they are, for there may be clients that the
-    /// scenario does not name; not so if all known traffic comes by an ingress controller.
+    /// scenario does not name; not so if all known traffic comes by somebody else who chooses pods.
     fn last_route_clean(&self, pod: PodId, services: &[ServiceId]) -> (Option<(Time, NodeId)>, Router) {
-        let streams = || self.setup.traffic.iter().filter(|stream| services.contains(&stream.service));
-        let by_ingress = streams().any(|stream| stream.via != Via::KubeProxy);
-        let by_proxy = !by_ingress || streams().any(|stream| stream.via == Via::KubeProxy);
+        let streams = || self.setup.traffic.iter().enumerate().filter(|(_, t)| services.contains(&t.service));
+        let by_others = streams().any(|(_, t)| t.via != Via::KubeProxy);
+        let by_proxy = !by_others || streams().any(|(_, t)| t.via == Via::KubeProxy);
         let mut last: Option<(Time, NodeId, Router)> = None;
-        if by_ingress {
-            for node in self.ingresses.nodes() {
-                for service in services.iter().filter(|service| self.ingresses.serves(**service, node)) {
-                    let spell = self.ingresses.last_spell(self.proxies.rules(*service), pod, node, Time::MAX);
-                    let Some(spell) = spell else { continue };
-                    let Some(to) = spell.to else { return (None, Router::Ingress) };
-                    if last.is_none_or(|(time, ..)| time < to) {
-                        last = Some((to, node, Router::Ingress));
-                    }
+        for (stream, _) in streams() {
+            for (router, node, spell) in self.routers.last_spells(stream, pod, &self.proxies) {
+                let Some(to) = spell.to else { return (None, router) };
+                if last.is_none_or(|(time, ..)| time < to) {
+                    last = Some((to, node, router));
                 }
             }
         }
         if by_proxy {
             match self.proxies.last_route_clean(pod, self.sockets.node_of(pod), services) {
-                None if !by_ingress => return (None, Router::KubeProxy),
+                None if !by_others => return (None, Router::KubeProxy),
                 Some((to, node)) if last.is_none_or(|(time, ..)| time < to) => {
                     last = Some((to, node, Router::KubeProxy));
                 }
@@ -448,13 +523,14 @@ impl<'a> Network<'a> {
     fn explain(&self, failed: &Failed) -> Failure {
         let Failed { request, failed_at, kind, pod, cause, seen } = *failed;
         let stream = &self.setup.traffic[request.traffic as usize];
-        let (service, via) = (stream.service, stream.via);
-        let spell = pod.and_then(|pod| match via {
+        let service = stream.service;
+        let spell = pod.and_then(|pod| match stream.via {
             Via::KubeProxy => {
                 self.proxies.last_spell(service, (pod, self.sockets.node_of(pod)), request.client, request.sent)
             }
-            Via::IngressNginx(_) => {
-                self.ingresses.last_spell(self.proxies.rules(service), pod, request.client, request.sent)
+            _ => {
+                let stream = request.traffic as usize;
+                self.routers.last_spell(stream, pod, request.client, request.sent, &self.proxies)
             }
         });
         // On a kept connection a request may be sent long after the rules have changed: then no router is to blame.
@@ -463,7 +539,7 @@ impl<'a> Network<'a> {
         Failure {
             sent_at: request.sent,
             failed_at,
-            kind: as_the_client_sees(kind, via),
+            kind: Through::of(stream).shows(kind, pod.is_some()),
             traffic: request.traffic,
             client_node: request.client,
             number: request.number,

@@ -23,10 +23,13 @@ pub(super) struct Sockets<'a> {
 
 /// A node is cut off from all others.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Cut {
+pub(super) struct Cut {
     node: NodeId,
-    to: Option<Time>,
-    cause: CauseId,
+    pub from: Time,
+    pub to: Option<Time>,
+    /// When that will end, as far as it was known when it began.
+    pub heals: Option<Time>,
+    pub cause: CauseId,
 }
 
 /// How long a process that hangs takes to answer: longer than any client waits, and any run lasts.
@@ -64,6 +67,9 @@ struct PodSockets {
     activity: Vec<(Time, PodActivity)>,
     /// When the server's end of idle connections was closed, or went away.
     closed: Vec<Closed>,
+    /// What a new connection has met, from which time on; for streams that are counted afterwards.
+    changes: Vec<Change>,
+    kills: Vec<Kill>,
     winding_down: Option<WindingDown>,
     /// Since when responses carry `Connection: close`.
     goodbye: Option<(Time, CauseId)>,
@@ -111,6 +117,23 @@ impl Closed {
     }
 }
 
+/// What a new connection meets has changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Change {
+    pub at: Time,
+    pub end: End,
+    pub cause: CauseId,
+}
+
+/// All that a pod was working on has been ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Kill {
+    pub at: Time,
+    pub cause: CauseId,
+    /// Nobody was told.
+    pub silent: bool,
+}
+
 /// A request that a pod is working on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct InFlight {
@@ -141,6 +164,7 @@ impl<'a> Sockets<'a> {
     /// A pod whose network had vanished has a new sandbox: nothing listens in it yet.
     pub fn renew(&mut self, now: Time, pod: PodId) {
         self.ends[pod.index()].state = Listener::Closed;
+        self.note_change(now, pod);
         self.begin_anew(now, pod);
     }
 
@@ -153,7 +177,7 @@ impl<'a> Sockets<'a> {
 
     /// A node is cut off from all others. Requests that cross the cut are lost, unless `heals` comes within their time.
     pub fn cut_off(&mut self, now: Time, node: NodeId, heals: Option<Time>, cause: CauseId, ledger: &mut Ledger) {
-        self.cuts.push(Cut { node, to: None, cause });
+        self.cuts.push(Cut { node, from: now, to: None, heals, cause });
         self.divided = true;
         for (pod, sockets) in self.pods.iter_mut().enumerate() {
             let pod = PodId::from(pod);
@@ -199,7 +223,7 @@ impl<'a> Sockets<'a> {
     pub fn know(&mut self, pod: PodId) {
         if self.pods.len() <= pod.index() {
             self.ends.resize(pod.index() + 1, End::default());
-            self.pods.resize(pod.index() + 1, PodSockets::default());
+            self.pods.resize(pod.index() + 1, PodSockets::new());
         }
     }
 
@@ -231,6 +255,11 @@ impl<'a> Sockets<'a> {
     /// What made a new connection meet what it meets now.
     pub fn cause(&self, pod: PodId) -> CauseId {
         self.pods[pod.index()].cause
+    }
+
+    /// Whether what comes to the pod is never answered.
+    pub fn hangs(&self, pod: PodId) -> bool {
+        self.end(pod).app as usize == self.apps.len() - 1
     }
 
     /// From now on the pod works on requests as this app does, or (`None`) answers none.
@@ -287,6 +316,7 @@ impl<'a> Sockets<'a> {
         if sockets.activity.last().is_none_or(|(_, activity)| *activity != PodActivity::PreStop) {
             sockets.activity.push((now, PodActivity::Serving));
         }
+        self.note_change(now, pod);
     }
 
     /// What comes from now on is not answered.
@@ -294,6 +324,7 @@ impl<'a> Sockets<'a> {
         let sockets = self.pod_mut(pod);
         sockets.cause = cause;
         sockets.activity.push((now, PodActivity::Hanging));
+        self.note_change(now, pod);
     }
 
     /// New connections are refused from now on, what is in flight goes on. What becomes of idle connections depends on the
@@ -302,6 +333,7 @@ impl<'a> Sockets<'a> {
         if self.end(pod).state == Listener::Open {
             self.wind_down(now, pod, cause);
             self.ends[pod.index()].state = Listener::Closed;
+            self.note_change(now, pod);
         }
     }
 
@@ -310,6 +342,7 @@ impl<'a> Sockets<'a> {
         if self.end(pod).state == Listener::Open {
             self.wind_down(now, pod, cause);
             self.ends[pod.index()].app = self.hung();
+            self.note_change(now, pod);
         }
     }
 
@@ -368,6 +401,10 @@ impl<'a> Sockets<'a> {
             ledger.fail(now, reset_in_flight(cut.request, pod, now, cause));
         }
         sockets.activity.push((now, PodActivity::Exited));
+        sockets.kills.push(Kill { at: now, cause, silent: false });
+        if listened {
+            self.note_change(now, pod);
+        }
     }
 
     /// The network has vanished without a word: whoever waits for an answer waits in vain.
@@ -384,6 +421,8 @@ impl<'a> Sockets<'a> {
         sockets.cause = cause;
         sockets.closed.push(Closed { at: now, cause, by: Closing::Silently });
         sockets.activity.push((now, PodActivity::NetworkGone));
+        sockets.kills.push(Kill { at: now, cause, silent: true });
+        self.note_change(now, pod);
     }
 
     /// What has closed the server's ends of connections from `since` on, up to `now`, in order of time.
@@ -437,12 +476,54 @@ impl<'a> Sockets<'a> {
         }
     }
 
+    /// Each change of what a new connection meets, the first one at the beginning.
+    pub fn changes(&self, pod: PodId) -> &[Change] {
+        &self.pods[pod.index()].changes
+    }
+
+    /// When all that a pod was working on was ended.
+    pub fn kills(&self, pod: PodId) -> &[Kill] {
+        &self.pods[pod.index()].kills
+    }
+
+    /// All times in which a node was cut off from all others, in the order in which they began.
+    pub fn cuts(&self) -> impl Iterator<Item = &Cut> {
+        self.cuts.iter()
+    }
+
+    /// Whether packets between the node of a client and that of a pod cross a cut.
+    pub fn crosses(&self, cut: &Cut, client: NodeId, pod: PodId) -> bool {
+        self.node_of(pod).is_some_and(|node| node != client && (cut.node == client || cut.node == node))
+    }
+
+    /// How long an app works, by its number in an [`End`].
+    pub fn app_times(&self, app: u32) -> &AppTimes<'a> {
+        &self.apps[app as usize]
+    }
+
+    /// The requests of a stream that a pod is working on at `now`, as far as they are simulated one by one.
+    pub fn in_flight(&self, now: Time, pod: PodId, traffic: u32) -> impl Iterator<Item = InFlight> {
+        let in_flight = self.pods[pod.index()].in_flight.iter().copied();
+        in_flight.filter(move |r| r.request.traffic == traffic && r.ends > now)
+    }
+
+    fn note_change(&mut self, now: Time, pod: PodId) {
+        let end = self.end(pod);
+        let sockets = self.pod_mut(pod);
+        sockets.changes.push(Change { at: now, end, cause: sockets.cause });
+    }
+
     fn pod_mut(&mut self, pod: PodId) -> &mut PodSockets {
         &mut self.pods[pod.index()]
     }
 }
 
 impl PodSockets {
+    fn new() -> Self {
+        let closed = Change { at: Time::ZERO, end: End::default(), cause: CauseId::default() };
+        Self { changes: vec![closed], ..Self::default() }
+    }
+
     /// Shorter lists are not worth looking through.
     const SETTLE_AT_LEAST: usize = 64;
 
@@ -485,7 +566,7 @@ pub(super) struct AppTimes<'a> {
     pub keep_alive_timeout: Option<Duration>,
     pub shutdown: Shutdown,
     pub capacity: Capacity,
-    service_time: &'a Distribution,
+    pub service_time: &'a Distribution,
     /// By `j`: no service time of a draw up to 1 − 2⁻ʲ is longer.
     longest: [Duration; 54],
 }

@@ -4,7 +4,7 @@ use crate::api::PodId;
 use crate::engine::{Duration, Key, Time, Timer};
 use crate::simulation::network::clients::{Draw, Plane};
 use crate::simulation::network::exchange::{Exchange, Happening, upstream};
-use crate::simulation::network::ledger::{Failed, Ledger, Request, Seen, as_the_client_sees};
+use crate::simulation::network::ledger::{Failed, Ledger, Request, Seen, Through};
 use crate::simulation::observe::CauseId;
 use crate::simulation::outcome::FailureKind;
 use crate::simulation::setup::{Retries, RetryOn};
@@ -228,15 +228,18 @@ impl<'a> Exchange<'a> {
         let client = &mut self.clients[open.client];
         let traffic = client.traffic;
         // A refused connection costs a proxy no time, a silent pod its patience.
-        if let Some(upstream) = upstream(traffic.via)
+        if let Some(upstream) = upstream(traffic)
             && matches!(fault.kind, FailureKind::Refused | FailureKind::ConnectTimeout)
+            && fault.pod.is_some()
             && open.upstream_tried + 1 < upstream.tries
         {
             open.upstream_tried += 1;
             return self.try_now(now, request, number, plane);
         }
         let retries = &traffic.retries;
-        if open.begun < retries.attempts && tries_again(retries.on, as_the_client_sees(fault.kind, traffic.via)) {
+        if open.begun < retries.attempts
+            && tries_again(retries.on, Through::of(traffic).shows(fault.kind, fault.pod.is_some()))
+        {
             let key = Key::new("retryPause").number(client.key.bits()).number(open.draw.number);
             let again = now + pause(retries, open.begun, self.random.unit(key, u64::from(open.begun)));
             if again < deadline && open.pause.is_none() && client.budget.spend() {
@@ -259,12 +262,20 @@ impl<'a> Exchange<'a> {
             (None, None) => Fault::new(FailureKind::RequestTimeout, None, now),
         };
         // Behind a proxy a client does not know how far its request has come.
-        let proxied = upstream(self.clients[self.requests[request].client].traffic.via).is_some();
+        let proxied = upstream(self.clients[self.requests[request].client].traffic).is_some();
         let kind = match fault.kind {
-            FailureKind::ConnectTimeout if !proxied => FailureKind::ConnectTimeout,
+            FailureKind::ConnectTimeout if !proxied || self.fails_before_proxy(request, fault) => {
+                FailureKind::ConnectTimeout
+            }
             _ => FailureKind::RequestTimeout,
         };
         self.give_up(now, request, Fault { kind, ..fault }, ledger);
+    }
+
+    /// The client's own connection, to a load balancer that passes packets on, has not come to the proxy behind it.
+    fn fails_before_proxy(&self, request: usize, fault: Fault) -> bool {
+        let traffic = self.clients[self.requests[request].client].traffic;
+        fault.pod.is_none() && traffic.balancer.as_ref().is_some_and(|balancer| !balancer.profile.is_proxy())
     }
 
     /// The request has failed.

@@ -21,8 +21,6 @@ pub(super) struct Client<'a> {
     pub node_luck: u64,
     pub source: Source,
     timer: Option<Timer>,
-    /// Where it is in the history of what its router knows.
-    pub rules: Cursor,
     /// Idle connections, the most recently used last.
     pub idle: Vec<usize>,
     /// HTTP/2's connections, by their number.
@@ -32,17 +30,6 @@ pub(super) struct Client<'a> {
     pub lookup: Lookup,
     /// Half a round trip to each pod, as far as that has been worked out.
     delays: Vec<Option<Duration>>,
-}
-
-/// Where a client is in the history of its router.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Cursor {
-    /// The first sync that is not in force yet.
-    pub next_sync: usize,
-    /// The version of the Service's endpoints that is.
-    pub version: Option<u32>,
-    /// The router's history has been worked out up to here.
-    pub folded: Time,
 }
 
 /// The place of one connection that is shared by requests.
@@ -104,7 +91,6 @@ impl<'a> Client<'a> {
             node_luck: node_luck(name),
             source,
             timer: None,
-            rules: Cursor::default(),
             idle: Vec::new(),
             channels,
             budget: Budget::new(traffic.retries.budget),

@@ -4,17 +4,17 @@
 //! answer that says so, and with the process. The client learns of that half a round trip later. A request that is on its way meanwhile is answered with a reset: the race
 //! lasts a whole round trip.
 
-use crate::api::PodId;
+use crate::api::{NodeId, PodId};
 use crate::engine::{Duration, Key, Time, Timer};
 use crate::simulation::network::clients::Plane;
 use crate::simulation::network::exchange::attempt::Fault;
-use crate::simulation::network::exchange::routing::Goes;
 use crate::simulation::network::exchange::{Exchange, Happening, upstream};
 use crate::simulation::network::ledger::Seen;
+use crate::simulation::network::routers::{Goes, Way};
 use crate::simulation::network::sockets::{Closed, Closing, Listener, Sockets, WindingDown};
 use crate::simulation::observe::CauseId;
 use crate::simulation::outcome::FailureKind;
-use crate::simulation::setup::{Connections, GoAway, IdleConnections};
+use crate::simulation::setup::{Connections, GoAway, IdleConnections, Via};
 
 /// A connection of a client, made or in the making.
 #[derive(Clone, Debug)]
@@ -22,10 +22,14 @@ pub(super) struct Connection {
     pub client: usize,
     /// The other end; `None`: the rules drop what it sends.
     pub pod: Option<PodId>,
+    /// The machine of a load balancer that has made it.
+    pub machine: Option<u32>,
+    /// The node through which it passes, if that is not the client's.
+    pub transit: Option<NodeId>,
     /// Half a round trip.
     pub delay: Duration,
     /// When the first SYN was sent.
-    begun: Time,
+    pub begun: Time,
     /// When the pod accepted it.
     pub established: Option<Time>,
     /// The client knows that it is made.
@@ -40,6 +44,8 @@ pub(super) struct Connection {
     /// Requests on it, as the server sees it; if there is none, since when.
     pub at_server: u32,
     pub idle_since: Time,
+    /// A node on its way has gone: this is why nothing gets through.
+    pub lost: Option<CauseId>,
     /// The server has answered on it.
     pub answered: bool,
     is_http2: bool,
@@ -51,6 +57,13 @@ pub(super) struct Connection {
     channel: Option<usize>,
     /// Why it is not made.
     cause: CauseId,
+}
+
+/// What a proxy has connections to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum End {
+    Pod(PodId),
+    Node(NodeId),
 }
 
 /// When SYNs are sent again if nothing answers, in seconds after the first one; at the last of these times the kernel gives
@@ -78,7 +91,7 @@ impl<'a> Exchange<'a> {
             Connections::New => self.connect(now, attempt, None, choice, plane),
             Connections::KeepAlive { .. } => {
                 // A proxy chooses the pod first, and then a connection to it; a client has one address.
-                if upstream(traffic.via).is_none()
+                if upstream(traffic).is_none()
                     && let Some(connection) = self.take_idle(now, client, None, plane.sockets)
                 {
                     return self.send_on(now, connection, attempt);
@@ -124,8 +137,10 @@ impl<'a> Exchange<'a> {
     /// Makes a new connection, or takes an idle one to the pod that a proxy has chosen.
     fn connect(&mut self, now: Time, attempt: usize, channel: Option<usize>, choice: u64, plane: &mut Plane<'_, 'a>) {
         let client = self.client_of(attempt);
+        let traffic = self.clients[client].traffic;
         let tried = self.request_of(attempt).upstream_tried;
-        let (pod, cause) = match self.route(now, client, choice, tried, plane) {
+        let Way { goes, machine, transit } = self.route(now, client, choice, tried, plane);
+        let (pod, cause) = match goes {
             Goes::To(pod) => (Some(pod), CauseId::default()),
             Goes::Drop(cause) => (None, cause),
             Goes::Reject(cause) => {
@@ -133,8 +148,11 @@ impl<'a> Exchange<'a> {
                 return self.failed(now, attempt, fault, plane);
             }
         };
-        if let Some(pod) = pod
-            && let Some(connection) = self.take_idle(now, client, Some(pod), plane.sockets)
+        // A load balancer has connections to nodes; which pods are behind them was decided when they were made.
+        let end = transit.filter(|_| traffic.via == Via::KubeProxy).map(End::Node).or(pod.map(End::Pod));
+        if upstream(traffic).is_some()
+            && let Some(end) = end
+            && let Some(connection) = self.take_idle(now, client, Some(end), plane.sockets)
         {
             return self.send_on(now, connection, attempt);
         }
@@ -142,6 +160,8 @@ impl<'a> Exchange<'a> {
         let id = self.connections.insert(Connection {
             client,
             pod,
+            machine,
+            transit,
             delay,
             begun: now,
             established: None,
@@ -152,6 +172,7 @@ impl<'a> Exchange<'a> {
             used: 0,
             at_server: 0,
             idle_since: now,
+            lost: None,
             answered: false,
             is_http2: matches!(self.clients[client].traffic.connections, Connections::Http2 { .. }),
             timer: None,
@@ -166,13 +187,19 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// The most recently used idle connection (to this pod), with those that the client knows to be closed thrown away.
-    fn take_idle(&mut self, now: Time, client: usize, pod: Option<PodId>, sockets: &Sockets<'_>) -> Option<usize> {
+    /// The most recently used idle connection (to this end), with those that the client knows to be closed thrown away.
+    fn take_idle(&mut self, now: Time, client: usize, end: Option<End>, sockets: &Sockets<'_>) -> Option<usize> {
         let mut at = self.clients[client].idle.len();
         while at > 0 {
             at -= 1;
             let id = self.clients[client].idle[at];
-            if pod.is_some_and(|pod| self.connections[id].pod != Some(pod)) {
+            let connection = &self.connections[id];
+            let fits = match end {
+                None => true,
+                Some(End::Pod(pod)) => connection.pod == Some(pod),
+                Some(End::Node(node)) => connection.transit == Some(node),
+            };
+            if !fits {
                 continue;
             }
             self.clients[client].idle.remove(at);
@@ -196,10 +223,11 @@ impl<'a> Exchange<'a> {
 
     /// A SYN reaches the pod, or the place where that was.
     pub(super) fn syn(&mut self, now: Time, id: usize, plane: &mut Plane<'_, 'a>) {
-        let node = self.clients[self.connections[id].client].node;
+        let node = self.node_of(id);
         let connection = &mut self.connections[id];
         connection.timer = None;
         let silence = connection.pod.map_or(Some(connection.cause), |pod| plane.sockets.separation(node, pod));
+        let silence = connection.lost.or(silence);
         match (silence, connection.pod) {
             (None, Some(pod)) => match plane.sockets.end(pod).state {
                 Listener::Open => {
@@ -221,11 +249,12 @@ impl<'a> Exchange<'a> {
     /// Nothing answers a SYN: the kernel will send it again, to the same pod, for connection tracking keeps the choice.
     fn unanswered(&mut self, now: Time, id: usize, cause: CauseId) {
         let traffic = self.clients[self.connections[id].client].traffic;
+        let patient = self.patient(id);
         let connection = &mut self.connections[id];
         connection.cause = cause;
         let kernel = Duration::from_secs(SYN_SECONDS[SYN_SECONDS.len() - 1]);
-        let own = match (upstream(traffic.via), traffic.connections) {
-            (Some(upstream), _) => Some(upstream.connect_timeout),
+        let own = match (patient, traffic.connections) {
+            (Some(patience), _) => Some(patience),
             (None, Connections::Http2 { grpc: true, .. }) => {
                 Some(traffic.connect_timeout.unwrap_or(GRPC_CONNECT_TIMEOUT))
             }
@@ -247,6 +276,43 @@ impl<'a> Exchange<'a> {
             let fault = Fault { cause, seen, ..Fault::new(FailureKind::ConnectTimeout, pod, now) };
             self.attempts[attempt].fault.get_or_insert(fault);
             self.ensure_deadline(self.attempts[attempt].request);
+        }
+    }
+
+    /// How long the proxy waits that makes this connection; `None`: no proxy does.
+    fn patient(&self, id: usize) -> Option<Duration> {
+        let connection = &self.connections[id];
+        let traffic = self.clients[connection.client].traffic;
+        match &traffic.balancer {
+            // The SYN goes to a node that does not answer, and so not from the proxy on it.
+            Some(balancer) if connection.pod.is_none() => {
+                balancer.profile.is_proxy().then_some(balancer.connect_timeout)
+            }
+            _ => upstream(traffic).map(|upstream| upstream.connect_timeout),
+        }
+    }
+
+    /// A node through which it passes has gone: nothing gets through any more.
+    pub(super) fn lose(&mut self, now: Time, id: usize, cause: CauseId) {
+        let connection = &mut self.connections[id];
+        connection.lost = Some(cause);
+        if !connection.open {
+            if let Some(timer) = connection.timer.take() {
+                self.queue.cancel(timer);
+            }
+            return self.unanswered(now, id, cause);
+        }
+        let theirs = self.attempts.iter().filter(|(_, attempt)| attempt.connection == Some(id));
+        for attempt in theirs.map(|(attempt, _)| attempt).collect::<Vec<_>>() {
+            let at = &mut self.attempts[attempt];
+            let (timer, work, pod) = (at.timer.take(), at.work.take(), at.pod);
+            if let Some(timer) = timer {
+                self.queue.cancel(timer);
+            }
+            if let Some(work) = work {
+                self.disown(work);
+            }
+            self.silence(attempt, Fault { cause, ..Fault::new(FailureKind::RequestTimeout, pod, now) });
         }
     }
 
@@ -395,11 +461,17 @@ impl<'a> Exchange<'a> {
         }
     }
 
+    /// The node that sends to the pod: the client's, or the one through which the connection passes.
+    pub(super) fn node_of(&self, id: usize) -> NodeId {
+        let connection = &self.connections[id];
+        connection.transit.unwrap_or(self.clients[connection.client].node)
+    }
+
     /// Whether news of a close have reached the client by `now`.
     fn is_known_to_be_closed(&self, id: usize, now: Time, sockets: &Sockets<'_>) -> bool {
         let connection = &self.connections[id];
         let known = Time::from_nanos(now.as_nanos().saturating_sub(connection.delay.as_nanos()));
-        let node = self.clients[connection.client].node;
+        let node = self.node_of(id);
         // Across a partition nobody learns of anything.
         let separated = connection.pod.is_some_and(|pod| sockets.separated(node, pod));
         !separated && self.closed(id, known, sockets).is_some_and(|closed| closed.told())

@@ -62,6 +62,16 @@ impl<'a> Exchange<'a> {
         }
     }
 
+    /// A node through which connections pass has lost its power: nobody hears anything of what was on its way. The pods do not
+    /// know, and work on.
+    pub fn transit_off(&mut self, now: Time, node: NodeId, cause: CauseId) {
+        let lost: Vec<usize> =
+            self.connections.iter().filter(|(_, c)| c.transit == Some(node)).map(|(id, _)| id).collect();
+        for id in lost {
+            self.lose(now, id, cause);
+        }
+    }
+
     /// The clients on a node have died: nobody knows how their requests ended. The pods do not know, and work on.
     pub fn client_off(&mut self, node: NodeId, ledger: &mut Ledger) {
         for client in self.clients.iter_mut().filter(|client| client.node == node) {

@@ -20,10 +20,12 @@
 //! - `connection`: how a connection is made, kept, and found to be closed.
 //! - `attempt`: one try of a request, from its start to its answer or failure; what the client does then.
 //! - `server`: what a pod makes of the requests that reach it.
+//! - `balancing`: what load balancers do about connections that are open.
 //! - `faults`: what happens to pods, nodes and networks meanwhile.
 //! - `phases`: how long answers took, before, during and after the disruption.
 
 mod attempt;
+mod balancing;
 mod client;
 mod connection;
 mod faults;
@@ -40,7 +42,8 @@ use crate::api::NodeId;
 use crate::engine::{EventQueue, Key, Random, Time};
 use crate::simulation::network::clients::{Plane, Source};
 use crate::simulation::network::ledger::Ledger;
-use crate::simulation::setup::{App, Capacity, Connections, Resolve, Retries, Setup, Traffic, Via};
+use crate::simulation::network::routers::Cut;
+use crate::simulation::setup::{Setup, Traffic, Via};
 
 use attempt::{Attempt, Open};
 use client::Client;
@@ -69,6 +72,10 @@ pub(super) struct Exchange<'a> {
     phases: Vec<Phases>,
     /// What cannot get through a partition, in order of time.
     stuck: Vec<Stuck>,
+    /// Requests that load balancers will cut: the stream, and which.
+    cuts: Vec<(usize, Cut)>,
+    /// By stream: the load balancer's next reconciliation is on the event list.
+    reconciles: Vec<bool>,
     /// Up to when it is being simulated now.
     to: Time,
 }
@@ -102,6 +109,10 @@ enum Happening {
     Answer(usize),
     /// The client learns that a try has failed.
     Fail(usize),
+    /// The load balancer of a stream hears of a change.
+    Reconcile(usize),
+    /// A machine of a load balancer ends what is open at a target that was taken out: a place in [`Exchange::cuts`].
+    Cut(usize),
 }
 
 /// A packet that TCP sends again until the partition heals.
@@ -113,17 +124,12 @@ enum Stuck {
 
 /// Whether requests of this stream are independent of each other and of everything but the pod that is asked.
 pub(super) fn is_plain(setup: &Setup, traffic: &Traffic) -> bool {
-    traffic.via == Via::KubeProxy
-        && traffic.connections == Connections::New
-        && traffic.resolve == Resolve::Address
-        && traffic.retries == Retries::default()
-        && traffic.connect_timeout.is_none()
-        && setup.apps.iter().all(|app: &App| app.capacity == Capacity::default())
+    setup.dependence(traffic).is_none()
 }
 
 impl<'a> Exchange<'a> {
     pub fn new(setup: &'a Setup, random: Random) -> Self {
-        Self {
+        let mut exchange = Self {
             setup,
             random,
             queue: EventQueue::new(),
@@ -137,14 +143,31 @@ impl<'a> Exchange<'a> {
             names: NameServers::new(setup, random),
             phases: vec![Phases::default(); setup.traffic.len()],
             stuck: Vec::new(),
+            cuts: Vec::new(),
+            reconciles: vec![false; setup.traffic.len()],
             to: Time::ZERO,
+        };
+        exchange.add_outside();
+        exchange
+    }
+
+    /// Starts the clients of load balancers: all of a stream's together, for none of them has anything of its own.
+    fn add_outside(&mut self) {
+        for (index, traffic) in (0u32..).zip(&self.setup.traffic) {
+            if traffic.balancer.is_some() && traffic.rate > 0.0 && traffic.rate.is_finite() {
+                let key = Key::new("client").text(&traffic.name).text("outside");
+                let source = Source::new(traffic.arrivals, traffic.rate, traffic.start, self.random.stream(key));
+                let mut client = Client::new(index, traffic, NodeId::OUTSIDE, "outside", key, source);
+                client.schedule_next(self.clients.len(), &mut self.queue);
+                self.clients.push(client);
+            }
         }
     }
 
     /// Starts the clients that sit on this node. Each has an equal share of the rate, whether the others are there or not.
     pub fn add_node(&mut self, now: Time, node: NodeId, name: &str) {
         for (index, traffic) in (0u32..).zip(&self.setup.traffic) {
-            if is_plain(self.setup, traffic) {
+            if is_plain(self.setup, traffic) || traffic.balancer.is_some() {
                 continue;
             }
             let seats = traffic.from.iter().filter(|from| *from == name).count();
@@ -171,6 +194,7 @@ impl<'a> Exchange<'a> {
     pub fn advance(&mut self, to: Time, plane: &mut Plane<'_, 'a>) {
         self.to = to;
         plane.proxies.elapse(to);
+        self.expect_reconciliations(plane);
         while self.queue.peek_time().is_some_and(|next| next < to) {
             let Some((now, happening)) = self.queue.pop() else { return };
             match happening {
@@ -187,6 +211,8 @@ impl<'a> Exchange<'a> {
                 Happening::Done(work) => self.done(now, work, plane),
                 Happening::Answer(attempt) => self.answer(now, attempt, plane),
                 Happening::Fail(attempt) => self.fail(now, attempt, plane),
+                Happening::Reconcile(stream) => self.reconcile(now, stream, plane),
+                Happening::Cut(cut) => self.balancer_cuts(now, cut, plane),
             }
         }
     }
@@ -214,9 +240,13 @@ struct Upstream {
 }
 
 /// The proxy on a way; `None`: clients speak to pods themselves.
-const fn upstream(via: Via) -> Option<Upstream> {
-    match via {
-        Via::KubeProxy => None,
-        Via::IngressNginx(nginx) => Some(Upstream { tries: nginx.tries, connect_timeout: nginx.connect_timeout }),
+fn upstream(traffic: &Traffic) -> Option<Upstream> {
+    match (traffic.via, &traffic.balancer) {
+        (Via::IngressNginx(nginx), _) => Some(Upstream { tries: nginx.tries, connect_timeout: nginx.connect_timeout }),
+        (Via::Envoy(envoy), _) => Some(Upstream { tries: envoy.tries, connect_timeout: envoy.connect_timeout }),
+        (Via::KubeProxy | Via::Balancer, Some(balancer)) if balancer.profile.is_proxy() => {
+            Some(Upstream { tries: 1, connect_timeout: balancer.connect_timeout })
+        }
+        (Via::KubeProxy | Via::Balancer, _) => None,
     }
 }

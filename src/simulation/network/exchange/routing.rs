@@ -1,23 +1,11 @@
 //! Where a new connection goes, at the time when it is made.
 
-use crate::api::PodId;
 use crate::engine::Time;
-use crate::simulation::network::clients::{Plane, pick};
+use crate::simulation::network::clients::Plane;
 use crate::simulation::network::exchange::Exchange;
+use crate::simulation::network::routers::{Goes, Way, nth_choice};
 use crate::simulation::network::rules::Route;
-use crate::simulation::observe::CauseId;
-use crate::simulation::setup::{Resolve, Via};
-
-/// Where a new connection goes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Goes {
-    /// To this pod.
-    To(PodId),
-    /// Nowhere, and the client knows at once.
-    Reject(CauseId),
-    /// Nowhere, in silence.
-    Drop(CauseId),
-}
+use crate::simulation::setup::Resolve;
 
 impl<'a> Exchange<'a> {
     /// Where a new connection of a client goes. `choice` decides among equals, uniformly; `tried` pods have been asked in vain
@@ -29,59 +17,26 @@ impl<'a> Exchange<'a> {
         choice: u64,
         tried: u32,
         plane: &mut Plane<'_, 'a>,
-    ) -> Goes {
+    ) -> Way {
         let to = self.to;
         let client = &mut self.clients[client];
         let service = client.traffic.service;
-        let (route, cause) = match (client.traffic.resolve, client.traffic.via) {
-            (Resolve::Dns { ttl, cache }, _) => {
+        match client.traffic.resolve {
+            Resolve::Dns { ttl, cache } => {
                 let version =
                     self.names.look_up(now, &mut client.lookup, service, (ttl, cache), client.key, plane.proxies);
-                plane.proxies.route_ready(service, version)
+                let (route, cause) = plane.proxies.route_ready(service, version);
+                let goes = match route {
+                    Route::Pods(pods) => Goes::To(nth_choice(pods, choice, tried)),
+                    Route::Reject => Goes::Reject(cause),
+                    Route::Drop => Goes::Drop(cause),
+                };
+                Way { goes, machine: None, transit: None }
             }
-            (Resolve::Address, Via::KubeProxy) => {
-                if client.rules.folded < to {
-                    plane.proxies.fold(client.node, to);
-                    client.rules.folded = to;
-                }
-                let syncs = plane.proxies.syncs(client.node);
-                let mut entries = None;
-                while let Some(sync) = syncs.get(client.rules.next_sync).filter(|s| s.applied <= now) {
-                    entries = Some(sync.entries);
-                    client.rules.next_sync += 1;
-                }
-                if let Some(entries) = entries {
-                    client.rules.version = plane.proxies.version(service, entries);
-                }
-                plane.proxies.route(service, client.rules.version, client.node)
+            Resolve::Address => {
+                let stream = client.stream as usize;
+                plane.routers.route((now, to), stream, client.node, (choice, tried), plane.proxies)
             }
-            (Resolve::Address, Via::IngressNginx(_)) => {
-                if client.rules.folded < to {
-                    plane.ingresses.fold(client.node, to, plane.proxies.log());
-                    client.rules.folded = to;
-                }
-                let syncs = plane.ingresses.syncs(client.node);
-                let mut entries = None;
-                while let Some(sync) = syncs.get(client.rules.next_sync).filter(|s| s.applied <= now) {
-                    entries = Some(sync.entries);
-                    client.rules.next_sync += 1;
-                }
-                if let Some(entries) = entries {
-                    client.rules.version = plane.proxies.version(service, entries);
-                }
-                plane.proxies.route_ready(service, client.rules.version)
-            }
-        };
-        match route {
-            Route::Pods(pods) => Goes::To(nth_choice(pods, choice, tried)),
-            Route::Reject => Goes::Reject(cause),
-            Route::Drop => Goes::Drop(cause),
         }
     }
-}
-
-/// The pod that is asked after `tried` others: the first by chance, then in turn.
-fn nth_choice(pods: &[PodId], choice: u64, tried: u32) -> PodId {
-    let first = pods.partition_point(|pod| *pod < pick(pods, choice));
-    pods[(first + tried as usize) % pods.len()]
 }

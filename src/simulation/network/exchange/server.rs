@@ -49,7 +49,10 @@ impl<'a> Exchange<'a> {
         at.timer = None;
         let (Some(id), Some(pod), request) = (at.connection, at.pod, at.request) else { return };
         let client = self.requests[request].client;
-        if let Some(cause) = plane.sockets.separation(self.clients[client].node, pod) {
+        if let Some(cause) = self.connections[id].lost {
+            return self.silence(attempt, Fault { cause, ..Fault::new(FailureKind::RequestTimeout, Some(pod), now) });
+        }
+        if let Some(cause) = plane.sockets.separation(self.node_of(id), pod) {
             self.silence(attempt, Fault { cause, ..Fault::new(FailureKind::RequestTimeout, Some(pod), now) });
             self.stuck.push(Stuck::Request(attempt));
             return;
@@ -190,7 +193,8 @@ impl<'a> Exchange<'a> {
     fn way_of(&self, attempt: usize) -> Attempted {
         let at = &self.attempts[attempt];
         let delay = at.connection.map_or(Duration::ZERO, |id| self.connections[id].delay);
-        Attempted { pod: at.pod, node: self.clients[self.requests[at.request].client].node, delay }
+        let client = self.clients[self.requests[at.request].client].node;
+        Attempted { pod: at.pod, node: at.connection.map_or(client, |id| self.node_of(id)), delay }
     }
 
     /// Takes a request away from its pod, whether that has begun or not. The pod's workers are not told.

@@ -13,7 +13,16 @@ const SHARED: Connections = Connections::Http2 { connections: 1, age_max: None, 
 /// 200 requests a second to two pods, 10 ms of work each, a round trip of 20 ms. Pod 0 leaves the rules at 1 s, 2 s before
 /// `script` begins. Returns what failed.
 fn lost(connections: Connections, shutdown: Shutdown, script: &[(u64, Op)]) -> Vec<(FailureKind, u64)> {
-    let mut app = test_app(Distribution::constant(ms(10)));
+    lost_of(ms(10), connections, shutdown, script)
+}
+
+fn lost_of(
+    work: Duration,
+    connections: Connections,
+    shutdown: Shutdown,
+    script: &[(u64, Op)],
+) -> Vec<(FailureKind, u64)> {
+    let mut app = test_app(Distribution::constant(work));
     app.shutdown = shutdown;
     let stream = Traffic { rate: 200.0, from: vec!["n0".into()], timeout: ms(2_000), ..traffic("t", 0, connections) };
     let mut setup =
@@ -54,10 +63,10 @@ fn connections_that_are_served_are_lost_with_the_exit() {
 
 #[test]
 fn those_that_are_busy_when_the_others_are_closed_may_be_spared() {
-    // With 10 ms of work about two of 200 requests a second are at pods; some of them at pod 0.
+    // With 200 ms of work about 40 of 200 requests a second are at the pods at a time.
     let script = [(3000, Op::Close(0)), (6000, Op::Cut(0))];
-    let spared = lost(KEPT, idle(IdleConnections::CloseOnce), &script);
-    let closed = lost(KEPT, idle(IdleConnections::Close), &script);
+    let spared = lost_of(ms(200), KEPT, idle(IdleConnections::CloseOnce), &script);
+    let closed = lost_of(ms(200), KEPT, idle(IdleConnections::Close), &script);
     let at_exit = |lost: &[(FailureKind, u64)]| lost.iter().any(|(kind, _)| *kind == FailureKind::ResetInFlight);
     assert!(at_exit(&spared) && !at_exit(&closed), "{spared:?} {closed:?}");
 }

@@ -274,7 +274,11 @@ impl<'a> Plain<'a> {
         if time > traffic.timeout {
             return fail(&mut told, FailureKind::RequestTimeout, ends, Some(pod), CauseId::default());
         }
-        if self.listener(pod, ends, true).0 == Listener::Open {
+        // What was busy when the listener was closed is closed with its answer, even if the pod listens again by then.
+        let closes = |(time, op): &(Time, Op)| {
+            *time >= sent && *time <= ends && matches!(op, Op::Close(p) | Op::Cut(p) if *p == pod.0)
+        };
+        if self.listener(pod, ends, true).0 == Listener::Open && !self.script.iter().any(closes) {
             connections.push(Connection { pod, number: draw.number, idle_from: ends });
         }
         (told.known, told.pod) = (Some(ends), Some(pod));

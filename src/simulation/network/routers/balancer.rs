@@ -1,0 +1,490 @@
+//! A load balancer before the cluster: which targets its machines send to, at any time.
+//!
+//! A controller in the cluster watches what should be a target (the ready endpoints, or the nodes), and tells the provider's
+//! API. One reconciliation follows the other; what happens meanwhile is in the next one. The load balancer is several
+//! machines, and each carries out a change when it has heard of it, which may be long after the API has said yes: until
+//! then it sends new connections to a target that is called "draining" already. Each machine checks the targets by itself.
+//! If none is healthy, all get requests.
+//!
+//! Source: aws-load-balancer-controller, `pkg/targetgroupbinding/resource_manager.go` reconcileWithIPTargetType,
+//! `pkg/backend/endpoint_resolver.go` resolvePodEndpointsWithEndpointsData; AWS, "Health checks for your target groups" (fail
+//! open); ingress-gce, `pkg/neg/syncers/transaction.go`.
+//!
+//! Simplified: the zones of machines and targets (`crossZone`); each machine gets an equal share of the connections, and
+//! chooses among its targets at random; the controller does not fail, and is not limited by the API's quota; passive
+//! health checks and outlier detection.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::api::{NodeId, PodId};
+use crate::engine::{Distribution, Duration, Key, Random, Time};
+use crate::simulation::network::kube_proxy::Spell;
+use crate::simulation::network::routers::health_check::{Answer, Checks};
+use crate::simulation::setup::LoadBalancer;
+
+/// What a machine of a load balancer sends to.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Target {
+    /// A pod.
+    Pod(PodId),
+    /// A port of a node.
+    Node(NodeId),
+}
+
+/// The load balancer of one traffic stream.
+#[derive(Clone, Debug)]
+pub struct Balancer<'a> {
+    config: &'a LoadBalancer,
+    random: Random,
+    key: Key,
+    watch: &'a Distribution,
+    /// What was written and no reconciliation has seen, in the order in which the controller takes notice.
+    waiting: VecDeque<Waiting>,
+    writes: u64,
+    last_delivery: Time,
+    /// The end of the last reconciliation.
+    rested: Time,
+    /// What the last reconciliation wanted.
+    wanted: Vec<Target>,
+    /// What targets answer to health checks, each change with its time.
+    answers: BTreeMap<Target, Vec<(Time, Answer)>>,
+    /// What the health check port of a node says, if that is what is asked: each change with its time. It counts while the
+    /// node answers at all.
+    ports: BTreeMap<Target, Vec<(Time, Answer)>>,
+    machines: Vec<Machine>,
+    cuts: Vec<Cut>,
+}
+
+/// When the controller takes notice of a change.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Notice {
+    /// It was committed just now: its watch will deliver it.
+    Committed,
+    /// Its watch has just delivered it.
+    Delivered,
+    /// At that time, unless something else makes it look before.
+    Later(Time),
+}
+
+/// What should be the targets.
+#[derive(Clone, Debug)]
+struct Waiting {
+    /// When the controller takes notice.
+    delivery: Time,
+    /// It does not look before then unless something else makes it.
+    lazy: bool,
+    targets: Vec<Target>,
+}
+
+/// A machine ends what is open at a target.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Cut {
+    pub at: Time,
+    pub machine: u32,
+    pub target: Target,
+    /// Connections made before this time.
+    pub begun_before: Time,
+}
+
+/// One machine of a load balancer.
+#[derive(Clone, Debug)]
+struct Machine {
+    phase: Duration,
+    targets: BTreeMap<Target, Vec<Registration>>,
+    /// Whom it sends to, and the first time at which that may be otherwise; `None`: to be worked out.
+    list: Option<(Vec<Target>, Time)>,
+}
+
+/// A time during which a machine has a target.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Registration {
+    from: Time,
+    to: Option<Time>,
+    /// It was there at the start of the run, and well.
+    old: bool,
+}
+
+impl<'a> Balancer<'a> {
+    /// `name` stands for it in keyed draws. It begins with no target.
+    pub fn new(config: &'a LoadBalancer, watch: &'a Distribution, random: Random, name: &str) -> Self {
+        let key = Key::new("balancer").text(config.profile.name()).text(name);
+        let machine = |number| {
+            let unit = random.unit(Key::new("balancerCheck").text(config.profile.name()).text(name), number);
+            let phase = Duration::from_secs_f64(config.check.interval.as_secs_f64() * unit);
+            Machine { phase, targets: BTreeMap::new(), list: None }
+        };
+        Self {
+            config,
+            random,
+            key,
+            watch,
+            waiting: VecDeque::new(),
+            writes: 0,
+            last_delivery: Time::ZERO,
+            rested: Time::ZERO,
+            wanted: Vec::new(),
+            answers: BTreeMap::new(),
+            ports: BTreeMap::new(),
+            machines: (0..u64::from(config.machines.max(1))).map(machine).collect(),
+            cuts: Vec::new(),
+        }
+    }
+
+    /// These, in order and without repetition, should be the targets. At time zero they are, and have been for long.
+    pub fn should_have(&mut self, now: Time, targets: Vec<Target>, notice: Notice) {
+        if now == Time::ZERO {
+            for machine in &mut self.machines {
+                machine.list = None;
+                machine.targets.retain(|target, _| targets.binary_search(target).is_ok());
+                for target in &targets {
+                    let registration = Registration { from: Time::ZERO, to: None, old: true };
+                    machine.targets.entry(*target).or_insert_with(|| vec![registration]);
+                }
+            }
+            self.wanted = targets;
+            return;
+        }
+        self.fold(now);
+        let newest = self.waiting.back();
+        if *newest.map_or(&self.wanted, |newest| &newest.targets) == targets && newest.is_none_or(|w| !w.lazy) {
+            return;
+        }
+        self.last_delivery = self.last_delivery.max(match notice {
+            Notice::Later(at) => {
+                let delivery = self.last_delivery.max(at);
+                return self.waiting.push_back(Waiting { delivery, lazy: true, targets });
+            }
+            Notice::Delivered => now,
+            Notice::Committed => {
+                self.writes += 1;
+                now + self.watch.sample(self.random.unit(Key::new("watch").number(self.key.bits()), self.writes))
+            }
+        });
+        while self.waiting.pop_back_if(|last| last.lazy).is_some() {}
+        self.waiting.push_back(Waiting { delivery: self.last_delivery, lazy: false, targets });
+    }
+
+    /// From now on a target answers so to health checks.
+    pub fn answers(&mut self, now: Time, target: Target, answer: Answer) {
+        self.note(now, target, answer, false);
+    }
+
+    /// From now on the health check port of a node says this.
+    pub fn port_says(&mut self, now: Time, target: Target, answer: Answer) {
+        self.note(now, target, answer, true);
+    }
+
+    fn note(&mut self, now: Time, target: Target, answer: Answer, by_port: bool) {
+        let answers = if by_port { &mut self.ports } else { &mut self.answers }.entry(target).or_default();
+        if answers.last().map_or(Answer::default(), |(_, last)| *last) == answer {
+            return;
+        }
+        match answers.last_mut().filter(|(at, _)| *at == now) {
+            Some(last) => last.1 = answer,
+            None => answers.push((now, answer)),
+        }
+        for machine in &mut self.machines {
+            machine.list = None;
+        }
+    }
+
+    /// Whom a connection at `at` goes to, and which machine says so; no target: there is none at all. All that happened
+    /// before `at` must have been told; `at` never falls.
+    pub fn at(&mut self, at: Time, choice: u64) -> (Option<Target>, u32) {
+        self.fold(at);
+        // The machine by the upper bits, the target by what they leave over.
+        let scaled = u128::from(choice) * self.machines.len() as u128;
+        let (number, rest) = ((scaled >> 64) as usize, scaled as u64);
+        let list = self.list(number, at);
+        let index = (u128::from(rest) * list.len() as u128) >> 64;
+        (list.get(index as usize).copied(), u32::try_from(number).unwrap_or(u32::MAX))
+    }
+
+    /// When the controller will begin its next reconciliation, as far as is known.
+    pub fn next_reconciliation(&self) -> Option<Time> {
+        self.waiting.front().map(|first| self.rested.max(first.delivery))
+    }
+
+    /// When machines will cut the requests that are still open at targets that have been taken out: what has become known
+    /// since this was asked last. Load balancers that pass packets on leave them alone.
+    ///
+    /// Source: AWS, "Edit target group attributes" (for a Network Load Balancer, `deregistration_delay.connection_termination`
+    /// is off by default); Google Cloud, "Enable connection draining".
+    pub fn take_cuts(&mut self) -> Vec<Cut> {
+        std::mem::take(&mut self.cuts)
+    }
+
+    /// The last stretch of time, begun by `begun`, in which some machine had this target and did not believe it ill. That
+    /// it gets requests when all are ill does not count.
+    pub fn last_spell(&self, target: Target, begun: Time) -> Option<Spell> {
+        let spells = self.machines.iter().filter_map(|machine| machine.last_spell(target, begun, self));
+        spells.reduce(|a, b| {
+            let to = match (a.to, b.to) {
+                (Some(a), Some(b)) => Some(a.max(b)),
+                _ => None,
+            };
+            Spell { from: a.from.min(b.from), to }
+        })
+    }
+
+    /// Works out what comes of all that the controller begins before `to`.
+    pub fn fold(&mut self, to: Time) {
+        while let Some(first) = self.waiting.front() {
+            let start = self.rested.max(first.delivery);
+            if start >= to {
+                return;
+            }
+            while let Some(seen) = self.waiting.pop_front_if(|next| next.delivery <= start) {
+                self.wanted = seen.targets;
+            }
+            let unit = self.random.unit(Key::new("balancerReconcile").number(self.key.bits()), start.as_nanos());
+            self.rested = start + self.config.reconcile.sample(unit);
+            self.carry_out();
+        }
+    }
+
+    /// The provider's API has answered at `rested`: each machine will hear of it.
+    fn carry_out(&mut self) {
+        let (config, random, key, answered) = (self.config, self.random, self.key, self.rested);
+        for (number, machine) in (0u64..).zip(&mut self.machines) {
+            let lag = |what: &str, distribution: &Distribution, target: Target, occasion: u64| {
+                let key = key.text(what).number(number).number(target.luck());
+                distribution.sample(random.unit(key, occasion))
+            };
+            for (target, registrations) in &mut machine.targets {
+                let occasion = registrations.len() as u64;
+                if let Some(last @ Registration { to: None, .. }) = registrations.last_mut()
+                    && self.wanted.binary_search(target).is_err()
+                {
+                    let gone = answered + lag("deregister", &config.deregister, *target, occasion);
+                    let gone = gone.max(last.from);
+                    last.to = Some(gone);
+                    if config.profile.is_proxy() {
+                        let machine = u32::try_from(number).unwrap_or(u32::MAX);
+                        let at = gone + config.deregistration_delay;
+                        self.cuts.push(Cut { at, machine, target: *target, begun_before: gone });
+                    }
+                }
+            }
+            for target in &self.wanted {
+                let registrations = machine.targets.entry(*target).or_default();
+                if registrations.last().is_none_or(|last| last.to.is_some()) {
+                    let there = answered + lag("register", &config.register, *target, registrations.len() as u64);
+                    let from = registrations.last().and_then(|last| last.to).map_or(there, |to| there.max(to));
+                    registrations.push(Registration { from, to: None, old: false });
+                }
+            }
+            machine.list = None;
+        }
+    }
+
+    /// Whom a machine sends to.
+    fn list(&mut self, number: usize, at: Time) -> &[Target] {
+        if self.machines[number].list.as_ref().is_none_or(|(_, until)| at >= *until) {
+            self.machines[number].list = Some(self.machines[number].list_at(at, self));
+        }
+        self.machines[number].list.as_ref().map_or(&[], |(list, _)| list)
+    }
+}
+
+impl Machine {
+    fn list_at(&self, at: Time, balancer: &Balancer<'_>) -> (Vec<Target>, Time) {
+        let (mut all, mut healthy, mut until) = (Vec::new(), Vec::new(), Time::MAX);
+        let mut wakes = |time: Time| {
+            if time > at {
+                until = until.min(time);
+            }
+        };
+        for (target, registrations) in &self.targets {
+            for registration in registrations {
+                wakes(registration.from);
+                wakes(registration.to.unwrap_or(Time::MAX));
+            }
+            let Some(now) = registrations.iter().rev().find(|r| r.from <= at && r.to.is_none_or(|to| at < to)) else {
+                continue;
+            };
+            all.push(*target);
+            let beliefs = self.beliefs(*target, now, balancer);
+            beliefs.iter().for_each(|(changes, _)| wakes(*changes));
+            if beliefs.iter().rev().find(|(since, _)| *since <= at).is_some_and(|(_, good)| *good) {
+                healthy.push(*target);
+            }
+        }
+        (if healthy.is_empty() { all } else { healthy }, until)
+    }
+
+    fn beliefs(&self, target: Target, registration: &Registration, balancer: &Balancer<'_>) -> Vec<(Time, bool)> {
+        let checks = Checks { phase: self.phase, check: balancer.config.check };
+        let of = |map: &'_ BTreeMap<Target, Vec<(Time, Answer)>>| map.get(&target).cloned().unwrap_or_default();
+        let (node, port) = (of(&balancer.answers), of(&balancer.ports));
+        let answers = if port.is_empty() { node } else { combined(&node, &port) };
+        checks.beliefs(registration.from, registration.old, &answers)
+    }
+
+    fn last_spell(&self, target: Target, begun: Time, balancer: &Balancer<'_>) -> Option<Spell> {
+        let registrations = self.targets.get(&target)?;
+        registrations.iter().rev().find_map(|registration| {
+            let beliefs = self.beliefs(target, registration, balancer);
+            let good = (0..beliefs.len()).rev().find(|i| beliefs[*i].1 && beliefs[*i].0 <= begun)?;
+            let ill = beliefs.get(good + 1).map(|(at, _)| *at);
+            let to = registration.to.map_or(ill, |to| Some(ill.map_or(to, |ill| ill.min(to))));
+            let from = beliefs[good].0;
+            to.is_none_or(|to| from < to).then_some(Spell { from, to })
+        })
+    }
+}
+
+/// What is answered by a port of a node that answers, or does not.
+fn combined(node: &[(Time, Answer)], port: &[(Time, Answer)]) -> Vec<(Time, Answer)> {
+    let mut times: Vec<Time> = node.iter().chain(port).map(|(at, _)| *at).collect();
+    times.sort_unstable();
+    times.dedup();
+    let at = |list: &[(Time, Answer)], time: Time| {
+        let known = list.partition_point(|(since, _)| *since <= time);
+        known.checked_sub(1).map_or(Answer::default(), |last| list[last].1)
+    };
+    let answer = |time: Time| match at(node, time) {
+        Answer::Good => at(port, time),
+        bad => bad,
+    };
+    times.into_iter().map(|time| (time, answer(time))).collect()
+}
+
+impl Target {
+    fn luck(self) -> u64 {
+        match self {
+            Self::Pod(pod) => u64::from(pod.0),
+            Self::Node(node) => (1 << 32) | u64::from(node.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulation::setup::BalancerProfile;
+
+    const COMMITTED: Notice = Notice::Committed;
+    static WATCH: Distribution = Distribution::Constant(Duration::from_millis(10));
+
+    fn pods(ids: &[u32]) -> Vec<Target> {
+        ids.iter().map(|id| Target::Pod(PodId(*id))).collect()
+    }
+
+    /// One machine; reconciles in 1 s, lets go after 20 s, takes up after 5 s, checks every 10 s.
+    fn config() -> LoadBalancer {
+        let seconds = Duration::from_secs;
+        let mut config = BalancerProfile::AwsAlbIp.defaults();
+        config.machines = 1;
+        config.reconcile = Distribution::Constant(seconds(1));
+        config.register = Distribution::Constant(seconds(5));
+        config.deregister = Distribution::Constant(seconds(20));
+        (config.check.interval, config.check.timeout) = (seconds(10), seconds(5));
+        config
+    }
+
+    fn start(config: &LoadBalancer) -> Balancer<'_> {
+        let mut balancer = Balancer::new(config, &WATCH, Random::new(7), "default/web");
+        balancer.should_have(Time::ZERO, pods(&[0, 1]), COMMITTED);
+        balancer
+    }
+
+    /// Whom it may send to.
+    fn list(balancer: &mut Balancer<'_>, at_millis: u64) -> Vec<u32> {
+        let at = Time::from_millis(at_millis);
+        let mut found: Vec<u32> = (0..64u64)
+            .filter_map(|i| match balancer.at(at, i << 58).0 {
+                Some(Target::Pod(pod)) => Some(pod.0),
+                _ => None,
+            })
+            .collect();
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    #[test]
+    fn a_target_that_was_taken_out_gets_connections_until_the_machine_has_heard() {
+        let config = config();
+        let mut balancer = start(&config);
+        balancer.should_have(Time::from_secs(10), pods(&[1]), COMMITTED);
+        assert_eq!(list(&mut balancer, 31_009), [0, 1]);
+        assert_eq!(list(&mut balancer, 31_010), [1], "10 ms watch, 1 s reconciliation, 20 s");
+        let spell = balancer.last_spell(Target::Pod(PodId(0)), Time::MAX).unwrap();
+        assert_eq!(spell, Spell { from: Time::ZERO, to: Some(Time::from_millis(31_010)) });
+    }
+
+    #[test]
+    fn changes_during_a_reconciliation_are_in_the_next_one() {
+        let config = config();
+        let mut balancer = start(&config);
+        balancer.should_have(Time::from_secs(10), pods(&[1]), COMMITTED);
+        balancer.should_have(Time::from_millis(10_500), pods(&[1, 2]), COMMITTED);
+        balancer.should_have(Time::from_millis(10_600), pods(&[2]), COMMITTED);
+        // Pod 1 leaves with the second reconciliation, which ends at 12.01 s.
+        assert_eq!(list(&mut balancer, 32_009), [1, 2]);
+        assert_eq!(list(&mut balancer, 32_010), [2]);
+        let cuts: Vec<_> = balancer.take_cuts().iter().map(|cut| (cut.at, cut.target)).collect();
+        assert_eq!(cuts[1], (Time::from_millis(332_010), Target::Pod(PodId(1))), "300 s later");
+    }
+
+    #[test]
+    fn a_new_target_has_to_be_taken_up_and_checked() {
+        let config = config();
+        let mut balancer = start(&config);
+        balancer.should_have(Time::from_secs(10), pods(&[0, 1, 2]), COMMITTED);
+        let taken_up = 16_010;
+        assert_eq!(list(&mut balancer, taken_up), [0, 1]);
+        assert_eq!(list(&mut balancer, taken_up + 10_000), [0, 1, 2], "within one interval");
+    }
+
+    #[test]
+    fn an_ill_target_gets_nothing_unless_all_are_ill() {
+        let config = config();
+        let mut balancer = start(&config);
+        balancer.answers(Time::from_secs(10), Target::Pod(PodId(0)), Answer::Bad);
+        assert_eq!(list(&mut balancer, 10_000), [0, 1], "two checks have to fail");
+        assert_eq!(list(&mut balancer, 31_000), [1]);
+        assert_eq!(balancer.last_spell(Target::Pod(PodId(0)), Time::MAX).unwrap().from, Time::ZERO);
+        balancer.answers(Time::from_secs(40), Target::Pod(PodId(1)), Answer::Silent);
+        assert_eq!(list(&mut balancer, 66_000), [0, 1], "fail open");
+    }
+
+    #[test]
+    fn what_would_be_looked_at_later_is_seen_with_what_comes_before() {
+        let config = config();
+        let mut balancer = start(&config);
+        balancer.should_have(Time::from_secs(10), pods(&[1]), Notice::Later(Time::from_secs(90)));
+        assert_eq!(list(&mut balancer, 80_000), [0, 1]);
+        let mut sooner = balancer.clone();
+        assert_eq!(list(&mut balancer, 111_000), [1], "90 s, 1 s, 20 s");
+        sooner.should_have(Time::from_millis(80_000), pods(&[1, 2]), COMMITTED);
+        assert_eq!(list(&mut sooner, 101_009), [0, 1, 2]);
+        assert_eq!(list(&mut sooner, 101_010), [1, 2]);
+    }
+
+    #[test]
+    fn a_port_counts_while_its_node_answers() {
+        let at = |seconds, answer| (Time::from_secs(seconds), answer);
+        let node = [at(0, Answer::Good), at(50, Answer::Silent)];
+        let port = [at(0, Answer::Good), at(20, Answer::Bad), at(40, Answer::Good), at(60, Answer::Bad)];
+        let expected = [Answer::Good, Answer::Bad, Answer::Good, Answer::Silent, Answer::Silent];
+        assert_eq!(combined(&node, &port).into_iter().map(|(_, answer)| answer).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn who_asks_when_makes_no_difference() {
+        let config = BalancerProfile::AwsNlbIp.defaults();
+        let steps = |asked: bool| {
+            let mut balancer = start(&config);
+            for (at, targets) in [(10, vec![1]), (11, vec![1, 2]), (40, vec![2]), (41, vec![2, 3])] {
+                if asked {
+                    balancer.at(Time::from_secs(at), 3 << 60);
+                }
+                balancer.should_have(Time::from_secs(at), pods(&targets), COMMITTED);
+            }
+            (200..400).map(|at| balancer.at(Time::from_secs(at), at << 54)).collect::<Vec<_>>()
+        };
+        assert_eq!(steps(false), steps(true));
+    }
+}

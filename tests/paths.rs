@@ -1,0 +1,118 @@
+//! Paths as people have measured them: whole runs, many seeds.
+
+use drainsim::scenario::{Input, Scenario, library};
+use drainsim::simulation::outcome::PodOutcome;
+use drainsim::simulation::{Outcome, Setup, run};
+
+/// The scenario path-kube-proxy with another path.
+fn setup(via: &str, sleep: u64, sets: &[&str]) -> Setup {
+    let builtin = library::find("path-kube-proxy").unwrap();
+    let input = Input::Builtin { name: builtin.name.into(), text: builtin.text.into() };
+    let mut all = vec![
+        format!("spec.traffic[0].via={via}"),
+        "spec.traffic[0].rate=40/s".to_string(),
+        format!("preStop={sleep}s"),
+        format!("gracePeriod={}s", sleep + 60),
+    ];
+    all.extend(sets.iter().map(ToString::to_string));
+    Scenario::load(&[input], &all).unwrap_or_else(|problems| panic!("{problems}")).setup
+}
+
+fn outcomes(setup: &Setup, seeds: u64) -> impl Iterator<Item = Outcome> + '_ {
+    (1..=seeds).map(|seed| run(setup, seed, false))
+}
+
+/// "502 without preStop, very rarely with a sleep of 40 s, not found with one of 70 s": aws-load-balancer-controller issue
+/// 2106. One drain here is a pod; a load balancer of six machines makes six chances of it.
+#[test]
+fn an_alb_loses_much_without_a_sleep_little_with_40_s_and_nothing_with_70_s() {
+    let losing = |sleep: u64| {
+        // Nothing is lost before the pod's process ends.
+        let (start, stop) = (sleep + 25, sleep + 80);
+        let sets = [&*format!("spec.traffic[0].start={start}s"), &*format!("spec.traffic[0].stop={stop}s")];
+        let setup = setup("{profile: aws-alb-ip, machines: 6}", sleep, &sets);
+        let failed: Vec<u64> = outcomes(&setup, 200).map(|outcome| outcome.requests.failed()).collect();
+        (failed.iter().filter(|failed| **failed > 0).count(), failed.iter().sum::<u64>())
+    };
+    let [none, forty, seventy] = [0, 40, 70].map(losing);
+    assert_eq!(none.0, 200, "every run loses without a sleep");
+    assert!((1..=10).contains(&forty.0), "rare with 40 s: {forty:?}");
+    assert!(none.1 > 100 * forty.1, "{none:?} against {forty:?}");
+    assert_eq!(seventy, (0, 0), "none with 70 s");
+}
+
+/// How long after its deletion the last route to a pod was gone, in seconds, in order.
+fn clean_after(setup: &Setup, seeds: u64) -> Vec<f64> {
+    let clean = |pod: &PodOutcome| Some(pod.times.last_route_clean?.0.since(pod.times.deleted_at?).as_secs_f64());
+    let mut all: Vec<f64> =
+        outcomes(setup, seeds).flat_map(|outcome| outcome.pods.iter().filter_map(clean).collect::<Vec<_>>()).collect();
+    all.sort_by(f64::total_cmp);
+    all
+}
+
+/// "Consistently two minutes", "about two minutes" to a target that answers: aws-load-balancer-controller issues 2366 and 3270,
+/// aws/containers-roadmap issue 470.
+#[test]
+fn an_nlb_goes_on_sending_for_two_minutes() {
+    let late = clean_after(&setup("aws-nlb-ip", 200, &["spec.traffic[0].rate=2/s"]), 40);
+    assert_eq!(late.len(), 40, "one pod a run");
+    let median = late[late.len() / 2];
+    assert!((95.0..135.0).contains(&median) && late[0] > 60.0 && late[39] < 200.0, "{late:?}");
+}
+
+/// A target that does not answer is found by health checks before that: three of them, 10 s apart, and a timeout.
+#[test]
+fn health_checks_of_an_nlb_find_a_dead_pod_before_the_deregistration_is_through() {
+    let setup = setup("aws-nlb-ip", 0, &["spec.traffic[0].rate=20/s"]);
+    let late = clean_after(&setup, 20);
+    assert!(late[0] > 30.0 && late[19] < 42.0, "{late:?}");
+    let last = run(&setup, 1, false).failures.last().map(|failure| failure.sent_at.as_secs_f64()).unwrap();
+    assert!((55.0..75.0).contains(&last), "deleted at 30 s, lost until {last}");
+}
+
+/// What a load balancer is told about nodes: nothing by a drain, everything by cluster-autoscaler, and too late by power.
+#[test]
+fn a_drained_node_is_a_transit_hop_and_one_without_power_a_hole() {
+    let actions = |actions: &str| format!("spec.actions={actions}");
+    let lost = |actions: &str| {
+        let setup = setup("aws-nlb-instance", 10, &[actions]);
+        let outcome = run(&setup, 3, false);
+        (outcome.requests.failed(), outcome.requests.sent)
+    };
+    let (drained, _) = lost(&actions("[{at: 30s, drain: {node: node-1}}]"));
+    assert_eq!(drained, 0, "its kube-proxy forwards to the others");
+    // A third of the connections, until three checks have failed: 20 to 40 s of 40 requests a second.
+    let (off, _) = lost(&actions("[{at: 30s, drain: {node: node-1}}, {at: 90s, shutOff: node-1}]"));
+    assert!((200..700).contains(&off), "{off}");
+}
+
+/// Requests that are open at a target that is taken out are cut when the deregistration delay is over.
+#[test]
+fn long_requests_are_cut_at_the_end_of_the_deregistration_delay() {
+    let failed = |via: &str| {
+        let sets = ["spec.apps[0].serviceTime=50s", "spec.traffic[0].timeout=2m"];
+        let setup = setup(via, 90, &sets);
+        let outcome = run(&setup, 2, false);
+        outcome.requests.failed()
+    };
+    assert_eq!(failed("{profile: aws-alb-ip, deregistrationDelay: 60s, deregister: 5s}"), 0);
+    assert!(failed("{profile: aws-alb-ip, deregistrationDelay: 10s, deregister: 5s}") > 100);
+    assert_eq!(failed("{profile: aws-nlb-ip, deregistrationDelay: 10s, deregister: 5s}"), 0, "packets go on");
+}
+
+/// istiod's debounce makes its gateways later than Envoy Gateway's, and retries make up for it.
+#[test]
+fn retries_make_up_for_a_debounce() {
+    let lost = |via: &str| {
+        let sets = ["spec.traffic[0].timeout=30s", "spec.traffic[0].stop=60s"];
+        let setup = setup(via, 0, &sets);
+        let all: Vec<(u64, u64)> =
+            outcomes(&setup, 40).map(|o| (o.requests.failed(), o.requests.ok_after_retry)).collect();
+        (all.iter().map(|a| a.0).sum::<u64>(), all.iter().map(|a| a.1).sum::<u64>())
+    };
+    let (gateway, without) = lost("envoy-gateway");
+    let (istio, retried) = lost("istio-gateway");
+    assert!(gateway > 20 && without == 0, "{gateway}, {without}");
+    // What is left are connections that were accepted, and reset before their first request.
+    assert!(istio < 5 && retried > gateway / 2, "{istio}, {retried}");
+}
