@@ -160,7 +160,9 @@ impl<'a> Balancer<'a> {
                 now + self.watch.sample(self.random.unit(Key::new("watch").number(self.key.bits()), self.writes))
             }
         });
-        while self.waiting.pop_back_if(|last| last.lazy).is_some() {}
+        while self.waiting.back().is_some_and(|last| last.lazy) {
+            self.waiting.pop_back();
+        }
         self.waiting.push_back(Waiting { delivery: self.last_delivery, lazy: false, targets });
     }
 
@@ -234,7 +236,9 @@ impl<'a> Balancer<'a> {
             if start >= to {
                 return;
             }
-            while let Some(seen) = self.waiting.pop_front_if(|next| next.delivery <= start) {
+            while self.waiting.front().is_some_and(|next| next.delivery <= start)
+                && let Some(seen) = self.waiting.pop_front()
+            {
                 self.wanted = seen.targets;
             }
             let unit = self.random.unit(Key::new("balancerReconcile").number(self.key.bits()), start.as_nanos());
