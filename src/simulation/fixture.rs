@@ -155,7 +155,7 @@ pub(crate) fn outcome() -> Outcome {
             requests,
             expected_failures: Some(BTreeMap::from([(FailureKind::Refused, 36.25)])),
             in_bulk: false,
-            latencies: Phases::default(),
+            latencies: latencies(),
         }],
         trace: observer.trace,
         history: None,
@@ -270,4 +270,16 @@ fn trace() -> (Observer, Causes) {
     let removed = seen.note(ms(17_200), exited, What::PodRemoved { pod: second });
     seen.note(ms(18_000), removed, What::DrainEnded { kubectl: 1, node: node_2, code: 0 });
     (seen, Causes { listener_closed: closed })
+}
+
+/// Ten answers before, during and after the drain.
+fn latencies() -> Phases {
+    let mut phases = Phases::default();
+    for (factor, disrupted) in [(1, false), (3, true), (2, true), (1, true)] {
+        if disrupted {
+            phases.disrupted();
+        }
+        (1..=10).for_each(|ms| phases.note(Duration::from_millis(ms * factor)));
+    }
+    phases
 }

@@ -243,7 +243,7 @@ table! {
     Traffic "sentRequests" Count Sum Read::Requests(|r| r.sent), "requests that it sent";
     Traffic "retriedRequests" Count Sum Read::Requests(|r| r.ok_after_retry), "requests answered only after a retry";
     Traffic "latency.before.p50" Span Greatest Read::Latency(|p| &p.before, 0.5),
-        "how long half of its answers took at most before a pod of the Service first came, went or closed its listener";
+        "half of its answers took no longer, before the Service's pods began to come and go";
     Traffic "latency.before.p99" Span Greatest Read::Latency(|p| &p.before, 0.99), "… 99 % of them";
     Traffic "latency.during.p50" Span Greatest Read::Latency(|p| &p.during, 0.5), "… from then to the last such change";
     Traffic "latency.during.p99" Span Greatest Read::Latency(|p| &p.during, 0.99), "… 99 % of them";
