@@ -51,8 +51,8 @@ fn setup(via: &str, seconds: u64, most: u64) -> Setup {
 }
 
 fn row(via: &str, most: u64) -> String {
-    let promise = Promise { failed_max: 0, drain_within: None, share: 0.99, confidence: 0.95 };
-    let plan = Plan::new(promise, 473).expect("473 runs can show 99 % with 95 % confidence");
+    let promise = Promise { failed_max: 0, ready_min: None, drain_within: None, share: 0.99, confidence: 0.95 };
+    let plan = Plan::new(promise, 299).expect("299 runs can show 99 % with 95 % confidence");
     let at = |seconds| setup(via, seconds, most);
     let tuner = Tuner { at: &at, promise, plan, keep_budgets: true, first_seed: 1, jobs: 0 };
     let tuned = tuner.tune(most, |_, _| ());
