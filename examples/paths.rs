@@ -57,9 +57,7 @@ fn row(via: &str, most: u64) -> String {
     let tuner = Tuner { at: &at, promise, plan, keep_budgets: true, first_seed: 1, jobs: 0 };
     let tuned = tuner.tune(most, |_, _| ());
     let parts = tuner.parts(&tuned);
-    let Tuned { trials, recommended, .. } = tuned;
-    let without = trials.iter().find(|trial| trial.seconds == 0);
-    let without = without.map_or("–".into(), |t| format!("{} of {}", t.losing, t.runs));
+    let Tuned { recommended, .. } = tuned;
     let sleep = recommended.map_or("none".into(), |trial| format!("{} s", trial.seconds));
     let (need, hop) = match parts {
         None => ("–".into(), "–".into()),
@@ -70,14 +68,12 @@ fn row(via: &str, most: u64) -> String {
         }
     };
     eprintln!("{via}: {sleep}");
-    format!("| `{via}` | {without} | **{sleep}** | {need} | {hop} |\n")
+    format!("| `{via}` | **{sleep}** | {need} | {hop} |\n")
 }
 
 fn main() -> ExitCode {
-    let mut table = String::from(
-        "\n| `via` | runs that lose without a sleep | smallest safe preStop | clean at p99 | what decides |\n\
-         |---|---|---|---|---|\n",
-    );
+    let mut table =
+        String::from("\n| `via` | smallest safe preStop | clean at p99 | what decides |\n|---|---|---|---|\n");
     for (via, most) in PATHS {
         table += &row(via, *most);
     }

@@ -25,6 +25,7 @@ library! {
     "app-2-winds-down",
     "app-3-prestop",
     "app-4-connection-close",
+    "app-unknown",
     "apply-in-mid-run",
     "cluster-autoscaler",
     "daemonset-under-drain",
