@@ -14,7 +14,7 @@ use drainsim::simulation::network::Network;
 use drainsim::simulation::observe::CauseId;
 use drainsim::simulation::outcome::Requests;
 use drainsim::simulation::setup::{
-    App, Arrivals, Capacity, Connections, Life, Resolve, Retries, Setup, Shutdown, Traffic, Via,
+    App, Arrivals, Capacity, Connections, Life, Origin, Resolve, Retries, Setup, Shutdown, Traffic, Via,
 };
 
 const NODES: u32 = 10;
@@ -52,6 +52,7 @@ fn setup(connections: Connections) -> Setup {
             connections,
             balancer: None,
             resolve: Resolve::Address,
+            origin: Origin::default(),
             via: Via::KubeProxy,
             timeout: Duration::from_secs(2),
             connect_timeout: None,

@@ -14,7 +14,7 @@ use drainsim::engine::{Distribution, Duration, Time};
 use drainsim::simulation::latency::Hop;
 use drainsim::simulation::observe::What;
 use drainsim::simulation::setup::{
-    Action, ActionKind, App, Arrivals, Capacity, Connections, DeploymentSetup, DrainOptions, Life, NodeSetup,
+    Action, ActionKind, App, Arrivals, Capacity, Connections, DeploymentSetup, DrainOptions, Life, NodeSetup, Origin,
     Partition, PartitionScope, Reaction, Resolve, Retries, Shutdown, Traffic, Via, When, plain_node,
 };
 use drainsim::simulation::{Outcome, Setup, run};
@@ -486,6 +486,7 @@ fn build(nodes: usize, workloads: &[Workload], actions: &[(u64, Deed)], minor: u
             connections,
             balancer: None,
             resolve: Resolve::Address,
+            origin: Origin::default(),
             via: Via::KubeProxy,
             timeout: Duration::from_secs(5),
             connect_timeout: None,

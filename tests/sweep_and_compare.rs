@@ -138,6 +138,29 @@ fn tune_turns_budgets_too() {
     assert!(out.contains("the budgets decide, or the time that replacements take"), "{out}");
 }
 
+/// The latencies that `bound -o yaml` prints, put into the scenario, show the run that it tells of.
+#[test]
+fn the_worst_run_is_replayed_by_the_printed_latencies() {
+    let args = ["bound", SLEEP, "--set", "preStop=0s"];
+    let (code, out, error) = drainsim(&[&args[..], &["-o", "json"]].concat());
+    assert_eq!(code, 0, "{error}");
+    let bound: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let (code, fragment, _) = drainsim(&[&args[..], &["-o", "yaml"]].concat());
+    assert_eq!(code, 0);
+    let text = std::fs::read_to_string(SLEEP).unwrap();
+    let indented: String = fragment.lines().map(|line| format!("  {line}\n")).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("worst.yaml").display().to_string();
+    std::fs::write(&path, text.replacen("\nspec:\n", &format!("\nspec:\n{indented}"), 1)).unwrap();
+    let sets = ["--set", "preStop=0s", "--set", "spec.apps[0].reaction=0s", "-o", "json"];
+    let (_, out, error) = drainsim(&[&["run", path.as_str()][..], &sets].concat());
+    assert_eq!(error, "");
+    let run: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let slacks = run["pods"].as_array().unwrap().iter().filter_map(|pod| pod["slackSeconds"].as_f64());
+    let least = slacks.fold(f64::INFINITY, f64::min);
+    assert!((least + bound["attained"]["deficitSeconds"].as_f64().unwrap()).abs() < 1e-9, "{least} {fragment}");
+}
+
 #[test]
 fn points_drawn_at_random_are_the_same_every_time() {
     let drawn =

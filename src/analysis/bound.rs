@@ -17,7 +17,7 @@ use crate::api::TemplateId;
 use crate::engine::{Distribution, Duration};
 use crate::simulation::Setup;
 use crate::simulation::latency::Hop;
-use crate::simulation::setup::ActionKind;
+use crate::simulation::setup::{ActionKind, Resolve};
 use victims::Victims;
 
 /// The bounds of single hops.
@@ -188,6 +188,9 @@ fn refusals(setup: &Setup) -> Vec<String> {
                 refuse("Node objects are deleted: the EndpointSlice controller backs off for up to 1000 s then");
             }
         }
+    }
+    if setup.traffic.iter().any(|t| t.resolve != Resolve::Address) {
+        refuse("clients of a headless Service ask pods for as long as they keep an answer of DNS: that is not in it");
     }
     let life = setup.apps.iter().map(|app| &app.life);
     if life.into_iter().any(|l| l.crashes_at.is_some() || l.hangs_at.is_some() || l.exits_after.is_some()) {

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::output::{self, Failure, Format, print, print_data, shell_word};
 use super::{Changes, Files, Input};
-use crate::analysis::bound::{self, Limits, replay};
+use crate::analysis::bound::{self, Limits, order, replay};
 use crate::report::bound::{Answer, Cover, data, render};
 use crate::scenario::{Disk, Scenario, patch};
 
@@ -16,6 +16,7 @@ use crate::scenario::{Disk, Scenario, patch};
   drainsim bound drain.yaml
   drainsim bound drain.yaml --quantile 0.99
   drainsim bound drain.yaml --set preStop=3s -o json
+  drainsim bound drain.yaml -o yaml         seed and latencies of the run that shows it
 
 Nothing is sampled for the bound: each latency is as long (or as short) as it can be, and the longest way of a deletion into
 the routes stands against the shortest way to a closed listener. Distributions without a longest span are cut at --quantile.
@@ -52,6 +53,8 @@ enum Output {
     Text,
     /// One JSON object
     Json,
+    /// Seed and latencies of the run that shows it, to be put under `spec` of the scenario
+    Yaml,
 }
 
 fn quantile(text: &str) -> Result<f64, String> {
@@ -88,6 +91,7 @@ pub(super) fn run(args: &BoundArgs) -> Result<ExitCode, Failure> {
     words.extend(sets);
     words.extend(attained.iter().flat_map(|a| ["--seed".to_string(), a.seed.to_string()]));
     let command = words.iter().map(|word| shell_word(word)).collect::<Vec<_>>().join(" ");
+    let orders = if bound.alone { Vec::new() } else { order::of(&limits) };
     let answer = Answer {
         scenario: &base.name,
         quantile: args.quantile,
@@ -96,13 +100,29 @@ pub(super) fn run(args: &BoundArgs) -> Result<ExitCode, Failure> {
         attained: attained.as_ref(),
         tried: args.runs,
         replay: &command,
+        orders: &orders,
         assumptions: &base.assumptions,
     };
     match args.output {
         Output::Text => print(&render(&answer))?,
         Output::Json => print_data(Format::Json, &data(&answer))?,
+        Output::Yaml => print(&fragment(&settings, attained.as_ref().map_or(first_seed, |a| a.seed)))?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The settings of a run as the fields of a scenario's `spec`.
+fn fragment(settings: &[String], seed: u64) -> String {
+    let mut text = format!("seed: {seed}\nlatencies:\n");
+    let all = || settings.iter().filter_map(|set| set.split_once('='));
+    for (hop, span) in all().filter_map(|(path, value)| Some((path.strip_prefix("spec.latencies.")?, value))) {
+        text.push_str(&format!("  {hop}: {span}\n"));
+    }
+    // What belongs to an element of a list cannot be said here: it stays a setting.
+    for (path, value) in all().filter(|(path, _)| !path.starts_with("spec.latencies.")) {
+        text.push_str(&format!("# and --set '{path}={value}'\n"));
+    }
+    text
 }
 
 fn load(inputs: &[Input], sets: &[String]) -> Result<Scenario, Failure> {

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::style::{BAD, BOLD, DIM, GOOD, PLAIN, WIDTH, paint, plural, seconds, thousands, wrap};
 use super::table::{Align, Cell, Table};
+use crate::analysis::bound::order::Orders;
 use crate::analysis::bound::race::{Race, Step};
 use crate::analysis::bound::replay::Attained;
 use crate::analysis::bound::{Bound, Chain};
@@ -34,6 +35,8 @@ pub struct Answer<'a> {
     pub tried: u32,
     /// The command that shows that run.
     pub replay: &'a str,
+    /// All orders of the steps, with one other change, with two.
+    pub orders: &'a [Orders],
     /// What was taken for granted because no manifest can tell it.
     pub assumptions: &'a [String],
 }
@@ -70,6 +73,7 @@ struct Data<'a> {
     cover: &'a Cover,
     attained: Option<AttainedData<'a>>,
     seeds_tried_at_most: u32,
+    orders: Vec<OrdersData>,
     races: Vec<RaceData<'a>>,
     replay: &'a str,
     assumptions: &'a [String],
@@ -82,6 +86,15 @@ struct WorkloadData<'a> {
     deficit_seconds: f64,
     propagation: Vec<TermData<'a>>,
     shutdown: Vec<TermData<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct OrdersData {
+    other_changes: u8,
+    states: usize,
+    longest_seconds: f64,
+    schedule: Vec<(f64, String)>,
 }
 
 #[derive(Serialize)]
@@ -144,6 +157,14 @@ pub fn data(answer: &Answer<'_>) -> serde_json::Value {
             failed_requests: a.failed,
         }),
         seeds_tried_at_most: answer.tried,
+        orders: (answer.orders.iter())
+            .map(|orders| OrdersData {
+                other_changes: orders.others,
+                states: orders.states,
+                longest_seconds: orders.longest.as_secs_f64(),
+                schedule: orders.schedule.iter().map(|(step, at)| (float(*at), step.to_string())).collect(),
+            })
+            .collect(),
         races: bound.races.iter().map(|(budget, race)| race_data(budget, race)).collect(),
         replay: answer.replay,
         assumptions: answer.assumptions,
@@ -194,6 +215,7 @@ pub fn render(answer: &Answer<'_>) -> String {
     }
     let _ = writeln!(out, "\n{}", paint(BOLD, "A run that shows it"));
     attained(&mut out, answer, deficit);
+    orders(&mut out, answer.orders, &worst.propagation);
     for (budget, found) in &bound.races {
         race(&mut out, budget, found);
     }
@@ -251,6 +273,31 @@ fn chain(table: &mut Table, title: &str, chain: &Chain) {
     }
 }
 
+/// What orders of the steps come to: the sum takes everything that may be in the way, whether or not it can be at once.
+fn orders(out: &mut String, all: &[Orders], sum: &Chain) {
+    let Some(last) = all.last() else { return };
+    let nanos = |span: crate::engine::Duration| i64::try_from(span.as_nanos()).unwrap_or(i64::MAX);
+    let _ = writeln!(out, "\n{}", paint(BOLD, "All orders of the steps into the last router"));
+    let one = |orders: &Orders| {
+        let changes = plural(u64::from(orders.others), "other change");
+        let states = thousands(orders.states as u64);
+        format!("with {changes} of the Service {} at most ({states} states)", seconds(nanos(orders.longest)))
+    };
+    let text = format!(
+        "{}; the sum above, {}, is for any number of changes. The longest with {}, from the deletion on:",
+        all.iter().map(one).collect::<Vec<_>>().join(", "),
+        seconds(nanos(sum.total())),
+        last.others
+    );
+    for line in wrap(&text, WIDTH - 2) {
+        let _ = writeln!(out, "  {line}");
+    }
+    for (step, at) in &last.schedule {
+        let sign = if *at < 0 { '-' } else { ' ' };
+        let _ = writeln!(out, "    {sign}{:>9}  {step}", seconds(*at));
+    }
+}
+
 fn race(out: &mut String, budget: &str, race: &Race) {
     let _ = writeln!(out, "\n{}", paint(BOLD, &format!("Two evictions at once: {budget}")));
     let verdict = match &race.overdrawn {
@@ -295,8 +342,8 @@ fn attained(out: &mut String, answer: &Answer<'_>, deficit: i64) {
         "which is the bound".to_string()
     } else {
         format!(
-            "{} short of the bound, the nearest of {}: the rest are waits for other pods' changes, which would have to come \
-             at their worst instants",
+            "{} short of the bound, the nearest of {} and of spans of the hops that are in neither chain: the rest are waits \
+             for other pods' changes, which would have to come at their worst instants",
             seconds(gap),
             plural(answer.tried.into(), "seed")
         )

@@ -79,7 +79,7 @@ fn of_failure(report: &Report<'_>, failure: &Failure) -> String {
         });
     }
     let client = match router {
-        Router::KubeProxy => format!("client on {}", names.node(failure.client_node)),
+        Router::KubeProxy | Router::Dns => format!("client on {}", names.node(failure.client_node)),
         _ => format!("client of {}", names.router(router, failure.client_node)),
     };
     let request = |at, text: String| Line { at, after: None, place: Place::Request, text };

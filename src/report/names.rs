@@ -75,6 +75,9 @@ impl<'a> Names<'a> {
         if matches!(router, Router::Balancer(_)) {
             return router.name().to_string();
         }
+        if router == Router::Dns {
+            return format!("client on {}", self.node(node));
+        }
         format!("{} {}", router.name(), self.node(node))
     }
 
@@ -83,6 +86,9 @@ impl<'a> Names<'a> {
     pub fn the_router(&self, router: Router, node: NodeId) -> String {
         if matches!(router, Router::Balancer(_)) {
             return format!("the load balancer ({})", router.name());
+        }
+        if router == Router::Dns {
+            return format!("the DNS client on {}", self.node(node));
         }
         format!("the {} on {}", router.name(), self.node(node))
     }

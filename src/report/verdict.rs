@@ -8,7 +8,7 @@ use crate::api::PodId;
 use crate::engine::Time;
 use crate::simulation::Outcome;
 use crate::simulation::outcome::{DrainOutcome, Failure, FailureKind, PodActivity, PodOutcome, Requests};
-use crate::simulation::setup::ActionKind;
+use crate::simulation::setup::{ActionKind, Resolve, Via};
 
 /// How a run went.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -189,6 +189,8 @@ pub(super) fn failure_sentence(report: &Report<'_>, failure: &Failure) -> String
     let name = pod.map_or("a pod", |p| p.name.as_str());
     let router = names.the_router(names.router_of(failure), failure.client_node);
     let deadline = |pod: Option<&PodOutcome>, at: fn(&PodOutcome) -> Option<Time>| pod.and_then(at);
+    let stream = &report.setup.traffic[failure.traffic as usize];
+    let tracked = stream.via == Via::KubeProxy && stream.resolve == Resolve::Address;
     match failure.kind {
         FailureKind::Refused if failure.pod_phase == PodActivity::Starting => {
             format!(
@@ -199,7 +201,7 @@ pub(super) fn failure_sentence(report: &Report<'_>, failure: &Failure) -> String
             Some(closed) => {
                 format!(
                     "refused by {name}: it closed its listener at {closed}, {}",
-                    still_routed(&router, failure, closed)
+                    still_routed(&router, failure, closed, tracked)
                 )
             }
             None => format!("refused by {name}: it does not listen"),
@@ -219,7 +221,7 @@ pub(super) fn failure_sentence(report: &Report<'_>, failure: &Failure) -> String
                 Some(gone) => {
                     format!(
                         "no answer from {name}: its network was gone at {gone}, {}",
-                        still_routed(&router, failure, gone)
+                        still_routed(&router, failure, gone, tracked)
                     )
                 }
                 None => format!("{name} could not be reached within the client's timeout"),
@@ -242,7 +244,7 @@ pub(super) fn failure_sentence(report: &Report<'_>, failure: &Failure) -> String
         FailureKind::Http502 if failure.pod_phase == PodActivity::Draining || failure.route_clean_at.is_some() => {
             match deadline(pod, |p| p.times.listener_closed_at) {
                 Some(closed) if closed <= failure.sent_at => {
-                    let still = still_routed(&router, failure, closed);
+                    let still = still_routed(&router, failure, closed, tracked);
                     format!("502: {name}, the last one asked, had closed its listener at {closed}, {still}")
                 }
                 _ => format!("502: {}", reset(pod, name, failure)),
@@ -257,8 +259,12 @@ pub(super) fn failure_sentence(report: &Report<'_>, failure: &Failure) -> String
     }
 }
 
-fn still_routed(router: &str, failure: &Failure, since: Time) -> String {
+/// `tracked`: the client's node remembers where it sent connections before, whatever its rules say now.
+fn still_routed(router: &str, failure: &Failure, since: Time, tracked: bool) -> String {
     match failure.route_clean_at {
+        Some(clean) if tracked && clean <= failure.sent_at => format!(
+            "{router} had stopped routing there at {clean}, but connection tracking on that node had not forgotten the way"
+        ),
         Some(clean) if clean > since => {
             format!("{router} still routed there until {clean} ({} late)", seconds(between(since, clean)))
         }

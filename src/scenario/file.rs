@@ -255,6 +255,11 @@ record! {
         pub via: Option<Spanned<PathEntry>>,
         /// What the clients do about connections; `new` if left out.
         pub connections: Option<ConnectionsEntry>,
+        /// So many source addresses each client has, used in turn; 1 if left out. Session affinity goes by them.
+        pub addresses: Option<Spanned<u32>>,
+        /// So many source ports each address has for the Service, used in turn: a port whose last SYN nothing has answered
+        /// leads to the same pod for two minutes, whatever the rules say. Linux has 14116. If left out no port is used twice.
+        pub source_ports: Option<Spanned<u32>>,
         /// How clients find the pods; `dns` if left out for a headless Service, else `address`.
         pub resolve: Option<Spanned<ResolveEntry>>,
         /// A request without answer after this time has failed; 10s if left out.

@@ -12,7 +12,7 @@ use crate::simulation::outcome::{
     ServiceOutcome, TrafficOutcome,
 };
 use crate::simulation::setup::{
-    Action, ActionKind, Arrivals, Connections, DrainOptions, NodeSetup, Resolve, Retries, Traffic, Via, When,
+    Action, ActionKind, Arrivals, Connections, DrainOptions, NodeSetup, Origin, Resolve, Retries, Traffic, Via, When,
     plain_node,
 };
 use crate::simulation::{Outcome, Setup};
@@ -40,6 +40,7 @@ pub(crate) fn setup() -> Setup {
             connections: Connections::New,
             balancer: None,
             resolve: Resolve::Address,
+            origin: Origin::default(),
             via: Via::KubeProxy,
             timeout: Duration::from_secs(5),
             connect_timeout: None,

@@ -8,7 +8,7 @@ use crate::simulation::end_state::EndState;
 pub use crate::simulation::network::Phases;
 use crate::simulation::observe::{CauseId, PodTimes, Trace};
 use crate::simulation::outage::Outage;
-use crate::simulation::setup::{BalancerProfile, EnvoyProfile, Traffic, Via};
+use crate::simulation::setup::{BalancerProfile, EnvoyProfile, Resolve, Traffic, Via};
 
 /// The result of one run.
 #[derive(Clone, Debug)]
@@ -113,6 +113,8 @@ pub enum Router {
     Envoy(EnvoyProfile),
     /// A load balancer whose targets are pods.
     Balancer(BalancerProfile),
+    /// A client that has looked the pods up.
+    Dns,
 }
 
 impl Router {
@@ -124,6 +126,7 @@ impl Router {
             Self::Ingress => "ingress-nginx",
             Self::Envoy(profile) => profile.name(),
             Self::Balancer(profile) => profile.name(),
+            Self::Dns => "dns",
         }
     }
 }
@@ -132,6 +135,9 @@ impl Router {
     /// Who chooses the pods of a stream.
     #[must_use]
     pub fn of(traffic: &Traffic) -> Self {
+        if traffic.resolve != Resolve::Address {
+            return Self::Dns;
+        }
         match (traffic.via, &traffic.balancer) {
             (Via::IngressNginx(_), _) => Self::Ingress,
             (Via::Envoy(envoy), _) => Self::Envoy(envoy.profile),

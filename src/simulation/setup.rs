@@ -32,7 +32,7 @@ pub use app::{
 pub use kube_proxy::{ClusterSize, FailedSyncs, FailureSpan, KubeProxySetup, ProxyMode, SyncCost};
 pub use path::{BalancerProfile, Checked, Envoy, EnvoyProfile, HealthCheck, IngressNginx, LoadBalancer, Targets, Via};
 
-pub use client::{ClientCache, Connections, Resolve, Retries, RetryOn};
+pub use client::{ClientCache, Connections, Origin, Resolve, Retries, RetryOn};
 pub use requests::{BULK_FROM, RequestsMode};
 
 /// The input of one run.
@@ -324,6 +324,8 @@ pub struct Traffic {
     pub from: Vec<String>,
     /// What the clients do about connections.
     pub connections: Connections,
+    /// Where these come from.
+    pub origin: Origin,
     /// A load balancer that the requests come through first; its clients are outside of the cluster, and `from` then names
     /// the nodes of in-cluster proxies behind it, if there are any.
     pub balancer: Option<LoadBalancer>,

@@ -14,8 +14,8 @@ const SCENARIOS: [(&str, &str); 5] = [
     ("scenarios/m01-naive-upgrade.yaml", "M1: nodes lose power"),
     ("scenarios/m07-prestop-sleep-too-short.yaml", "M7: a preStop sleep that is too short"),
     ("scenarios/m11-two-drains-one-budget.yaml", "M11: two drains under one budget"),
-    ("tests/agreement/mixed.yaml", "refusals, requests cut while a pod winds down, slow requests"),
-    ("tests/agreement/partition.yaml", "a partition that heals, power lost and back, internal traffic policy Local"),
+    ("tests/agreement/mixed.yaml", "Refusals, requests cut while a pod winds down, slow requests"),
+    ("tests/agreement/partition.yaml", "A partition that heals, power lost and back, internal traffic policy Local"),
 ];
 
 /// What one scenario showed.

@@ -4,7 +4,7 @@ use drainsim::api::pod::Hook;
 use drainsim::engine::{Duration, Time};
 use drainsim::simulation::latency::{Hop, Latencies};
 use drainsim::simulation::outcome::{Failure, FailureKind, Outcome, PodOutcome};
-use drainsim::simulation::setup::{Arrivals, Connections, Reaction, Resolve, Retries, Traffic, Via};
+use drainsim::simulation::setup::{Arrivals, Connections, Origin, Reaction, Resolve, Retries, Traffic, Via};
 use drainsim::simulation::{Setup, run};
 use rayon::prelude::*;
 
@@ -45,6 +45,7 @@ fn experiment(reaction: Reaction, hook: Option<Hook>) -> Setup {
             connections,
             balancer: None,
             resolve: Resolve::Address,
+            origin: Origin::default(),
             via: Via::KubeProxy,
             timeout: Duration::from_secs(2),
             connect_timeout: None,

@@ -71,6 +71,27 @@ fn a_run_attains_the_worst_case_of_m7() {
     }
 }
 
+/// Where several pods go, all orders of the steps stay below the sum, and no run is worse than the sum.
+#[test]
+fn orders_and_runs_of_several_pods_stay_below_the_bound() {
+    let base = setup("m11-two-drains-one-budget", &["spec.duration=2m".into()]);
+    let bound = bound(&base, 0.999).unwrap();
+    let limits = Limits { setup: &base, quantile: 0.999 };
+    let orders = order::of(&limits);
+    assert_eq!(orders.iter().map(|o| o.others).collect::<Vec<_>>(), [1, 2]);
+    let sum = bound.worst[0].propagation.total();
+    assert!(orders[0].longest < orders[1].longest && orders[1].longest <= sum, "{orders:?} {sum}");
+    let mut sets = replay::settings(&limits, &bound);
+    sets.push("spec.duration=2m".into());
+    let replay = setup("m11-two-drains-one-budget", &sets);
+    let start = replay::search(&replay, &bound, 1, 16, 0).unwrap();
+    let (nearer, phases) = replay::approach(&limits, &replay, &bound, start.clone(), 8, 0);
+    assert!(start.deficit <= nearer.deficit && nearer.deficit <= bound.worst[0].deficit(), "{nearer:?}");
+    let mut again = replay.clone();
+    phases.iter().for_each(|(hop, span)| again.latencies.set(*hop, Distribution::Constant(*span)));
+    assert_eq!(replay::worst_of(&again, nearer.seed), Some(nearer), "the settings show the run");
+}
+
 #[test]
 fn what_has_no_bound_is_refused() {
     let reasons = bound(&setup("m17-kubelet-stopped", &[]), 0.999).unwrap_err();

@@ -7,7 +7,9 @@ use crate::scenario::diagnostic::Diagnostic;
 use crate::scenario::file::TrafficEntry;
 use crate::scenario::source::{Span, Spanned};
 use crate::scenario::values::{ConnectionsEntry, DnsEntry, Http2Entry, ResolveEntry};
-use crate::simulation::setup::{ClientCache, Connections, Resolve, Retries, RetryOn};
+use crate::simulation::setup::{
+    ClientCache, Connections, LoadBalancer, Origin, ProxyMode, Resolve, Retries, RetryOn, Via,
+};
 
 /// kubeadm's Corefile: `ttl 30` of the plugin `kubernetes`, and `cache 30`.
 const DNS_TTL: Duration = Duration::from_secs(30);
@@ -29,6 +31,20 @@ impl Compiler<'_> {
             }
             Some(ConnectionsEntry::Http2(shared)) => self.shared(shared, false),
             Some(ConnectionsEntry::Grpc(shared)) => self.shared(shared, true),
+            Some(ConnectionsEntry::Udp) => {
+                self.check_datagrams(entry);
+                Connections::Udp
+            }
+        }
+    }
+
+    /// Clients of datagrams do not look pods up.
+    fn check_datagrams(&mut self, entry: &TrafficEntry) {
+        if let Some(resolve) = entry.resolve.as_ref().filter(|resolve| resolve.value != ResolveEntry::Address) {
+            self.push(
+                Diagnostic::error("datagrams are modelled on the way through kube-proxy only")
+                    .at(&resolve.span, "these clients speak to pods themselves"),
+            );
         }
     }
 
@@ -67,6 +83,28 @@ impl Compiler<'_> {
             None if headless => by_dns(&DnsEntry { ttl: None, cache: None }),
             None => Resolve::Address,
         }
+    }
+
+    /// Source ports matter where connections are tracked.
+    pub(super) fn origin(&mut self, entry: &TrafficEntry, (balancer, via): &(Option<LoadBalancer>, Via)) -> Origin {
+        let mut origin = Origin::default();
+        if let Some(Spanned { value, span }) = &entry.addresses {
+            self.at_least_one(*value, span, "a client has an address");
+            origin.addresses = (*value).max(1);
+        }
+        let Some(Spanned { value, span }) = &entry.source_ports else { return origin };
+        self.at_least_one(*value, span, "a connection needs a port");
+        let mode = self.spec.kube_proxy.as_ref().and_then(|p| p.mode).unwrap_or_default();
+        if balancer.is_some() || *via != Via::KubeProxy {
+            let problem = Diagnostic::error("`sourcePorts` is about connections through kube-proxy");
+            self.push(problem.at(span, "the clients of a proxy do not speak to the Service's address"));
+        } else if matches!(mode, ProxyMode::Iptables | ProxyMode::Nftables) {
+            origin.ports = Some(*value);
+        } else {
+            let problem = Diagnostic::warning(format!("`sourcePorts` changes nothing in the mode {}", mode.name()));
+            self.push(problem.at(span, "it is modelled for iptables and nftables"));
+        }
+        origin
     }
 
     pub(super) fn connect_timeout(&mut self, entry: &TrafficEntry, timeout: Duration) -> Option<Duration> {

@@ -6,7 +6,7 @@ use crate::scenario::compile::{Compiler, instant, is_named, short_name};
 use crate::scenario::diagnostic::Diagnostic;
 use crate::scenario::file::TrafficEntry;
 use crate::scenario::source::Spanned;
-use crate::scenario::values::{PathEntry, ResolveEntry, Sources};
+use crate::scenario::values::{ConnectionsEntry, PathEntry, ResolveEntry, Sources};
 use crate::simulation::setup::{Arrivals, LoadBalancer, RequestsMode, Traffic, Via};
 
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
@@ -91,6 +91,7 @@ impl Compiler<'_> {
         if let Some(service) = service {
             self.nodes_as_targets(entry, service, &mut path);
         }
+        let origin = self.origin(entry, &path);
         let (balancer, via) = path;
         Some(Traffic {
             name,
@@ -99,6 +100,7 @@ impl Compiler<'_> {
             arrivals: entry.arrivals.unwrap_or(Arrivals::Poisson),
             from: from?,
             connections,
+            origin,
             resolve,
             balancer,
             via,
@@ -112,6 +114,13 @@ impl Compiler<'_> {
 
     /// Who goes through a proxy or a load balancer does not look pods up.
     fn check_connections(&mut self, entry: &TrafficEntry, (balancer, via): &(Option<LoadBalancer>, Via)) {
+        if let Some(Spanned { span, .. }) = &entry.via
+            && (balancer.is_some() || *via != Via::KubeProxy)
+            && matches!(entry.connections, Some(ConnectionsEntry::Udp))
+        {
+            let problem = Diagnostic::error("datagrams are modelled on the way through kube-proxy only");
+            self.push(problem.at(span, "these are connections"));
+        }
         if let Some(Spanned { value: PathEntry(hops), .. }) = &entry.via
             && let Some(hop) = hops.first()
             && (balancer.is_some() || *via != Via::KubeProxy)

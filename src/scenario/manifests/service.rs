@@ -48,8 +48,7 @@ fn read_target(spec: &Node, cx: &mut Cx<'_>) -> Option<Spanned<TargetPort>> {
 
 /// Source: `pkg/apis/core/validation/validation.go` ValidateServiceSessionAffinityConfig: from 1 s to a day (v1.36).
 fn session_affinity(spec: &Node, cx: &mut Cx<'_>) -> Option<Duration> {
-    let affinity = spec.get("sessionAffinity").filter(|n| n.as_str() == Some("ClientIP"))?;
-    cx.unmodelled.field("sessionAffinity: ClientIP", &affinity.span, "every connection may go to any endpoint");
+    spec.get("sessionAffinity").filter(|n| n.as_str() == Some("ClientIP"))?;
     let timeout =
         spec.get("sessionAffinityConfig").and_then(|c| c.get("clientIP")).and_then(|c| c.get("timeoutSeconds"));
     let Some(node) = timeout else { return Some(Service::SESSION_AFFINITY_TIMEOUT) };

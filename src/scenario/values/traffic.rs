@@ -83,6 +83,8 @@ pub enum ConnectionsEntry {
     Http2(Http2Entry),
     /// Shared by requests, as gRPC does it.
     Grpc(Http2Entry),
+    /// None: datagrams.
+    Udp,
 }
 
 record! {
@@ -110,13 +112,13 @@ record! {
     }
 }
 
-const CONNECTIONS: &str =
-    "`new`, `http2`, `grpc`, {keepAlive: 50}, {keepAlive: {idle: 50, idleTimeout: 60s}} or {http2: {connections: 2}}";
+const CONNECTIONS: &str = "`new`, `http2`, `grpc`, `udp`, {keepAlive: 50}, {keepAlive: {idle: 50, idleTimeout: 60s}} or {http2: {connections: 2}}";
 
 schema_of!(ConnectionsEntry, "Connections", |g| json_schema!({
-    "description": "`new`: one for each request. keepAlive: idle ones are used again. http2, grpc: requests share them.",
+    "description": "`new`: one for each request. keepAlive: idle ones are used again. http2, grpc: requests share them. \
+                    udp: none, a request is a datagram.",
     "anyOf": [
-        {"enum": ["new", "http2", "grpc"]},
+        {"enum": ["new", "http2", "grpc", "udp"]},
         {
             "type": "object",
             "properties": {"keepAlive": {"anyOf": [{"type": "integer", "minimum": 1}, g.subschema_for::<KeepAliveEntry>()]}},
@@ -142,6 +144,7 @@ impl Read for ConnectionsEntry {
             ([], Some("new")) => Some(Self::New),
             ([], Some("http2")) => Some(Self::Http2(shared())),
             ([], Some("grpc")) => Some(Self::Grpc(shared())),
+            ([], Some("udp")) => Some(Self::Udp),
             ([entry], _) if entry.key == "keepAlive" => match entry.node.value {
                 Value::Map(_) => KeepAliveEntry::read(&entry.node, problems).map(Self::KeepAlive),
                 _ => u32::read(&entry.node, problems).map(|idle| {

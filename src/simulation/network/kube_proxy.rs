@@ -16,9 +16,9 @@ use crate::api::{Endpoints, NodeId, PodId, ServiceId, ZoneId};
 use crate::engine::{Distribution, Duration, Key, Random, Time};
 use crate::simulation::context::node_luck;
 use crate::simulation::latency::Hop;
-use crate::simulation::network::rules::{Arrival, Place, Route, ServiceRules};
+use crate::simulation::network::rules::{Arrival, Keep, Place, Route, ServiceRules};
 use crate::simulation::observe::CauseId;
-use crate::simulation::setup::{Resolve, Setup, Traffic, Via};
+use crate::simulation::setup::{Connections, Resolve, Setup, Traffic, Via};
 
 mod health;
 mod other_changes;
@@ -113,6 +113,9 @@ impl<'a> KubeProxies<'a> {
             let reads_ready = |t: &Traffic| t.via != Via::KubeProxy || t.resolve != Resolve::Address;
             setup.traffic.iter().any(|t| t.service == service && reads_ready(t))
         };
+        let by_datagrams =
+            |service| setup.traffic.iter().any(|t| t.service == service && t.connections == Connections::Udp);
+        let keep = |service| Keep { ready: by_ingress(service), serving: by_datagrams(service) };
         Self {
             delays: Delays::new(setup, random, "kube-proxy", Hop::KubeProxySync),
             runner: Runner::new(setup),
@@ -123,7 +126,7 @@ impl<'a> KubeProxies<'a> {
             log: Vec::new(),
             services: (0..)
                 .zip(&setup.services)
-                .map(|(i, s)| ServiceRules::new(s, setup.kube_proxy.mode, by_ingress(ServiceId(i))))
+                .map(|(i, s)| ServiceRules::new(s, setup.kube_proxy.mode, keep(ServiceId(i))))
                 .collect(),
             proxies: Vec::new(),
             zones: Vec::new(),
@@ -308,6 +311,13 @@ impl<'a> KubeProxies<'a> {
         self.proxies.get(node.index()).and_then(Option::as_ref).map_or(&[], |p| &p.syncs)
     }
 
+    /// The version of a Service's endpoints that is in a node's rules at `now`, as far as they have been folded.
+    pub fn version_in_force(&self, service: ServiceId, node: NodeId, now: Time) -> Option<u32> {
+        let syncs = self.syncs(node);
+        let last = syncs[..syncs.partition_point(|s| s.applied <= now)].last()?;
+        self.version(service, last.entries)
+    }
+
     /// The version of a Service's endpoints that rules with so many entries contain.
     pub fn version(&self, service: ServiceId, entries: u32) -> Option<u32> {
         self.services[service.index()].version_within(entries)
@@ -316,6 +326,11 @@ impl<'a> KubeProxies<'a> {
     /// Where a node that has this version in its rules sends new connections of its clients, and what made it so.
     pub fn route(&self, service: ServiceId, version: Option<u32>, node: NodeId) -> (Route<'_>, CauseId) {
         self.services[service.index()].route(version, place(&self.zones, node), Arrival::Internal)
+    }
+
+    /// Whether a node that has this version in its rules leaves a flow of datagrams to a pod as it is.
+    pub fn keeps_flow(&self, service: ServiceId, version: Option<u32>, pod: PodId, node: NodeId) -> bool {
+        self.services[service.index()].keeps_flow(version, pod, place(&self.zones, node))
     }
 
     /// The same for connections that come to the node from outside the cluster, by a node port or a load balancer's address.

@@ -34,7 +34,7 @@ use crate::api::{Endpoints, Node, NodeId, PodId, ServiceId};
 use crate::engine::{Random, Time};
 use crate::simulation::observe::CauseId;
 use crate::simulation::outcome::{Failure, FailureKind, PodActivity, Requests, Router};
-use crate::simulation::setup::{Setup, Via};
+use crate::simulation::setup::{Resolve, Setup, Via};
 
 use clients::{Plane, RoundTrips, TrafficStream, pick};
 pub use exchange::Phases;
@@ -497,13 +497,21 @@ impl<'a> Network<'a> {
     fn last_route_clean(&self, pod: PodId, services: &[ServiceId]) -> (Option<(Time, NodeId)>, Router) {
         let streams = || self.setup.traffic.iter().enumerate().filter(|(_, t)| services.contains(&t.service));
         let by_others = streams().any(|(_, t)| t.via != Via::KubeProxy);
-        let by_proxy = !by_others || streams().any(|(_, t)| t.via == Via::KubeProxy);
+        let by_name = streams().any(|(_, t)| t.resolve != Resolve::Address);
+        let by_others = by_others || by_name;
+        let by_proxy = !by_others || streams().any(|(_, t)| t.via == Via::KubeProxy && t.resolve == Resolve::Address);
         let mut last: Option<(Time, NodeId, Router)> = None;
         for (stream, _) in streams() {
             for (router, node, spell) in self.routers.last_spells(stream, pod, &self.proxies) {
                 let Some(to) = spell.to else { return (None, router) };
                 if last.is_none_or(|(time, ..)| time < to) {
                     last = Some((to, node, router));
+                }
+            }
+            for (node, spell) in self.exchange.last_spells(stream, pod, Time::MAX, &self.proxies) {
+                let Some(to) = spell.to else { return (None, Router::Dns) };
+                if last.is_none_or(|(time, ..)| time < to) {
+                    last = Some((to, node, Router::Dns));
                 }
             }
         }
@@ -525,6 +533,13 @@ impl<'a> Network<'a> {
         let stream = &self.setup.traffic[request.traffic as usize];
         let service = stream.service;
         let spell = pod.and_then(|pod| match stream.via {
+            _ if stream.resolve != Resolve::Address => {
+                let spells = self.exchange.last_spells(request.traffic as usize, pod, request.sent, &self.proxies);
+                spells
+                    .filter(|(node, _)| *node == request.client)
+                    .map(|(_, spell)| spell)
+                    .max_by_key(|spell| spell.from)
+            }
             Via::KubeProxy => {
                 self.proxies.last_spell(service, (pod, self.sockets.node_of(pod)), request.client, request.sent)
             }

@@ -12,6 +12,7 @@ use crate::simulation::setup::ProxyMode;
 
 mod reach;
 
+pub(super) use reach::Keep;
 use reach::{Policy, Reach};
 
 /// Where the rules send a new connection.
@@ -76,11 +77,12 @@ struct Listing {
 }
 
 impl ServiceRules {
-    /// `keep_ready`: [`route_ready`](Self::route_ready) will be asked.
-    pub fn new(service: &Service, mode: ProxyMode, keep_ready: bool) -> Self {
+    /// `keep` says what will be asked besides where versions lead: [`route_ready`](Self::route_ready),
+    /// [`keeps_flow`](Self::keeps_flow).
+    pub fn new(service: &Service, mode: ProxyMode, keep: Keep) -> Self {
         Self {
             luck: Key::new("endpoints").text(&service.namespace).text(&service.name).bits(),
-            policy: Policy::of(service, mode, keep_ready),
+            policy: Policy::of(service, mode, keep),
             writes: 0,
             endpoints: Endpoints::default(),
             versions: Vec::new(),
@@ -147,6 +149,12 @@ impl ServiceRules {
             pods => Route::Pods(pods),
         };
         (route, version.cause)
+    }
+
+    /// Whether a node that has this version in its rules leaves a flow of datagrams to a pod as it is.
+    pub fn keeps_flow(&self, version: Option<u32>, pod: PodId, place: Place) -> bool {
+        let list = version.map(|v| &self.lists[self.versions[v as usize].list as usize]);
+        list.is_none_or(|list| list.keeps_flow(&self.policy, pod, place))
     }
 
     /// How many ready endpoints a node has under this version. It is counted only for Services with a health-check node port.
@@ -254,7 +262,7 @@ mod tests {
 
     fn rules(local: bool, versions: &[Endpoints]) -> ServiceRules {
         let service = Service { internal_traffic_local: local, ..Service::default() };
-        let mut rules = ServiceRules::new(&service, ProxyMode::Iptables, true);
+        let mut rules = ServiceRules::new(&service, ProxyMode::Iptables, Keep { ready: true, serving: false });
         for (i, version) in versions.iter().enumerate() {
             let entry = u32::try_from(i).unwrap();
             // Even pods are on node 0, odd ones on node 1.

@@ -5,6 +5,7 @@ mod bulk;
 mod by_exchange;
 mod by_ingress;
 mod by_shutdown;
+mod by_tracking;
 mod plain;
 
 use std::collections::BTreeMap;
@@ -16,7 +17,7 @@ use super::*;
 use crate::api::{Endpoint, Service, Version};
 use crate::engine::{Distribution, Duration, Key};
 use crate::simulation::latency::Hop;
-use crate::simulation::setup::{App, Arrivals, Connections, Resolve, Retries, Traffic, Via};
+use crate::simulation::setup::{App, Arrivals, Connections, Origin, Resolve, Retries, Traffic, Via};
 
 use plain::Plain;
 
@@ -72,6 +73,7 @@ fn traffic(name: &str, service: u32, connections: Connections) -> Traffic {
         connections,
         balancer: None,
         resolve: Resolve::Address,
+        origin: Origin::default(),
         via: Via::KubeProxy,
         timeout: ms(700),
         connect_timeout: None,

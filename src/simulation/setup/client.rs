@@ -31,6 +31,24 @@ pub enum Connections {
         /// Source: grpc/grpc `doc/connection-backoff.md`.
         grpc: bool,
     },
+    /// None: UDP. Request and answer are a datagram each. All of a client's come from one socket, unless
+    /// [`Origin::ports`] says otherwise.
+    Udp,
+}
+
+/// Where the connections of a client come from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Origin {
+    /// So many source addresses, used in turn: clients behind a client. Session affinity goes by them.
+    pub addresses: u32,
+    /// So many source ports to one destination, used in turn. `None`: no port is ever used again.
+    pub ports: Option<u32>,
+}
+
+impl Default for Origin {
+    fn default() -> Self {
+        Self { addresses: 1, ports: None }
+    }
 }
 
 /// How a client finds the pods of a Service.

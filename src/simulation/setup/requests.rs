@@ -1,7 +1,7 @@
 //! Which requests are simulated one by one, and which are counted.
 
 use crate::engine::Time;
-use crate::simulation::setup::{Arrivals, Capacity, Connections, Resolve, Retries, Setup, Traffic, Via};
+use crate::simulation::setup::{Arrivals, Capacity, Connections, Origin, Resolve, Retries, Setup, Traffic, Via};
 
 /// How the requests of a run are simulated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -55,12 +55,18 @@ impl Setup {
             Some("an ingress controller sends them on, and again")
         } else if traffic.via != Via::KubeProxy {
             Some("an Envoy sends them on, and again")
+        } else if traffic.connections == Connections::Udp {
+            Some("they are datagrams, which follow each other")
         } else if traffic.connections != Connections::New {
             Some("they share connections")
         } else if traffic.resolve != Resolve::Address {
             Some("their clients remember the pods' addresses")
         } else if traffic.retries != Retries::default() {
             Some("they are tried again")
+        } else if traffic.origin != Origin::default() {
+            Some("their source ports are used again")
+        } else if self.services.get(traffic.service.index()).is_some_and(|s| s.session_affinity.is_some()) {
+            Some("the Service has session affinity")
         } else if traffic.connect_timeout.is_some() {
             Some("their connections are given up before they are")
         } else if self.apps.iter().any(|app| app.capacity != Capacity::default()) {

@@ -1,11 +1,12 @@
 //! One client: when it sends, and what it has at hand.
 
 use crate::api::{NodeId, PodId};
-use crate::engine::{Duration, EventQueue, Key, Time, Timer};
+use crate::engine::{Duration, EventQueue, Key, Random, Time, Timer};
 use crate::simulation::context::node_luck;
 use crate::simulation::network::clients::{RoundTrips, Source};
 use crate::simulation::network::exchange::Happening;
 use crate::simulation::network::exchange::names::Lookup;
+use crate::simulation::network::exchange::tracking::Tracking;
 use crate::simulation::setup::{Connections, Traffic};
 
 /// One of the clients of a stream.
@@ -28,6 +29,8 @@ pub(super) struct Client<'a> {
     pub budget: Budget,
     /// What it knows of names.
     pub lookup: Lookup,
+    /// What its node remembers of it.
+    pub tracking: Tracking,
     /// Half a round trip to each pod, as far as that has been worked out.
     delays: Vec<Option<Duration>>,
 }
@@ -78,10 +81,16 @@ impl Budget {
 }
 
 impl<'a> Client<'a> {
-    pub fn new(stream: u32, traffic: &'a Traffic, node: NodeId, name: &str, key: Key, source: Source) -> Self {
+    pub fn new(
+        stream: u32,
+        traffic: &'a Traffic,
+        (node, name): (NodeId, &str),
+        (key, random): (Key, Random),
+        source: Source,
+    ) -> Self {
         let channels = match traffic.connections {
             Connections::Http2 { connections, .. } => vec![Channel::default(); connections.max(1) as usize],
-            Connections::New | Connections::KeepAlive { .. } => Vec::new(),
+            Connections::New | Connections::KeepAlive { .. } | Connections::Udp => Vec::new(),
         };
         Self {
             stream,
@@ -95,6 +104,7 @@ impl<'a> Client<'a> {
             channels,
             budget: Budget::new(traffic.retries.budget),
             lookup: Lookup::default(),
+            tracking: Tracking::new(traffic.origin, traffic.connections == Connections::Udp, random, key),
             delays: Vec::new(),
         }
     }

@@ -8,6 +8,7 @@ use crate::api::{NodeId, PodId};
 use crate::engine::{Duration, Key, Time, Timer};
 use crate::simulation::network::clients::Plane;
 use crate::simulation::network::exchange::attempt::Fault;
+use crate::simulation::network::exchange::tracking::Sender;
 use crate::simulation::network::exchange::{Exchange, Happening, upstream};
 use crate::simulation::network::ledger::Seen;
 use crate::simulation::network::routers::{Goes, Way};
@@ -57,6 +58,7 @@ pub(super) struct Connection {
     channel: Option<usize>,
     /// Why it is not made.
     cause: CauseId,
+    from: Sender,
 }
 
 /// What a proxy has connections to.
@@ -88,7 +90,7 @@ impl<'a> Exchange<'a> {
                 let channel = (number % u64::from(connections.max(1))) as usize;
                 self.share(now, attempt, (channel, age_max, grpc), choice, plane);
             }
-            Connections::New => self.connect(now, attempt, None, choice, plane),
+            Connections::New | Connections::Udp => self.connect(now, attempt, None, choice, plane),
             Connections::KeepAlive { .. } => {
                 // A proxy chooses the pod first, and then a connection to it; a client has one address.
                 if upstream(traffic).is_none()
@@ -134,12 +136,19 @@ impl<'a> Exchange<'a> {
         self.connect(now, attempt, Some(number), choice, plane);
     }
 
-    /// Makes a new connection, or takes an idle one to the pod that a proxy has chosen.
+    /// Makes a new connection, or takes an idle one to the pod that a proxy has chosen. With datagrams there is nothing to
+    /// make: what stands for a connection then lasts for one request.
     fn connect(&mut self, now: Time, attempt: usize, channel: Option<usize>, choice: u64, plane: &mut Plane<'_, 'a>) {
         let client = self.client_of(attempt);
         let traffic = self.clients[client].traffic;
-        let tried = self.request_of(attempt).upstream_tried;
-        let Way { goes, machine, transit } = self.route(now, client, choice, tried, plane);
+        let open = self.request_of(attempt);
+        let (number, tried) = (open.draw.number, open.upstream_tried);
+        let from = self.clients[client].tracking.origin(number);
+        let datagram = traffic.connections == Connections::Udp;
+        let Way { goes, machine, transit } = match self.clients[client].tracking.echo(now, from) {
+            Some(pod) if !datagram => Way::to(pod),
+            _ => self.route(now, client, from, (choice, tried), plane),
+        };
         let (pod, cause) = match goes {
             Goes::To(pod) => (Some(pod), CauseId::default()),
             Goes::Drop(cause) => (None, cause),
@@ -148,6 +157,9 @@ impl<'a> Exchange<'a> {
                 return self.failed(now, attempt, fault, plane);
             }
         };
+        if datagram && pod.is_none() {
+            return self.silence(attempt, Fault { cause, ..Fault::new(FailureKind::RequestTimeout, None, now) });
+        }
         // A load balancer has connections to nodes; which pods are behind them was decided when they were made.
         let end = transit.filter(|_| traffic.via == Via::KubeProxy).map(End::Node).or(pod.map(End::Pod));
         if upstream(traffic).is_some()
@@ -164,10 +176,10 @@ impl<'a> Exchange<'a> {
             transit,
             delay,
             begun: now,
-            established: None,
-            open: false,
+            established: datagram.then_some(now),
+            open: datagram,
             unanswered: 0,
-            waiting: vec![attempt],
+            waiting: if datagram { Vec::new() } else { vec![attempt] },
             streams: 0,
             used: 0,
             at_server: 0,
@@ -179,7 +191,11 @@ impl<'a> Exchange<'a> {
             patience: None,
             channel,
             cause,
+            from,
         });
+        if datagram {
+            return self.send_on(now, id, attempt);
+        }
         self.connections[id].timer = Some(self.queue.schedule(now + delay, Happening::Syn(id)));
         (self.attempts[attempt].connection, self.attempts[attempt].pod) = (Some(id), pod);
         if let Some(number) = channel {
@@ -228,6 +244,10 @@ impl<'a> Exchange<'a> {
         connection.timer = None;
         let silence = connection.pod.map_or(Some(connection.cause), |pod| plane.sockets.separation(node, pod));
         let silence = connection.lost.or(silence);
+        let state = connection.pod.map(|pod| plane.sockets.end(pod).state);
+        if silence.is_none() && matches!(state, Some(Listener::Open | Listener::Closed)) {
+            self.clients[connection.client].tracking.answered(connection.from);
+        }
         match (silence, connection.pod) {
             (None, Some(pod)) => match plane.sockets.end(pod).state {
                 Listener::Open => {
@@ -252,6 +272,9 @@ impl<'a> Exchange<'a> {
         let patient = self.patient(id);
         let connection = &mut self.connections[id];
         connection.cause = cause;
+        if let Some(pod) = connection.pod {
+            self.clients[connection.client].tracking.unanswered(now, connection.from, pod);
+        }
         let kernel = Duration::from_secs(SYN_SECONDS[SYN_SECONDS.len() - 1]);
         let own = match (patient, traffic.connections) {
             (Some(patience), _) => Some(patience),
@@ -386,6 +409,11 @@ impl<'a> Exchange<'a> {
         let client = connection.client;
         match self.clients[client].traffic.connections {
             Connections::New => self.remove_connection(id),
+            Connections::Udp => {
+                let from = connection.from;
+                self.clients[client].tracking.replied(now, from);
+                self.remove_connection(id);
+            }
             Connections::Http2 { .. } => self.forget_if_unused(id),
             Connections::KeepAlive { idle_max, requests_max, age_max, .. } => {
                 let worn_out = requests_max.is_some_and(|max| connection.used >= max)
@@ -544,7 +572,7 @@ impl<'a> Exchange<'a> {
         let ends = theirs.filter(|(id, _)| self.closed(*id, now, sockets).is_none()).map(|(_, connection)| {
             let client = match self.clients[connection.client].traffic.connections {
                 Connections::KeepAlive { idle_timeout, .. } => idle_timeout,
-                Connections::New | Connections::Http2 { .. } => None,
+                Connections::New | Connections::Http2 { .. } | Connections::Udp => None,
             };
             let patience = [client, sockets.kept_app(pod).keep_alive_timeout].into_iter().flatten().min();
             patience.map_or(Time::MAX, |patience| connection.idle_since + patience)

@@ -8,6 +8,7 @@ use crate::simulation::network::exchange::{Exchange, Happening, Stuck};
 use crate::simulation::network::ledger::{Ledger, Seen};
 use crate::simulation::observe::CauseId;
 use crate::simulation::outcome::FailureKind;
+use crate::simulation::setup::Connections;
 
 impl Stuck {
     /// The try that it belongs to.
@@ -42,6 +43,11 @@ impl<'a> Exchange<'a> {
             if let Some(attempt) = work.attempt {
                 let fault =
                     Fault { cause, seen: Seen::Before(now), ..Fault::new(FailureKind::ResetInFlight, Some(pod), now) };
+                let client = self.client_of(attempt);
+                if self.clients[client].traffic.connections == Connections::Udp {
+                    self.silence(attempt, Fault { kind: FailureKind::RequestTimeout, ..fault });
+                    continue;
+                }
                 self.tell_of(now, attempt, fault);
             }
         }

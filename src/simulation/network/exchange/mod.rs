@@ -17,6 +17,7 @@
 //!
 //! - `client`: who sends, and what it has: connections, a budget for retries, names it has looked up.
 //! - `routing`: where a new connection goes.
+//! - `tracking`: what the client's node remembers of where it sent connections before.
 //! - `connection`: how a connection is made, kept, and found to be closed.
 //! - `attempt`: one try of a request, from its start to its answer or failure; what the client does then.
 //! - `server`: what a pod makes of the requests that reach it.
@@ -33,17 +34,19 @@ mod names;
 mod phases;
 mod routing;
 mod server;
+mod tracking;
 
 use std::collections::BTreeMap;
 
 use slab::Slab;
 
-use crate::api::NodeId;
+use crate::api::{NodeId, PodId};
 use crate::engine::{EventQueue, Key, Random, Time};
 use crate::simulation::network::clients::{Plane, Source};
+use crate::simulation::network::kube_proxy::{KubeProxies, Spell};
 use crate::simulation::network::ledger::Ledger;
 use crate::simulation::network::routers::Cut;
-use crate::simulation::setup::{Setup, Traffic, Via};
+use crate::simulation::setup::{Resolve, Setup, Traffic, Via};
 
 use attempt::{Attempt, Open};
 use client::Client;
@@ -157,7 +160,7 @@ impl<'a> Exchange<'a> {
             if traffic.balancer.is_some() && traffic.rate > 0.0 && traffic.rate.is_finite() {
                 let key = Key::new("client").text(&traffic.name).text("outside");
                 let source = Source::new(traffic.arrivals, traffic.rate, traffic.start, self.random.stream(key));
-                let mut client = Client::new(index, traffic, NodeId::OUTSIDE, "outside", key, source);
+                let mut client = Client::new(index, traffic, (NodeId::OUTSIDE, "outside"), (key, self.random), source);
                 client.schedule_next(self.clients.len(), &mut self.queue);
                 self.clients.push(client);
             }
@@ -182,7 +185,7 @@ impl<'a> Exchange<'a> {
                     key = key.number(*starts);
                 }
                 let source = Source::new(traffic.arrivals, rate, traffic.start.max(now), self.random.stream(key));
-                let mut client = Client::new(index, traffic, node, name, key, source);
+                let mut client = Client::new(index, traffic, (node, name), (key, self.random), source);
                 client.schedule_next(self.clients.len(), &mut self.queue);
                 self.clients.push(client);
             }
@@ -223,6 +226,20 @@ impl<'a> Exchange<'a> {
             ledger.unfinished(open.request.traffic);
         }
         self.requests.clear();
+    }
+
+    /// The last stretches of time, begun by `begun`, in which clients of a stream that look names up had the address of a pod,
+    /// by the nodes of these clients.
+    pub fn last_spells<'s>(
+        &'s self,
+        stream: usize,
+        pod: PodId,
+        begun: Time,
+        proxies: &'s KubeProxies<'_>,
+    ) -> impl Iterator<Item = (NodeId, Spell)> + 's {
+        let clients = self.clients.iter().filter(move |c| c.stream as usize == stream);
+        let clients = clients.filter(|c| c.traffic.resolve != Resolve::Address);
+        clients.filter_map(move |c| Some((c.node, c.lookup.last_spell(c.traffic.service, pod, begun, proxies)?)))
     }
 
     /// How long answers took, by stream.

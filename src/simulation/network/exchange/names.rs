@@ -8,10 +8,11 @@
 //! Simplified: one name server with one cache answers each client; somebody always asks, so that the cache is renewed as
 //! soon as it has expired. A client tries one address, at random, for each connection.
 
-use crate::api::ServiceId;
+use crate::api::{PodId, ServiceId};
 use crate::engine::{Duration, Key, Random, Time};
 use crate::simulation::latency::Hop;
-use crate::simulation::network::kube_proxy::{Delays, Entry, KubeProxies, entry_number};
+use crate::simulation::network::kube_proxy::{Delays, Entry, KubeProxies, Spell, entry_number};
+use crate::simulation::network::rules::Route;
 use crate::simulation::setup::{ClientCache, Setup};
 
 /// The name servers: one a client's node.
@@ -22,10 +23,31 @@ pub(super) struct NameServers<'a> {
 }
 
 /// What a client knows of the Service's name.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Lookup {
     /// The version of the endpoints, until this time (`None`: for ever).
     known: Option<(Option<u32>, Option<Time>)>,
+    /// Each answer that was another version than the one before, with its time.
+    answers: Vec<(Time, Option<u32>)>,
+}
+
+impl Lookup {
+    /// The last stretch of time, begun by `begun`, in which the client had the address of a pod.
+    pub fn last_spell(&self, service: ServiceId, pod: PodId, begun: Time, proxies: &KubeProxies<'_>) -> Option<Spell> {
+        let mut spell: Option<Spell> = None;
+        for (at, version) in &self.answers {
+            let (route, _) = proxies.route_ready(service, *version);
+            let listed = matches!(route, Route::Pods(pods) if pods.binary_search(&pod).is_ok());
+            match &mut spell {
+                Some(Spell { to: to @ None, .. }) if !listed => *to = Some(*at),
+                None | Some(Spell { to: Some(_), .. }) if listed && *at <= begun => {
+                    spell = Some(Spell { from: *at, to: None });
+                }
+                _ => {}
+            }
+        }
+        spell
+    }
 }
 
 impl<'a> NameServers<'a> {
@@ -56,6 +78,9 @@ impl<'a> NameServers<'a> {
             ClientCache::Forever => None,
         };
         lookup.known = Some((version, until));
+        if lookup.answers.last().is_none_or(|(_, before)| *before != version) {
+            lookup.answers.push((now, version));
+        }
         version
     }
 

@@ -3,19 +3,20 @@
 use crate::engine::Time;
 use crate::simulation::network::clients::Plane;
 use crate::simulation::network::exchange::Exchange;
+use crate::simulation::network::exchange::tracking::Sender;
 use crate::simulation::network::routers::{Goes, Way, nth_choice};
 use crate::simulation::network::rules::Route;
-use crate::simulation::setup::Resolve;
+use crate::simulation::setup::{Connections, Resolve, Via};
 
 impl<'a> Exchange<'a> {
-    /// Where a new connection of a client goes. `choice` decides among equals, uniformly; `tried` pods have been asked in vain
-    /// by a proxy that then takes the next one.
+    /// Where a new connection of a client goes that comes `from` there. `choice` decides among equals, uniformly; `tried` pods
+    /// have been asked in vain by a proxy that then takes the next one.
     pub(super) fn route(
         &mut self,
         now: Time,
         client: usize,
-        choice: u64,
-        tried: u32,
+        from: Sender,
+        (choice, tried): (u64, u32),
         plane: &mut Plane<'_, 'a>,
     ) -> Way {
         let to = self.to;
@@ -34,8 +35,31 @@ impl<'a> Exchange<'a> {
                 Way { goes, machine: None, transit: None }
             }
             Resolve::Address => {
-                let stream = client.stream as usize;
-                plane.routers.route((now, to), stream, client.node, (choice, tried), plane.proxies)
+                let direct = client.traffic.via == Via::KubeProxy && client.traffic.balancer.is_none();
+                let affinity = self.setup.services[service.index()].session_affinity;
+                let datagrams = client.traffic.connections == Connections::Udp;
+                if !direct || (affinity.is_none() && !datagrams) {
+                    let stream = client.stream as usize;
+                    return plane.routers.route((now, to), stream, client.node, (choice, tried), plane.proxies);
+                }
+                plane.proxies.fold(client.node, to);
+                let version = plane.proxies.version_in_force(service, client.node, now);
+                let flow = client.tracking.flow(now, from);
+                let kept = flow.filter(|pod| plane.proxies.keeps_flow(service, version, *pod, client.node));
+                let (route, cause) = plane.proxies.route(service, version, client.node);
+                let goes = match (kept, route, affinity) {
+                    (Some(pod), ..) => Goes::To(pod),
+                    (None, Route::Pods(pods), Some(timeout)) => {
+                        Goes::To(client.tracking.affine(now, from, pods, timeout, choice))
+                    }
+                    (None, Route::Pods(pods), None) => Goes::To(nth_choice(pods, choice, tried)),
+                    (None, Route::Reject, _) => Goes::Reject(cause),
+                    (None, Route::Drop, _) => Goes::Drop(cause),
+                };
+                if let Goes::To(pod) = goes {
+                    client.tracking.sent(now, from, pod);
+                }
+                Way { goes, machine: None, transit: None }
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::simulation::network::clients::Plane;
 use crate::simulation::network::exchange::attempt::Fault;
 use crate::simulation::network::exchange::{Exchange, Happening, Stuck};
 use crate::simulation::network::ledger::Seen;
-use crate::simulation::network::sockets::Closing;
+use crate::simulation::network::sockets::{Closing, Listener};
 use crate::simulation::outcome::FailureKind;
 use crate::simulation::setup::{Connections, GoAway};
 
@@ -54,8 +54,14 @@ impl<'a> Exchange<'a> {
         }
         if let Some(cause) = plane.sockets.separation(self.node_of(id), pod) {
             self.silence(attempt, Fault { cause, ..Fault::new(FailureKind::RequestTimeout, Some(pod), now) });
-            self.stuck.push(Stuck::Request(attempt));
+            // TCP will send it again
+            if self.clients[client].traffic.connections != Connections::Udp {
+                self.stuck.push(Stuck::Request(attempt));
+            }
             return;
+        }
+        if self.clients[client].traffic.connections == Connections::Udp {
+            return self.take_datagram(now, attempt, pod, plane);
         }
         let Some(closed) = self.closed_to(id, now, plane.sockets) else { return self.let_in(now, attempt, pod, plane) };
         let cause = closed.cause;
@@ -71,6 +77,16 @@ impl<'a> Exchange<'a> {
         let unprocessed = http2 && says_goodbye && matches!(closed.by, Closing::Gracefully { .. });
         let fault = Fault { kind, pod: Some(pod), cause, seen: Seen::At(now), unprocessed };
         self.tell_of(now, attempt, fault);
+    }
+
+    /// A datagram reaches its pod, or the place where that was: a closed port is told (ICMP), a pod that is gone is not.
+    fn take_datagram(&mut self, now: Time, attempt: usize, pod: PodId, plane: &mut Plane<'_, 'a>) {
+        let fault = Fault { cause: plane.sockets.cause(pod), ..Fault::new(FailureKind::Refused, Some(pod), now) };
+        match plane.sockets.end(pod).state {
+            Listener::Open => self.let_in(now, attempt, pod, plane),
+            Listener::Closed => self.tell_of(now, attempt, fault),
+            Listener::Gone => self.silence(attempt, Fault { kind: FailureKind::RequestTimeout, ..fault }),
+        }
     }
 
     /// The client will learn of this half a round trip from now.

@@ -236,10 +236,8 @@ impl<'a> Balancer<'a> {
             if start >= to {
                 return;
             }
-            while self.waiting.front().is_some_and(|next| next.delivery <= start)
-                && let Some(seen) = self.waiting.pop_front()
-            {
-                self.wanted = seen.targets;
+            while self.waiting.front().is_some_and(|next| next.delivery <= start) {
+                self.wanted = self.waiting.pop_front().expect("there is one").targets;
             }
             let unit = self.random.unit(Key::new("balancerReconcile").number(self.key.bits()), start.as_nanos());
             self.rested = start + self.config.reconcile.sample(unit);

@@ -58,6 +58,13 @@ pub(super) struct Way {
     pub transit: Option<NodeId>,
 }
 
+impl Way {
+    /// Straight to a pod.
+    pub const fn to(pod: PodId) -> Self {
+        Self { goes: Goes::To(pod), machine: None, transit: None }
+    }
+}
+
 /// The end of a way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Goes {
@@ -383,6 +390,7 @@ fn test_traffic() -> crate::simulation::setup::Traffic {
         arrivals: Arrivals::Constant,
         from: Vec::new(),
         connections: Connections::New,
+        origin: crate::simulation::setup::Origin::default(),
         resolve: Resolve::Address,
         balancer: None,
         via: Via::KubeProxy,

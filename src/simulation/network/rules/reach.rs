@@ -16,8 +16,16 @@ use crate::simulation::setup::ProxyMode;
 pub(super) struct Policy {
     service: Service,
     mode: ProxyMode,
+    keep: Keep,
+}
+
+/// What is kept of each version besides where it leads.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::simulation::network) struct Keep {
     /// Somebody asks for the ready endpoints alone.
-    keep_ready: bool,
+    pub ready: bool,
+    /// Somebody asks which endpoints still serve.
+    pub serving: bool,
 }
 
 /// How much the nodes differ in where they send the traffic of their own clients.
@@ -47,12 +55,13 @@ pub(super) struct Reach {
     /// All that clients in the cluster may come to, from one node or the other.
     internal: Vec<PodId>,
     ready: Vec<PodId>,
+    serving: Vec<PodId>,
     local_ready: BTreeMap<NodeId, u32>,
 }
 
 impl Policy {
-    pub fn of(service: &Service, mode: ProxyMode, keep_ready: bool) -> Self {
-        Self { service: service.clone(), mode, keep_ready }
+    pub fn of(service: &Service, mode: ProxyMode, keep: Keep) -> Self {
+        Self { service: service.clone(), mode, keep }
     }
 
     /// Whether hints for zones or nodes are followed. Cilium does not, unless told to.
@@ -93,7 +102,10 @@ impl Reach {
         } else {
             reach.cluster.clone()
         };
-        if policy.keep_ready {
+        if policy.keep.serving {
+            reach.serving = endpoints.list.iter().filter(|e| e.serving).map(|e| e.pod).collect();
+        }
+        if policy.keep.ready {
             reach.ready = endpoints.list.iter().filter(|e| e.ready).map(|e| e.pod).collect();
         }
         if service.has_health_check_node_port() {
@@ -170,6 +182,20 @@ impl Reach {
         &self.ready
     }
 
+    /// Whether the node of a client keeps a flow of datagrams to a pod.
+    ///
+    /// After a sync that has changed a Service, kube-proxy deletes the flows to endpoints that do not serve, unless none does.
+    /// With ipvs the flow is gone with the real server.
+    ///
+    /// Source: `pkg/proxy/conntrack/cleanup.go` CleanStaleEntries, `pkg/proxy/ipvs/graceful_termination.go` deleteRsFunc
+    /// (v1.36).
+    pub fn keeps_flow(&self, policy: &Policy, pod: PodId, place: Place) -> bool {
+        if policy.mode == ProxyMode::Ipvs {
+            return matches!(self.route(policy, place, Arrival::Internal), Route::Pods(pods) if pods.contains(&pod));
+        }
+        self.serving.is_empty() || self.serving.binary_search(&pod).is_ok()
+    }
+
     /// How many ready ones a node has, if the Service has a port for that question.
     pub fn local_ready(&self, node: NodeId) -> u32 {
         self.local_ready.get(&node).copied().unwrap_or(0)
@@ -235,7 +261,7 @@ mod tests {
                 pod: PodId(pod), ready: *s == 2, serving: matches!(s, 2 | 3), terminating: *s >= 3,
             });
             let endpoints = Endpoints { list: list.collect() };
-            let policy = Policy::of(&service, ProxyMode::Iptables, false);
+            let policy = Policy::of(&service, ProxyMode::Iptables, Keep::default());
             let at = |pod: PodId| place(pod.0 % 4, last_has_zone);
             let reach = Reach::new(&policy, &endpoints, |pod| Some(at(pod)));
             let placed: Vec<_> = endpoints.list.iter().map(|e| PlacedEndpoint {
@@ -276,7 +302,7 @@ mod tests {
                 service_type,
                 ..Service::default()
             };
-            let policy = Policy::of(&service, mode, false);
+            let policy = Policy::of(&service, mode, Keep::default());
             let reach = Reach::new(&policy, &endpoints, |pod| Some(place(pod.0, true)));
             let name = |arrival| match reach.route(&policy, place(0, true), arrival) {
                 Route::Pods(_) => "pods",
@@ -299,7 +325,7 @@ mod tests {
     fn the_health_check_counts_ready_endpoints_only() {
         let service =
             Service { external_traffic_local: true, service_type: ServiceType::LoadBalancer, ..Service::default() };
-        let policy = Policy::of(&service, ProxyMode::Iptables, false);
+        let policy = Policy::of(&service, ProxyMode::Iptables, Keep::default());
         let endpoint = |pod, ready| Endpoint { pod: PodId(pod), ready, serving: true, terminating: !ready };
         let endpoints = Endpoints { list: vec![endpoint(0, true), endpoint(1, false)] };
         let reach = Reach::new(&policy, &endpoints, |pod| Some(place(pod.0, true)));

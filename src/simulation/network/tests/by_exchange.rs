@@ -70,6 +70,7 @@ proptest! {
     fn every_request_ends_once(
         connections in prop_oneof![
             Just(Connections::New),
+            Just(Connections::Udp),
             Just(Connections::KeepAlive { idle_max: 3, idle_timeout: Some(ms(500)), requests_max: Some(4), age_max: Some(ms(900)) }),
             (1u32..3, prop::option::of(100u64..2000), any::<bool>()).prop_map(|(connections, age, grpc)| {
                 Connections::Http2 { connections, age_max: age.map(ms), grpc }
@@ -83,6 +84,7 @@ proptest! {
         times in distributions(),
         mut script in scripts(),
         questions in prop::collection::vec((0u64..8000, 0..PODS), 0..20),
+        ports in prop::option::of(5u32..100),
         seed in 0u64..1000,
     ) {
         let (attempts, on, budget, per_try, hedge) = retries;
@@ -90,6 +92,7 @@ proptest! {
             connections,
             resolve: if dns { Resolve::Dns { ttl: ms(400), cache: ClientCache::Ttl } } else { Resolve::Address },
             connect_timeout: Some(ms(300)),
+            origin: Origin { addresses: 2, ports },
             retries: Retries {
                 attempts,
                 on,
