@@ -72,7 +72,10 @@ fn binary_input_is_refused_not_crashed_on() {
 
 #[test]
 fn help_and_version_go_to_stdout() {
-    assert!(printed(&["--help"]).contains("Exit codes: 0 fine, 1 an expectation failed, 2 wrong usage or bad input."));
+    assert!(
+        printed(&["--help"])
+            .contains("Exit codes: 0 fine, 1 an expectation failed, 2 wrong usage or bad input, 70 internal error.")
+    );
     assert_eq!(printed(&["--version"]), format!("drainsim {}\n", env!("CARGO_PKG_VERSION")));
     for command in ["run", "explain", "get", "scenarios", "schema", "completions"] {
         let help = printed(&[command, "--help"]);
