@@ -261,15 +261,57 @@ impl<'a> Search<'a> {
     fn smallest_sleep(&mut self, allowed: &[u32]) -> Result<u64, Box<Trial>> {
         // Nothing below `low` is enough; `high` is.
         let (mut low, mut high) = (0, self.most);
-        let longest = self.tried(high, allowed);
-        if longest.worth() == Worth::Loses {
-            return Err(Box::new(longest));
+        if let Some(guess) = self.guess(allowed) {
+            let loses = |search: &mut Self, seconds| search.tried(seconds, allowed).worth() == Worth::Loses;
+            // What else the front shows: no sleep at all, and a second more.
+            loses(self, 0);
+            loses(self, (guess + 1).min(self.most));
+            if loses(self, guess) {
+                low = guess + 1;
+                if low <= self.most && !loses(self, low) {
+                    return Ok(low);
+                }
+            } else if guess == 0 || loses(self, guess - 1) {
+                return Ok(guess);
+            } else {
+                high = guess - 1;
+            }
+        }
+        if high == self.most {
+            let longest = self.tried(high, allowed);
+            if longest.worth() == Worth::Loses {
+                return Err(Box::new(longest));
+            }
         }
         while low < high {
             let middle = low + (high - low) / 2;
             if self.tried(middle, allowed).worth() == Worth::Loses { low = middle + 1 } else { high = middle }
         }
         Ok(high)
+    }
+
+    /// The smallest sleep that is expected to lose little enough, by few runs: how many requests fail in a run is Poisson
+    /// distributed, given what happens to pods and routes, so that each run tells a probability and not only a yes or no
+    /// (conditional Monte Carlo). `None` if the requests depend on each other. It decides nothing: what it finds is judged
+    /// by whole runs, as every other candidate is.
+    fn guess(&self, allowed: &[u32]) -> Option<u64> {
+        let limit = 1.0 - self.tuner.promise.share;
+        let (mut low, mut high) = (0, self.most);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.expected_breaks(middle, allowed)? > limit { low = middle + 1 } else { high = middle }
+        }
+        Some(high)
+    }
+
+    /// The share of runs that are expected to lose too much.
+    fn expected_breaks(&self, seconds: u64, allowed: &[u32]) -> Option<f64> {
+        const RUNS: u32 = 50;
+        let Tuner { promise, jobs, first_seed, .. } = *self.tuner;
+        let setup = self.setup(seconds, allowed);
+        let run = |seed| simulation::run(&setup, seed, false).expected_failed();
+        let means: Option<Vec<f64>> = runs::by_seed(first_seed, RUNS, jobs, run, |_| ()).into_iter().collect();
+        Some(means?.iter().map(|mean| poisson_above(*mean, promise.failed_max)).sum::<f64>() / f64::from(RUNS))
     }
 
     /// The tightest budgets, all with as many pods at once from `least` on, with which drains are in time; or the widest if
@@ -352,6 +394,16 @@ impl<'a> Search<'a> {
     }
 }
 
+/// The probability that a Poisson distributed number of this mean is more than `most`.
+fn poisson_above(mean: f64, most: u64) -> f64 {
+    if mean <= 0.0 {
+        return 0.0;
+    }
+    let log_mean = libm::log(mean);
+    let probability = |k: u64| libm::exp(k as f64 * log_mean - mean - libm::lgamma(k as f64 + 1.0));
+    (1.0 - (0..=most).map(probability).sum::<f64>()).clamp(0.0, 1.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -388,6 +440,27 @@ mod tests {
         assert_eq!(Plan::new(promise, 298), None);
         assert_eq!(Plan::new(promise, 299), Some(Plan { runs: 299, allowed: 0 }));
         assert_eq!(Plan::new(promise, 473).unwrap().allowed, 1);
+    }
+
+    #[test]
+    fn the_probability_of_more_is_that_of_the_tables() {
+        use statrs::distribution::{DiscreteCDF, Poisson};
+        for (mean, most) in [(0.01, 0), (0.5, 0), (3.0, 2), (40.0, 50), (900.0, 880)] {
+            let expected = 1.0 - Poisson::new(mean).unwrap().cdf(most);
+            assert!((poisson_above(mean, most) - expected).abs() < 1e-9, "{mean} {most}");
+        }
+        assert_eq!(poisson_above(0.0, 0), 0.0);
+    }
+
+    #[test]
+    fn a_guess_by_few_runs_is_near_what_many_find() {
+        let at = |seconds| setup(seconds);
+        let tuner = Tuner { at: &at, ..tuner(PROMISE) };
+        let tell = |_: &[Turned], _: &Trial| ();
+        let search = Search::new(&tuner, Vec::new(), 8, &tell);
+        let guess = search.guess(&search.as_is()).expect("the requests are independent");
+        let best = tuner.tune(8, |_, _| ()).recommended.unwrap();
+        assert!(guess.abs_diff(best.seconds) <= 1, "{guess}, found {}", best.seconds);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::analysis::bound::{Bound, Chain};
 pub const NOT_COVERED: [&str; 3] = [
     "connections that were open before: kept-alive ones go on to the pod, and what is in flight may be cut when it exits",
     "restarts of the control plane, lost watches, and writes that the apiserver refuses for load",
-    "routers that the model has not: load balancers outside the cluster, DNS, a service mesh",
+    "other routers than kube-proxy and ingress-nginx: load balancers outside the cluster, DNS, a service mesh",
 ];
 
 /// All that is told.

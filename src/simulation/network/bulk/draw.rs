@@ -11,7 +11,7 @@ use crate::simulation::network::ledger::{Failed, Ledger, Request, Seen};
 use crate::simulation::outcome::FailureKind;
 
 /// So many failures of a stream are drawn one by one, the first ones; all are counted.
-pub(in crate::simulation::network) const FAILURES_DRAWN: usize = 1_000;
+pub(in crate::simulation::network) const FAILURES_DRAWN: usize = 100;
 
 /// Draws what became of all requests of a stream, and puts it into the ledger.
 pub(in crate::simulation::network) fn settle(stream: &Stream<'_, '_>, end: Time, ledger: &mut Ledger) {
@@ -95,22 +95,45 @@ impl<'e> Crowd<'e> {
             (Which::Slow { .. }, _) => routes.time_of(from, self.passed * routes.sent(from, to)),
             (Which::UnderWay { .. } | Which::UnderWayNotSlow { .. }, _) => {
                 let (timeout, sockets) = (stream.traffic.timeout, stream.plane.sockets);
-                let target = self.passed * mean;
-                let (mut low, mut high) = (from.as_nanos(), to.as_nanos());
-                while high - low > 1 {
-                    let middle = low + (high - low) / 2;
-                    let span = (from, Time::from_nanos(middle));
-                    if regions::measure(routes, which, span, timeout, sockets) <= target {
-                        low = middle;
-                    } else {
-                        high = middle;
-                    }
-                }
-                Time::from_nanos(low)
+                let sent_by = |at| regions::measure(routes, which, (from, Time::from_nanos(at)), timeout, sockets);
+                Time::from_nanos(last_below(sent_by, self.passed * mean, (from.as_nanos(), to.as_nanos()), mean))
             }
         };
         Some(at.clamp(from, to))
     }
+}
+
+/// The last number of a range at which a function that never falls is no more than `target`; it begins at 0 and ends at `top`.
+///
+/// By false position with the Illinois rule, which needs a third of the steps of a bisection: the end of the bracket that
+/// has stayed twice counts half. Source: M. Dowell and P. Jarratt, BIT 11 (1971).
+fn last_below(f: impl Fn(u64) -> f64, target: f64, (mut low, mut high): (u64, u64), top: f64) -> u64 {
+    let (mut below, mut above) = (-target, top - target);
+    let mut stayed = 0i8;
+    for step in 0.. {
+        if high - low <= 1 {
+            break;
+        }
+        let share = below / (below - above);
+        // Rounding must not stop it: from some step on it is a bisection.
+        let share = if step < 40 && share.is_finite() { share } else { 0.5 };
+        let middle = (low + ((high - low) as f64 * share) as u64).clamp(low + 1, high - 1);
+        let here = f(middle) - target;
+        if here <= 0.0 {
+            (low, below) = (middle, here);
+            if stayed < 0 {
+                above /= 2.0;
+            }
+            stayed = -1;
+        } else {
+            (high, above) = (middle, here);
+            if stayed > 0 {
+                below /= 2.0;
+            }
+            stayed = 1;
+        }
+    }
+    low
 }
 
 /// The first failures of all crowds together.
@@ -155,5 +178,29 @@ fn failure(stream: &Stream<'_, '_>, life: usize, pod: Option<PodId>, failing: &F
             SeenAt::At(at) => Seen::At(at),
             SeenAt::Before(at) => Seen::Before(at),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::last_below;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn it_finds_what_a_bisection_finds(
+            steps in prop::collection::btree_map(1u64..1_000_000_000, 0.0f64..5.0, 1..8),
+            slope in 0.0f64..1e-6,
+            share in 0.0f64..1.0,
+            high in 2u64..1_000_000_000,
+        ) {
+            let f = |at: u64| at as f64 * slope + steps.range(..=at).map(|(_, step)| step).sum::<f64>();
+            let (target, mut from, mut to) = (share * f(high), 0, high);
+            while to - from > 1 {
+                let middle = from + (to - from) / 2;
+                *(if f(middle) <= target { &mut from } else { &mut to }) = middle;
+            }
+            prop_assert_eq!(last_below(f, target, (0, high), f(high)), from);
+        }
     }
 }
