@@ -31,6 +31,8 @@ use crate::simulation::network::kube_proxy::KubeProxies;
 use crate::simulation::network::sockets::{InFlight, Sockets};
 use crate::simulation::setup::Traffic;
 
+#[cfg(test)]
+pub(super) use draw::FAILURES_DRAWN;
 pub(super) use draw::settle;
 pub(super) use regions::expected_failures;
 
