@@ -134,18 +134,8 @@ impl<'a> Ingresses<'a> {
     /// The last stretch of time, begun by `begun`, in which the replica on `node` sent new connections to a pod.
     pub fn last_spell(&self, rules: &ServiceRules, pod: PodId, node: NodeId, begun: Time) -> Option<Spell> {
         let replica = self.replicas.get(node.index())?.as_ref()?;
-        let mut spell: Option<Spell> = None;
-        for sync in &replica.syncs {
-            let (route, _) = rules.route_ready(rules.version_within(sync.entries));
-            let listed = matches!(route, super::rules::Route::Pods(pods) if pods.binary_search(&pod).is_ok());
-            match &mut spell {
-                Some(Spell { to: to @ None, .. }) if !listed => *to = Some(sync.applied),
-                None | Some(Spell { to: Some(_), .. }) if listed && sync.applied <= begun => {
-                    spell = Some(Spell { from: sync.applied, to: None });
-                }
-                _ => {}
-            }
-        }
+        let sends = |sync: &Sync| (sync.applied, rules.is_ready(rules.version_within(sync.entries), pod));
+        let spell = Spell::last(replica.syncs.iter().map(sends), begun);
         spell.map(|s| Spell { to: s.to.or(replica.off), ..s })
     }
 

@@ -77,6 +77,24 @@ pub(super) struct Spell {
     pub to: Option<Time>,
 }
 
+impl Spell {
+    /// The last one, begun by `begun`, of a router of which each change is told in order: when, and whether it sent to the
+    /// pod from then on.
+    pub fn last(changes: impl IntoIterator<Item = (Time, bool)>, begun: Time) -> Option<Self> {
+        let mut spell: Option<Self> = None;
+        for (at, sends) in changes {
+            match &mut spell {
+                Some(Self { to: to @ None, .. }) if !sends => *to = Some(at),
+                None | Some(Self { to: Some(_), .. }) if sends && at <= begun => {
+                    spell = Some(Self { from: at, to: None });
+                }
+                _ => {}
+            }
+        }
+        spell
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Proxy {
     name: String,

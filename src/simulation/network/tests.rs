@@ -48,6 +48,10 @@ const PODS: u32 = 6;
 const NODES: u32 = 4;
 const END: Time = Time::from_secs(8);
 
+/// What an endpoint's conditions come to: `ready`, `serving`, `terminating` from the right.
+const READY: u8 = 0b011;
+const TERMINATING: u8 = 0b110;
+
 fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
@@ -139,6 +143,20 @@ fn play(setup: &Setup, seed: u64, script: &Script) -> (NetworkOutcome, Vec<Optio
         }
     }
     (network.finish(END), answers)
+}
+
+/// These pods listen and are ready, and there is a client's node; then comes the rest.
+fn script(ready: &[u32], rest: &[(u64, Op)]) -> Script {
+    let list = ready.iter().map(|pod| (*pod, READY)).collect();
+    let mut script: Script = vec![(Time::ZERO, Op::Endpoints(0, list)), (Time::ZERO, Op::AddNode(0))];
+    script.extend(ready.iter().map(|pod| (Time::ZERO, Op::Listen(*pod))));
+    script.extend(rest.iter().map(|(at, op)| (Time::from_millis(*at), op.clone())));
+    script
+}
+
+/// The kinds of failures, with their counts.
+fn failed(outcome: &NetworkOutcome) -> Vec<(FailureKind, u64)> {
+    outcome.requests.failed_by.iter().map(|(kind, count)| (*kind, *count)).collect()
 }
 
 fn check(setup: &Setup, seed: u64, script: &Script) {

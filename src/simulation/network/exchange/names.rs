@@ -12,7 +12,6 @@ use crate::api::{PodId, ServiceId};
 use crate::engine::{Duration, Key, Random, Time};
 use crate::simulation::latency::Hop;
 use crate::simulation::network::kube_proxy::{Delays, Entry, KubeProxies, Spell, entry_number};
-use crate::simulation::network::rules::Route;
 use crate::simulation::setup::{ClientCache, Setup};
 
 /// The name servers: one a client's node.
@@ -34,19 +33,8 @@ pub(super) struct Lookup {
 impl Lookup {
     /// The last stretch of time, begun by `begun`, in which the client had the address of a pod.
     pub fn last_spell(&self, service: ServiceId, pod: PodId, begun: Time, proxies: &KubeProxies<'_>) -> Option<Spell> {
-        let mut spell: Option<Spell> = None;
-        for (at, version) in &self.answers {
-            let (route, _) = proxies.route_ready(service, *version);
-            let listed = matches!(route, Route::Pods(pods) if pods.binary_search(&pod).is_ok());
-            match &mut spell {
-                Some(Spell { to: to @ None, .. }) if !listed => *to = Some(*at),
-                None | Some(Spell { to: Some(_), .. }) if listed && *at <= begun => {
-                    spell = Some(Spell { from: *at, to: None });
-                }
-                _ => {}
-            }
-        }
-        spell
+        let rules = proxies.rules(service);
+        Spell::last(self.answers.iter().map(|(at, version)| (*at, rules.is_ready(*version, pod))), begun)
     }
 }
 

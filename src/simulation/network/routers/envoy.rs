@@ -18,7 +18,7 @@ use crate::engine::{Distribution, Key, Random, Time};
 use crate::simulation::context::node_luck;
 use crate::simulation::latency::Hop;
 use crate::simulation::network::kube_proxy::{Entry, Spell, Sync, entry_number};
-use crate::simulation::network::rules::{Route, ServiceRules};
+use crate::simulation::network::rules::ServiceRules;
 use crate::simulation::setup::{Envoy, Setup, Via};
 
 /// All Envoys of one profile's settings, at most one a node, and their control plane.
@@ -138,11 +138,8 @@ impl<'a> Envoys<'a> {
     /// The last stretch of time, begun by `begun`, in which the Envoy on `node` sent new connections to a pod.
     pub fn last_spell(&self, rules: &ServiceRules, pod: PodId, node: NodeId, begun: Time) -> Option<Spell> {
         let envoy = self.envoys.get(node.index())?.as_ref()?;
-        let lists = |sync: &Sync| {
-            let (route, _) = rules.route_ready(rules.version_within(sync.entries));
-            matches!(route, Route::Pods(pods) if pods.binary_search(&pod).is_ok())
-        };
-        super::last_spell(&envoy.syncs, lists, begun).map(|s| Spell { to: s.to.or(envoy.off), ..s })
+        let sends = |sync: &Sync| (sync.applied, rules.is_ready(rules.version_within(sync.entries), pod));
+        Spell::last(envoy.syncs.iter().map(sends), begun).map(|s| Spell { to: s.to.or(envoy.off), ..s })
     }
 
     /// The nodes that have one.

@@ -362,22 +362,6 @@ pub(super) fn nth_choice(pods: &[PodId], choice: u64, tried: u32) -> PodId {
     pods[(first + tried as usize) % pods.len()]
 }
 
-/// The last stretch of time, begun by `begun`, in which a router's knowledge (`syncs`, in order) made it send somewhere.
-fn last_spell(syncs: &[Sync], sends: impl Fn(&Sync) -> bool, begun: Time) -> Option<Spell> {
-    let mut spell: Option<Spell> = None;
-    for sync in syncs {
-        let sends = sends(sync);
-        match &mut spell {
-            Some(Spell { to: to @ None, .. }) if !sends => *to = Some(sync.applied),
-            None | Some(Spell { to: Some(_), .. }) if sends && sync.applied <= begun => {
-                spell = Some(Spell { from: sync.applied, to: None });
-            }
-            _ => {}
-        }
-    }
-    spell
-}
-
 #[cfg(test)]
 fn test_traffic() -> crate::simulation::setup::Traffic {
     use crate::api::ServiceId;

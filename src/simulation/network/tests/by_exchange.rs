@@ -3,9 +3,6 @@
 use super::*;
 use crate::simulation::setup::{Capacity, ClientCache, RetryOn};
 
-const READY: u8 = 0b011;
-const TERMINATING: u8 = 0b110;
-
 /// One stream from n0 to Service a, of which every pod answers within 10 ms; a round trip takes 2 ms.
 fn setup(traffic: Traffic) -> Setup {
     let mut setup = Setup {
@@ -20,21 +17,8 @@ fn setup(traffic: Traffic) -> Setup {
     setup
 }
 
-/// These pods listen and are ready; then comes the rest.
-fn script(ready: &[u32], rest: &[(u64, Op)]) -> Script {
-    let list = ready.iter().map(|pod| (*pod, READY)).collect();
-    let mut script: Script = vec![(Time::ZERO, Op::Endpoints(0, list)), (Time::ZERO, Op::AddNode(0))];
-    script.extend(ready.iter().map(|pod| (Time::ZERO, Op::Listen(*pod))));
-    script.extend(rest.iter().map(|(at, op)| (Time::from_millis(*at), op.clone())));
-    script
-}
-
 fn run(setup: &Setup, seed: u64, ready: &[u32], rest: &[(u64, Op)]) -> NetworkOutcome {
     play(setup, seed, &script(ready, rest)).0
-}
-
-fn failed(outcome: &NetworkOutcome) -> Vec<(FailureKind, u64)> {
-    outcome.requests.failed_by.iter().map(|(kind, count)| (*kind, *count)).collect()
 }
 
 proptest! {

@@ -3,9 +3,6 @@
 use super::*;
 use crate::simulation::setup::IngressNginx;
 
-const READY: u8 = 0b011;
-const TERMINATING: u8 = 0b110;
-
 /// 200 requests a second through one replica on n0; watches take 10 ms, syncs 30 ms.
 fn setup() -> Setup {
     let via = Via::IngressNginx(IngressNginx::default());
@@ -25,19 +22,6 @@ fn setup() -> Setup {
     setup.latencies.set(Hop::NetworkRtt, Distribution::constant(Duration::ZERO));
     setup.latencies.set(Hop::IngressSync, Distribution::constant(ms(30)));
     setup
-}
-
-/// These pods listen and are ready; then comes the rest.
-fn script(ready: &[u32], rest: &[(u64, Op)]) -> Script {
-    let list = ready.iter().map(|pod| (*pod, READY)).collect();
-    let mut script: Script = vec![(Time::ZERO, Op::Endpoints(0, list)), (Time::ZERO, Op::AddNode(0))];
-    script.extend(ready.iter().map(|pod| (Time::ZERO, Op::Listen(*pod))));
-    script.extend(rest.iter().map(|(at, op)| (Time::from_millis(*at), op.clone())));
-    script
-}
-
-fn failed(outcome: &NetworkOutcome) -> Vec<(FailureKind, u64)> {
-    outcome.requests.failed_by.iter().map(|(kind, count)| (*kind, *count)).collect()
 }
 
 #[test]

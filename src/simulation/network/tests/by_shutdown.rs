@@ -3,9 +3,6 @@
 use super::*;
 use crate::simulation::setup::{ConnectionClose, GoAway, IdleConnections, Shutdown};
 
-const READY: u8 = 0b011;
-const TERMINATING: u8 = 0b110;
-
 const KEPT: Connections =
     Connections::KeepAlive { idle_max: 50, idle_timeout: None, requests_max: None, age_max: None };
 const SHARED: Connections = Connections::Http2 { connections: 1, age_max: None, grpc: false };

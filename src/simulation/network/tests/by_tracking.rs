@@ -3,8 +3,6 @@
 use super::*;
 use crate::simulation::setup::{KubeProxySetup, ProxyMode};
 
-const READY: u8 = 0b011;
-
 /// One client with so many addresses and ports, evenly 100 requests a second, of which every pod answers at once.
 fn setup(addresses: u32, ports: Option<u32>, affinity: bool) -> Setup {
     let mut setup = Setup {
@@ -69,7 +67,6 @@ fn a_refused_connection_leaves_nothing_behind() {
 
 /// Pod 0 terminates from 1 s on, and ends at 4 s, which its endpoint tells at 4.5 s.
 fn an_end() -> Script {
-    const TERMINATING: u8 = 0b110;
     two_pods(
         &[0, 1],
         vec![
