@@ -15,7 +15,7 @@ use drainsim::simulation::latency::Hop;
 use drainsim::simulation::observe::What;
 use drainsim::simulation::setup::{
     Action, ActionKind, App, Arrivals, Connections, DeploymentSetup, DrainOptions, Life, NodeSetup, Partition,
-    PartitionScope, Reaction, Traffic, When, plain_node,
+    PartitionScope, Reaction, Restarted, Traffic, When, plain_node,
 };
 use drainsim::simulation::{Outcome, Setup, run};
 use proptest::prelude::*;
@@ -507,7 +507,7 @@ fn build(nodes: usize, workloads: &[Workload], actions: &[(u64, Deed)], minor: u
                 force: false,
             },
             Deed::Scale(w, replicas) => ActionKind::Scale { deployment: workload(*w), replicas: *replicas },
-            Deed::Restart(w) => ActionKind::RolloutRestart { deployment: workload(*w) },
+            Deed::Restart(w) => ActionKind::RolloutRestart(Restarted::Deployment(workload(*w))),
         };
         setup.actions.push(Action { name: String::new(), when: When::At(Time::from_millis(*at)), what });
     }

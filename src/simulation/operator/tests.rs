@@ -18,7 +18,7 @@ use crate::simulation::event::{Event, KubeletStep};
 use crate::simulation::latency::Hop;
 use crate::simulation::observe::What;
 use crate::simulation::outcome::DrainOutcome;
-use crate::simulation::setup::{Action, ActionKind, DeploymentSetup, DrainOptions, Setup, When, plain_node};
+use crate::simulation::setup::{Action, ActionKind, DeploymentSetup, DrainOptions, Restarted, Setup, When, plain_node};
 use crate::simulation::write::{Caller, Write, WriteError};
 
 const NO_BUDGET: Result<(), Refusal> = Err(Refusal::NoBudget(PdbId(0)));
@@ -559,7 +559,7 @@ fn commands_that_write_one_object() {
         (ActionKind::Uncordon("fk1".into()), "node/fk1 already uncordoned", 40),
         (ActionKind::Cordon("nope".into()), "Error from server (NotFound): nodes \"nope\" not found", 40),
         (ActionKind::Scale { deployment: 0, replicas: 3 }, "deployment.apps/web scaled", 44),
-        (ActionKind::RolloutRestart { deployment: 0 }, "deployment.apps/web restarted", 44),
+        (ActionKind::RolloutRestart(Restarted::Deployment(0)), "deployment.apps/web restarted", 44),
         (ActionKind::DeleteNode("fk2".into()), "node \"fk2\" deleted", 44),
         // gone 2.5 s after the delete, told by a watch
         (pod("web-", None), "pod \"web-1\" deleted from default namespace", 42 + 2_500 + 2),
