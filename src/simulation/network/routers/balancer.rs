@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::api::{NodeId, PodId};
 use crate::engine::{Distribution, Duration, Key, Random, Time};
 use crate::simulation::network::kube_proxy::Spell;
+use crate::simulation::network::routers::gates::{Gates, Method, POLL_DELAY, REQUEUE_DURATION};
 use crate::simulation::network::routers::health_check::{Answer, Checks};
 use crate::simulation::setup::LoadBalancer;
 
@@ -53,6 +54,7 @@ pub struct Balancer<'a> {
     ports: BTreeMap<Target, Vec<(Time, Answer)>>,
     machines: Vec<Machine>,
     cuts: Vec<Cut>,
+    gates: Gates,
 }
 
 /// When the controller takes notice of a change.
@@ -127,6 +129,7 @@ impl<'a> Balancer<'a> {
             ports: BTreeMap::new(),
             machines: (0..u64::from(config.machines.max(1))).map(machine).collect(),
             cuts: Vec::new(),
+            gates: Gates::default(),
         }
     }
 
@@ -146,7 +149,9 @@ impl<'a> Balancer<'a> {
         }
         self.fold(now);
         let newest = self.waiting.back();
-        if *newest.map_or(&self.wanted, |newest| &newest.targets) == targets && newest.is_none_or(|w| !w.lazy) {
+        let looks_anyway = self.gates.method(self.config) == Method::Reconciliation && self.gates.are_waiting(&targets);
+        let is_same = *newest.map_or(&self.wanted, |newest| &newest.targets) == targets;
+        if is_same && newest.is_none_or(|w| !w.lazy) && !looks_anyway {
             return;
         }
         self.last_delivery = self.last_delivery.max(match notice {
@@ -204,6 +209,9 @@ impl<'a> Balancer<'a> {
 
     /// When the controller will begin its next reconciliation, as far as is known.
     pub fn next_reconciliation(&self) -> Option<Time> {
+        if !self.cuts.is_empty() {
+            return Some(self.rested);
+        }
         self.waiting.front().map(|first| self.rested.max(first.delivery))
     }
 
@@ -231,22 +239,106 @@ impl<'a> Balancer<'a> {
 
     /// Works out what comes of all that the controller begins before `to`.
     pub fn fold(&mut self, to: Time) {
-        while let Some(first) = self.waiting.front() {
-            let start = self.rested.max(first.delivery);
-            if start >= to {
-                return;
+        loop {
+            let reconciliation = self.next_start().filter(|start| *start < to);
+            let poll = self.gates.next_poll.filter(|start| *start < to);
+            match (reconciliation, poll) {
+                (None, None) => return,
+                (Some(start), poll) if poll.is_none_or(|poll| start <= poll) => self.reconcile(start),
+                (_, Some(start)) => self.poll(start),
+                (Some(_), None) => unreachable!("it is before no poll"),
             }
-            while self.waiting.front().is_some_and(|next| next.delivery <= start) {
-                self.wanted = self.waiting.pop_front().expect("there is one").targets;
-            }
-            let unit = self.random.unit(Key::new("balancerReconcile").number(self.key.bits()), start.as_nanos());
-            self.rested = start + self.config.reconcile.sample(unit);
-            self.carry_out();
         }
     }
 
-    /// The provider's API has answered at `rested`: each machine will hear of it.
-    fn carry_out(&mut self) {
+    /// When the next reconciliation begins, as far as is known.
+    fn next_start(&self) -> Option<Time> {
+        let change = self.waiting.front().map(|first| first.delivery);
+        let next = [change, self.gates.recheck].into_iter().flatten().min();
+        next.map(|at| self.rested.max(at))
+    }
+
+    /// How long a call of the provider's API takes that begins at `start`.
+    fn call(&self, what: &str, start: Time) -> Duration {
+        self.config.reconcile.sample(self.random.unit(Key::new(what).number(self.key.bits()), start.as_nanos()))
+    }
+
+    fn reconcile(&mut self, start: Time) {
+        self.gates.recheck = self.gates.recheck.filter(|at| *at > start);
+        while self.waiting.front().is_some_and(|next| next.delivery <= start) {
+            self.wanted = self.waiting.pop_front().expect("there is one").targets;
+        }
+        let healthy = self.healthy_targets(start);
+        self.rested = start + self.call("balancerReconcile", start);
+        let registered = self.carry_out();
+        match self.gates.method(self.config) {
+            Method::Reconciliation => {
+                for pod in registered {
+                    self.gates.write(self.rested, pod, false);
+                }
+                for pod in healthy {
+                    self.gates.write(self.rested, pod, true);
+                }
+                if self.gates.are_waiting(&self.wanted) {
+                    let again = self.rested + REQUEUE_DURATION;
+                    self.gates.recheck = Some(self.gates.recheck.map_or(again, |at| at.min(again)));
+                }
+            }
+            Method::Polls => {
+                if self.gates.next_poll.is_none() && self.gates.are_waiting(&self.wanted) {
+                    self.gates.next_poll = Some(self.rested);
+                }
+            }
+        }
+    }
+
+    /// The health of all targets is listed.
+    fn poll(&mut self, start: Time) {
+        let answered = start + self.call("balancerPoll", start);
+        for pod in self.healthy_targets(start) {
+            self.gates.write(answered, pod, true);
+        }
+        self.gates.next_poll = self.gates.are_waiting(&self.wanted).then(|| answered + POLL_DELAY);
+    }
+
+    /// The targets whose gate waits, and which the provider's API calls healthy: most machines do.
+    fn healthy_targets(&self, at: Time) -> Vec<PodId> {
+        let mut healthy = self.gates.waiting(&self.wanted);
+        healthy.retain(|pod| self.is_healthy(Target::Pod(*pod), at));
+        healthy
+    }
+
+    /// Whether more than half of the machines have this target and believe it healthy.
+    fn is_healthy(&self, target: Target, at: Time) -> bool {
+        let count = self.machines.iter().filter(|machine| machine.believes(target, at, self)).count();
+        2 * count > self.machines.len()
+    }
+
+    /// This pod has a readiness gate that the controller sets; whether it is True.
+    pub fn gated(&mut self, pod: PodId, is_true: bool) {
+        self.gates.told(pod, is_true);
+    }
+
+    /// When the controller will have read about the health of targets, as far as is known.
+    pub fn next_health(&self) -> Option<Time> {
+        if self.gates.is_empty() {
+            return None;
+        }
+        let reconciled = self.next_start().map(|start| start + self.call("balancerReconcile", start));
+        let polled = self.gates.next_poll.map(|start| start + self.call("balancerPoll", start));
+        [self.gates.next_write(), reconciled, polled].into_iter().flatten().min()
+    }
+
+    /// Which gates the controller has decided to write by `now`, and how, since it was asked last.
+    pub fn take_gates(&mut self, now: Time) -> Vec<(PodId, bool)> {
+        self.fold(now + Duration::from_nanos(1));
+        self.gates.take_writes(now)
+    }
+
+    /// The provider's API has answered at `rested`: each machine will hear of it. Returns the pods that are targets from now
+    /// on.
+    fn carry_out(&mut self) -> Vec<PodId> {
+        let mut registered = Vec::new();
         let (config, random, key, answered) = (self.config, self.random, self.key, self.rested);
         for (number, machine) in (0u64..).zip(&mut self.machines) {
             let lag = |what: &str, distribution: &Distribution, target: Target, occasion: u64| {
@@ -274,10 +366,14 @@ impl<'a> Balancer<'a> {
                     let there = answered + lag("register", &config.register, *target, registrations.len() as u64);
                     let from = registrations.last().and_then(|last| last.to).map_or(there, |to| there.max(to));
                     registrations.push(Registration { from, to: None, old: false });
+                    if let (0, Target::Pod(pod)) = (number, *target) {
+                        registered.push(pod);
+                    }
                 }
             }
             machine.list = None;
         }
+        registered
     }
 
     /// Whom a machine sends to.
@@ -313,6 +409,16 @@ impl Machine {
             }
         }
         (if healthy.is_empty() { all } else { healthy }, until)
+    }
+
+    /// Whether it has this target at `at` and believes it healthy.
+    fn believes(&self, target: Target, at: Time, balancer: &Balancer<'_>) -> bool {
+        let is_now = |r: &&Registration| r.from <= at && r.to.is_none_or(|to| at < to);
+        let registration = self.targets.get(&target).and_then(|all| all.iter().rev().find(is_now));
+        registration.is_some_and(|registration| {
+            let beliefs = self.beliefs(target, registration, balancer);
+            beliefs.iter().rev().find(|(since, _)| *since <= at).is_some_and(|(_, good)| *good)
+        })
     }
 
     fn beliefs(&self, target: Target, registration: &Registration, balancer: &Balancer<'_>) -> Vec<(Time, bool)> {
