@@ -48,17 +48,17 @@ impl PodTemplate {
         (0u8..).zip(&self.readiness_gates).filter_map(|(place, gate)| Some((place, gate.set_by?)))
     }
 
-    /// Whether no readiness gate keeps a pod from being Ready.
+    /// The condition Ready, from the containers' statuses by number and the conditions that others have written.
     #[must_use]
-    pub fn gates_hold(&self, gates: Gates) -> bool {
-        self.gates_with_setter().all(|(place, _)| gates.is_true(place))
+    pub fn ready(&self, phase: Phase, statuses: &[ContainerStatus], gates: Gates) -> bool {
+        self.containers_ready(phase, statuses) && self.gates_with_setter().all(|(place, _)| gates.is_true(place))
     }
 
     /// The condition ContainersReady, from the containers' statuses by number.
     #[must_use]
     pub fn containers_ready(&self, phase: Phase, statuses: &[ContainerStatus]) -> bool {
-        // an init container that has run to completion does not count
-        !statuses.is_empty()
+        // an init container that runs to completion does not count; of a container without a status nothing is known
+        statuses.len() == self.container_count()
             && !phase.is_terminal()
             && statuses.iter().zip(0..).all(|(status, number)| status.ready || self.runs_to_completion(number))
     }

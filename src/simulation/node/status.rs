@@ -151,9 +151,7 @@ impl Kubelets {
         let statuses = self.statuses(ctx, pod, false);
         let stage = runtime.worker.stage;
         let phase = phase_of(template, &statuses, false);
-        let ready = !runtime.never_ready
-            && template.containers_ready(phase, &statuses)
-            && template.gates_hold(runtime.status.gates);
+        let ready = !runtime.never_ready && template.ready(phase, &statuses, runtime.status.gates);
         if stage != Work::Sync {
             // only readiness changes while the pod is being stopped
             let phase = runtime.status.phase;
@@ -186,8 +184,7 @@ impl Kubelets {
     pub(super) fn needs_to_reconcile_readiness(&self, ctx: &Context<'_>, pod: PodId) -> bool {
         let (Some(seen), Some(runtime)) = (self.seen_by_kubelet(ctx, pod), self.runtime(pod)) else { return false };
         let template = template(ctx, pod);
-        let ready = template.containers_ready(seen.phase, ctx.store.container_statuses(seen.containers))
-            && template.gates_hold(seen.gates);
+        let ready = template.ready(seen.phase, ctx.store.container_statuses(seen.containers), seen.gates);
         seen.gates != runtime.status.gates && seen.ready != ready
     }
 

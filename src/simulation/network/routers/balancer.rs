@@ -580,6 +580,116 @@ mod tests {
         assert_eq!(combined(&node, &port).into_iter().map(|(_, answer)| answer).collect::<Vec<_>>(), expected);
     }
 
+    /// What becomes of gates up to `until_millis`: when, of which pod, whether open; asked whenever there may be something.
+    fn gates(balancer: &mut Balancer<'_>, until_millis: u64) -> Vec<(u64, u32, bool)> {
+        let mut all = Vec::new();
+        while let Some(at) = balancer.next_health().filter(|at| *at <= Time::from_millis(until_millis)) {
+            let millis = at.as_nanos() / 1_000_000;
+            all.extend(balancer.take_gates(at).into_iter().map(|(pod, open)| (millis, pod.0, open)));
+        }
+        all
+    }
+
+    #[test]
+    fn a_gate_opens_at_the_first_reconciliation_that_finds_the_target_healthy() {
+        let config = config();
+        let mut balancer = start(&config);
+        balancer.gated(PodId(2), false);
+        balancer.should_have(Time::from_secs(10), pods(&[0, 1, 2]), COMMITTED);
+        // Registered from 10.01 s to 11.01 s, there at 16.01 s, checked within 10 s; the next look is from 26.01 s to 27.01 s.
+        assert_eq!(gates(&mut balancer, 200_000), [(27_010, 2, true)]);
+        assert_eq!(balancer.next_health(), None, "no look without need");
+        // Whatever changes about the Service makes the controller look as well.
+        let mut sooner = start(&config);
+        sooner.gated(PodId(2), false);
+        sooner.should_have(Time::from_secs(10), pods(&[0, 1, 2]), COMMITTED);
+        sooner.should_have(Time::from_millis(26_005), pods(&[0, 1, 2]), COMMITTED);
+        sooner.should_have(Time::from_millis(26_007), pods(&[0, 1, 2]), COMMITTED);
+        assert_eq!(gates(&mut sooner, 200_000), [(27_010, 2, true)]);
+    }
+
+    #[test]
+    fn a_gate_opens_when_most_machines_find_the_target_healthy() {
+        let config = LoadBalancer { machines: 3, ..BalancerProfile::AwsNlbIp.defaults() };
+        for seed in 0..50 {
+            let mut balancer = Balancer::new(&config, &WATCH, Random::new(seed), "default/web");
+            balancer.should_have(Time::ZERO, pods(&[0, 1]), COMMITTED);
+            balancer.gated(PodId(2), false);
+            balancer.should_have(Time::from_secs(10), pods(&[0, 1, 2]), COMMITTED);
+            let opened = gates(&mut balancer, 900_000);
+            let [(at, 2, true)] = opened[..] else { panic!("{opened:?}") };
+            let target = Target::Pod(PodId(2));
+            let healthy = |at: u64| {
+                balancer.machines.iter().filter(|m| m.believes(target, Time::from_millis(at), &balancer)).count()
+            };
+            assert!(healthy(at) >= 2, "seed {seed}");
+            // It was not so a look and a call of the API earlier.
+            assert!(healthy(at.saturating_sub(15_000 + 2 * 60_000)) < 2, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn a_target_that_is_registered_anew_has_to_become_healthy_anew() {
+        let config = config();
+        let mut balancer = start(&config);
+        balancer.gated(PodId(0), true);
+        balancer.should_have(Time::from_secs(10), pods(&[1]), COMMITTED);
+        balancer.should_have(Time::from_secs(50), pods(&[0, 1]), COMMITTED);
+        assert_eq!(gates(&mut balancer, 200_000), [(51_010, 0, false), (67_010, 0, true)]);
+    }
+
+    #[test]
+    fn a_target_that_is_not_healthy_keeps_its_gate_shut() {
+        let config = config();
+        let mut balancer = start(&config);
+        balancer.gated(PodId(2), false);
+        balancer.should_have(Time::from_secs(10), pods(&[0, 1, 2]), COMMITTED);
+        balancer.answers(Time::from_secs(10), Target::Pod(PodId(2)), Answer::Bad);
+        assert_eq!(gates(&mut balancer, 100_000), []);
+        balancer.answers(Time::from_secs(100), Target::Pod(PodId(2)), Answer::Good);
+        let opened = gates(&mut balancer, 200_000);
+        assert!(matches!(opened[..], [(101_000..127_000, 2, true)]), "{opened:?}");
+    }
+
+    #[test]
+    fn endpoint_groups_are_polled() {
+        let config = LoadBalancer { profile: BalancerProfile::GcpNeg, ..config() };
+        let mut balancer = start(&config);
+        balancer.gated(PodId(0), true);
+        balancer.gated(PodId(2), false);
+        balancer.should_have(Time::from_secs(10), pods(&[0, 1, 2]), COMMITTED);
+        let opened = gates(&mut balancer, 100_000);
+        let [(at, 2, true)] = opened[..] else { panic!("{opened:?}") };
+        // Polls begin at 11.01 s and every 2 s; one that begins after the first check finds it healthy.
+        assert_eq!(at % 2_000, 10 % 2_000, "{at}");
+        assert_eq!(list(&mut balancer, at - 1_000), [0, 1, 2]);
+        assert_eq!(list(&mut balancer, at - 3_001), [0, 1]);
+        // What was healthy once stays open.
+        balancer.should_have(Time::from_secs(110), pods(&[1, 2]), COMMITTED);
+        balancer.should_have(Time::from_secs(150), pods(&[0, 1, 2]), COMMITTED);
+        assert_eq!(gates(&mut balancer, 900_000), []);
+    }
+
+    #[test]
+    fn who_asks_about_gates_when_makes_no_difference() {
+        let config = BalancerProfile::AwsAlbIp.defaults();
+        let steps = |asked: bool| {
+            let mut balancer = start(&config);
+            let mut told = Vec::new();
+            for (at, targets, new) in [(10, vec![0, 1, 2], 2), (11, vec![1, 2, 3], 3), (90, vec![2, 3, 4], 4)] {
+                if asked {
+                    told.extend(balancer.take_gates(Time::from_millis(at * 1000 - 1)));
+                    balancer.at(Time::from_secs(at), 3 << 60);
+                }
+                balancer.gated(PodId(new), false);
+                balancer.should_have(Time::from_secs(at), pods(&targets), COMMITTED);
+            }
+            told.extend(balancer.take_gates(Time::from_secs(900)));
+            (told, (900..1000).map(|at| balancer.at(Time::from_secs(at), at << 54)).collect::<Vec<_>>())
+        };
+        assert_eq!(steps(false), steps(true));
+    }
+
     #[test]
     fn who_asks_when_makes_no_difference() {
         let config = BalancerProfile::AwsNlbIp.defaults();
