@@ -431,6 +431,7 @@ fn build(nodes: usize, workloads: &[Workload], actions: &[(u64, Deed)], minor: u
             placement: Placement::default(),
             has_empty_dir: false,
             hints: drainsim::api::pod::DisruptionHints::default(),
+            readiness_gates: Vec::new(),
         });
         setup.deployments.push(DeploymentSetup {
             namespace: "default".into(),

@@ -5,6 +5,7 @@ use crate::api::labels::{LabelSetId, Labels, Selector};
 use crate::api::meta::{DaemonSetId, JobId, NodeId, ReplicaSetId, StatefulSetId, TemplateId};
 use crate::api::node::Toleration;
 use crate::api::quantity::Resources;
+use crate::api::readiness::{Gates, ReadinessGate};
 use crate::engine::{Duration, Time};
 
 /// A pod template together with its namespace: everything that the copies of a workload share.
@@ -34,6 +35,8 @@ pub struct PodTemplate {
     pub has_empty_dir: bool,
     /// What it says to those who remove nodes.
     pub hints: DisruptionHints,
+    /// `spec.readinessGates`, at most [`Gates::MAX`], with those that load balancers' webhooks add.
+    pub readiness_gates: Vec<ReadinessGate>,
 }
 
 /// What a pod says to the operators that remove nodes. kubectl reads none of it.
@@ -491,6 +494,8 @@ pub struct Pod {
     pub finalizer: bool,
     /// Whether its controller has changed since it was created.
     pub handover: Handover,
+    /// The conditions that its readiness gates name.
+    pub gates: Gates,
 }
 
 impl Pod {
@@ -510,6 +515,7 @@ impl Pod {
             reason: None,
             finalizer: false,
             handover: Handover::None,
+            gates: Gates::NONE,
         }
     }
 

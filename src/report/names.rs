@@ -99,6 +99,13 @@ impl<'a> Names<'a> {
         self.setup.traffic.get(failure.traffic as usize).map_or_else(Router::default, Router::of)
     }
 
+    /// `controller of aws-alb-ip`: what keeps the targets of a stream's load balancer.
+    #[must_use]
+    pub fn balancer_controller(&self, traffic: u32) -> String {
+        let balancer = self.setup.traffic.get(traffic as usize).and_then(|t| t.balancer.as_ref());
+        format!("controller of {}", balancer.map_or("the load balancer", |b| b.profile.name()))
+    }
+
     /// `default/nginx`.
     #[must_use]
     pub fn service(&self, service: ServiceId) -> String {

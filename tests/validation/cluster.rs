@@ -76,6 +76,7 @@ pub fn cluster(nodes: &[&str], replicas: u32, reaction: Reaction, hook: Option<H
             priority: 0,
             has_empty_dir: false,
             hints: drainsim::api::pod::DisruptionHints::default(),
+            readiness_gates: Vec::new(),
         }],
         deployments: vec![DeploymentSetup {
             namespace: "default".into(),

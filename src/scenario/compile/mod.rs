@@ -9,6 +9,7 @@ mod clients;
 mod components;
 mod controllers;
 mod found;
+mod gates;
 mod kube_proxy;
 mod kubelet;
 mod nodes;
@@ -158,6 +159,8 @@ struct TemplateOrigin {
     /// The name of the workload, or of the first pod.
     name: String,
     containers: Vec<ContainerManifest>,
+    /// Where its readiness gates stand.
+    gates: Vec<Span>,
 }
 
 impl TemplateOrigin {
@@ -182,6 +185,7 @@ impl Compiler<'_> {
         self.apps();
         self.pdbs();
         self.traffic();
+        self.readiness_gates();
         self.actions();
         self.latencies();
         self.tell_assumptions_of_many();

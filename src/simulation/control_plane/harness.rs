@@ -51,6 +51,7 @@ pub fn template(name: &str, cpu_millis: u64) -> PodTemplate {
         placement: crate::api::pod::Placement::default(),
         has_empty_dir: false,
         hints: crate::api::pod::DisruptionHints::default(),
+        readiness_gates: Vec::new(),
     }
 }
 

@@ -225,6 +225,25 @@ impl<'a> Network<'a> {
         routers.endpoints_written(now, service, proxies);
     }
 
+    /// A pod was written with a readiness gate that the controller of this traffic stream's load balancer sets.
+    /// `containers_ready`: so are its containers and its node; `is_true`: so is the gate's condition.
+    pub fn gated_pod(&mut self, now: Time, stream: usize, pod: PodId, containers_ready: bool, is_true: bool) {
+        self.routers.gated_pod(now, stream, (pod, containers_ready, is_true), &self.proxies);
+    }
+
+    /// When the controller of this traffic stream's load balancer will have read about the health of targets, as far as is
+    /// known: [`gates`](Self::gates) has something to say at that time at the earliest.
+    #[must_use]
+    pub fn next_health(&self, stream: usize) -> Option<Time> {
+        self.routers.next_health(stream)
+    }
+
+    /// The pods whose gate the controller of this traffic stream's load balancer has found to be set to this since it was asked
+    /// last: its target is healthy, or has just been registered and is not yet.
+    pub fn gates(&mut self, now: Time, stream: usize) -> Vec<(PodId, bool)> {
+        self.routers.gates(stream, now)
+    }
+
     /// The network of a pod is there; nothing listens yet. `app` is an index into `Setup::apps`.
     pub fn pod_created(&mut self, pod: PodId, app: u32, services: &[ServiceId], node: NodeId) {
         self.sockets.know(pod);

@@ -87,6 +87,7 @@ impl<'a> Cluster<'a> {
                 placement: crate::api::pod::Placement::default(),
                 has_empty_dir,
                 hints: crate::api::pod::DisruptionHints::default(),
+                readiness_gates: Vec::new(),
             });
         }
         let answer = Box::new(|_: &str, _| (10, Ok(())));
