@@ -9,6 +9,7 @@ mod clients;
 mod components;
 mod controllers;
 mod found;
+mod fronts;
 mod kube_proxy;
 mod kubelet;
 mod nodes;
@@ -158,6 +159,8 @@ struct TemplateOrigin {
     /// The name of the workload, or of the first pod.
     name: String,
     containers: Vec<ContainerManifest>,
+    /// Of its pods.
+    annotations: BTreeMap<String, String>,
 }
 
 impl TemplateOrigin {
@@ -179,6 +182,7 @@ impl Compiler<'_> {
         self.applied_objects();
         self.services();
         self.serving();
+        self.fronts();
         self.apps();
         self.pdbs();
         self.traffic();

@@ -208,6 +208,11 @@ whats! {
     StoppedAccepting(pod: PodId);
     /// The process's responses carry `Connection: close` from now on.
     SaysGoodbye(pod: PodId);
+    /// One of the two containers that a request goes through listens: the proxy that is the front of the pod, or the one behind
+    /// it.
+    ContainerListens(pod: PodId, container: u32);
+    /// One of these two listens no longer.
+    ContainerStopsListening(pod: PodId, container: u32);
 }
 
 /// A field of a note as a number.
@@ -245,6 +250,7 @@ impl What {
                 | Self::PodsDrivenAway { .. }
                 | Self::KubeletConnected { .. }
                 | Self::ListenerOpened { .. }
+                | Self::ContainerListens { .. }
         )
     }
 
@@ -283,6 +289,8 @@ impl What {
             | Self::ListenerClosed { pod }
             | Self::StoppedAccepting { pod }
             | Self::SaysGoodbye { pod }
+            | Self::ContainerListens { pod, .. }
+            | Self::ContainerStopsListening { pod, .. }
             | Self::PodLabelled { pod }
             | Self::PodReleased { pod }
             | Self::PodAdopted { pod, .. }
