@@ -4,8 +4,8 @@
 //! PLEG, the turn of a sidecar and work in flight only make it later, and are left out. The hook ends with the grace period.
 
 use crate::analysis::bound::{Chain, Limits, least};
-use crate::api::{Container, TemplateId};
 use crate::api::pod::{Hook, HookStep, Signal};
+use crate::api::{Container, TemplateId};
 use crate::engine::Duration;
 use crate::simulation::latency::Hop;
 use crate::simulation::setup::{App, Reaction};

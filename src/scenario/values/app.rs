@@ -63,12 +63,16 @@ fn check_drain(node: &Node, problems: &mut Diagnostics) -> bool {
     let Some(look) = node.entry("whileConnected") else { return true };
     let before = problems.list.len();
     if look.node.as_str().and_then(|text| text.parse().ok()) == Some(Duration::ZERO) {
-        problems.push(Diagnostic::error("it cannot look at every instant").at(&look.node.span, "expected more than 0s"));
+        problems
+            .push(Diagnostic::error("it cannot look at every instant").at(&look.node.span, "expected more than 0s"));
     }
     for other in ["inFlightMax", "work"].into_iter().filter_map(|key| node.entry(key)) {
         problems.push(
             Diagnostic::error(format!("`whileConnected` and `{}` exclude each other", other.key))
-                .at(&other.key_span, "with `whileConnected` it waits for nothing else, and has no limit but the grace period")
+                .at(
+                    &other.key_span,
+                    "with `whileConnected` it waits for nothing else, and has no limit but the grace period",
+                )
                 .and_at(&look.key_span, "set here"),
         );
     }
@@ -92,7 +96,12 @@ impl Read for ReactionEntry {
             (Value::String(word), _) => match word.as_str() {
                 "exit" => Some(Self(Reaction::ExitNow)),
                 "ignore" => Some(Self(Reaction::Ignore)),
-                "drain" => Some(Self(drain(DrainEntry { linger: None, in_flight_max: None, work: None, while_connected: None }))),
+                "drain" => Some(Self(drain(DrainEntry {
+                    linger: None,
+                    in_flight_max: None,
+                    work: None,
+                    while_connected: None,
+                }))),
                 _ => expected(node, WHAT, problems),
             },
             (Value::Map(entries), Some(entry)) if entries.len() == 1 => {

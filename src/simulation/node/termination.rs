@@ -18,7 +18,7 @@ use crate::simulation::latency::Hop;
 use crate::simulation::network::Network;
 use crate::simulation::node::actions::{FailedProbe, Seen};
 use crate::simulation::node::app::{Process, Sender};
-use crate::simulation::node::kubelet::{Kubelets, Sandbox, Place, place, template};
+use crate::simulation::node::kubelet::{Kubelets, Place, Sandbox, place, template};
 use crate::simulation::node::worker::Work;
 use crate::simulation::observe::What;
 use crate::simulation::outcome::PodActivity;
