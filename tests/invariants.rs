@@ -425,6 +425,7 @@ fn build(nodes: usize, workloads: &[Workload], actions: &[(u64, Deed)], minor: u
             init_containers: w.sidecar.then(|| container(w.containers)).into_iter().collect(),
             containers: (0..w.containers).map(container).collect(),
             serving: 0,
+            front: None,
             restart_policy: RestartPolicy::Always,
             priority: 0,
             requests: Resources::default(),

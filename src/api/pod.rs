@@ -23,6 +23,8 @@ pub struct PodTemplate {
     pub containers: Vec<Container>,
     /// The number of the container that clients speak to; see [`container`](Self::container).
     pub serving: u8,
+    /// The container through which they do, if that is another one.
+    pub front: Option<Front>,
     /// `spec.restartPolicy`.
     pub restart_policy: RestartPolicy,
     /// `spec.priority`, or what `spec.priorityClassName` stands for; 0 unless given.
@@ -37,6 +39,16 @@ pub struct PodTemplate {
     pub hints: DisruptionHints,
     /// `spec.readinessGates`, at most [`Gates::MAX`], with those that load balancers' webhooks add.
     pub readiness_gates: Vec<ReadinessGate>,
+}
+
+/// A proxy to which a pod's network leads every connection that comes to the serving container: a mesh's sidecar.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Front {
+    /// Its number.
+    pub container: u8,
+    /// How the two of them meet clients: connections are the proxy's affair, the work is the serving container's. An index
+    /// into `Setup::apps`.
+    pub app: u32,
 }
 
 /// What a pod says to the operators that remove nodes. kubectl reads none of it.
@@ -59,6 +71,12 @@ impl PodTemplate {
     #[must_use]
     pub fn serving(&self) -> &Container {
         self.container(self.serving)
+    }
+
+    /// What clients meet: an index into `Setup::apps`.
+    #[must_use]
+    pub fn entrance(&self) -> u32 {
+        self.front.map_or_else(|| self.serving().app, |front| front.app)
     }
 
     /// A container by its number: `containers` first, in their order, then `init_containers` in theirs.

@@ -27,8 +27,8 @@ pub use action::{
     PartitionScope, Restarted, UpgradeOptions, UpgradeProfile, When,
 };
 pub use app::{
-    App, Capacity, ConnectionClose, GoAway, IdleConnections, Life, Reaction, Shutdown, SocketAtShutdown, WaitsFor,
-    WarmUp,
+    App, Capacity, ConnectionClose, GoAway, IdleConnections, Life, NobodyBehind, Reaction, Shutdown, SocketAtShutdown,
+    WaitsFor, WarmUp,
 };
 pub use kube_proxy::{ClusterSize, FailedSyncs, FailureSpan, KubeProxySetup, ProxyMode, SyncCost};
 pub use path::{BalancerProfile, Checked, Envoy, EnvoyProfile, HealthCheck, IngressNginx, LoadBalancer, Targets, Via};

@@ -72,6 +72,7 @@ pub fn cluster(nodes: &[&str], replicas: u32, reaction: Reaction, hook: Option<H
             requests: Resources::default(),
             placement: Placement::default(),
             serving: 0,
+            front: None,
             restart_policy: RestartPolicy::Always,
             priority: 0,
             has_empty_dir: false,

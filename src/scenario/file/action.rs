@@ -267,17 +267,18 @@ record! {
 }
 
 fn check_scale(node: &Node, problems: &mut Diagnostics) -> bool {
-    one_workload("scale", ["deployment", "replicaSet", "statefulSet"], node, problems)
+    one_workload("scale", ["deployment", "replicaSet", "statefulSet"], Some("replicas"), node, problems)
 }
 
 fn check_restart(node: &Node, problems: &mut Diagnostics) -> bool {
-    one_workload("rolloutRestart", ["deployment", "statefulSet", "daemonSet"], node, problems)
+    one_workload("rolloutRestart", ["deployment", "statefulSet", "daemonSet"], None, node, problems)
 }
 
-/// The action names one workload, of one of these kinds.
-fn one_workload(action: &str, kinds: [&str; 3], node: &Node, problems: &mut Diagnostics) -> bool {
+/// The action names one workload, of one of these kinds; it may have one other field.
+fn one_workload(action: &str, kinds: [&str; 3], other: Option<&str>, node: &Node, problems: &mut Diagnostics) -> bool {
     let given: Vec<&Entry> = node.entries().iter().filter(|e| kinds.contains(&e.key.as_str())).collect();
-    let misspelt = node.entries().iter().any(|e| nearest(&e.key, kinds).is_some());
+    let unknown = |e: &&Entry| Some(e.key.as_str()) != other;
+    let misspelt = node.entries().iter().filter(unknown).any(|e| nearest(&e.key, kinds).is_some());
     match given[..] {
         [first, second, ..] => problems.push(
             Diagnostic::error(format!("`{action}` is about one workload"))

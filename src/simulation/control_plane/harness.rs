@@ -45,6 +45,7 @@ pub fn template(name: &str, cpu_millis: u64) -> PodTemplate {
         init_containers: Vec::new(),
         containers: Vec::new(),
         serving: 0,
+        front: None,
         restart_policy: RestartPolicy::Always,
         priority: 0,
         requests: Resources { cpu_millis, memory_bytes: 0 },

@@ -286,7 +286,7 @@ impl<'a> Network<'a> {
         let reachable = self.sockets.separation(NodeId::OUTSIDE, pod).is_none();
         let answer = match self.sockets.end(pod).state {
             Listener::Open if reachable && !self.sockets.hangs(pod) => Answer::Good,
-            Listener::Closed if reachable => Answer::Bad,
+            Listener::Closed | Listener::Unattended if reachable => Answer::Bad,
             _ => Answer::Silent,
         };
         self.routers.pod_answers(now, pod, answer);
@@ -331,7 +331,7 @@ impl<'a> Network<'a> {
         let Some(rules) = self.proxies.syncs(node).iter().rev().find(|s| s.applied <= now) else { return false };
         let version = self.proxies.version(service, rules.entries);
         let (Route::Pods(pods), _) = self.proxies.route(service, version, node) else { return false };
-        self.sockets.end(pick(pods, choice)).state == Listener::Open
+        self.sockets.end(pick(pods, choice)).state.accepts()
     }
 
     /// The same for a connection that comes to the node from outside the cluster, by a node port or the address of a load
@@ -341,13 +341,13 @@ impl<'a> Network<'a> {
         let Some(rules) = self.proxies.syncs(node).iter().rev().find(|s| s.applied <= now) else { return false };
         let version = self.proxies.version(service, rules.entries);
         let (Route::Pods(pods), _) = self.proxies.route_external(service, version, node) else { return false };
-        self.sockets.end(pick(pods, choice)).state == Listener::Open
+        self.sockets.end(pick(pods, choice)).state.accepts()
     }
 
     /// The pod closes its listener, and its idle connections if the app does; requests in flight go on.
     pub fn close_listener(&mut self, now: Time, pod: PodId, cause: CauseId) {
         self.sockets.know(pod);
-        if self.sockets.end(pod).state == Listener::Open {
+        if self.sockets.end(pod).state.accepts() {
             self.advance_to_change(now, pod);
             self.exchange.pod_changes(now, self.sockets.services_of(pod));
             self.sockets.close_listener(now, pod, cause);
@@ -375,7 +375,7 @@ impl<'a> Network<'a> {
     pub fn cut(&mut self, now: Time, pod: PodId, cause: CauseId) {
         self.sockets.know(pod);
         // Without a listener nobody sees a difference but who is in flight.
-        if self.sockets.end(pod).state == Listener::Open {
+        if self.sockets.end(pod).state.accepts() {
             self.advance_to_change(now, pod);
         } else {
             self.advance_exchange(now);
@@ -385,6 +385,48 @@ impl<'a> Network<'a> {
         let (_, exchange, mut plane) = self.split();
         exchange.pod_changes(now, plane.sockets.services_of(pod));
         exchange.cut(now, pod, cause, &mut plane);
+    }
+
+    /// The container behind the proxy of the pod listens from now on, or does no longer: the proxy hands requests on, or
+    /// answers them itself. Those that the container is working on go on.
+    pub fn behind_front(&mut self, now: Time, pod: PodId, listens: bool, cause: CauseId) {
+        self.advance_to_change(now, pod);
+        self.exchange.pod_changes(now, self.sockets.services_of(pod));
+        self.sockets.behind(now, pod, listens, cause);
+        self.check_changes(now, pod);
+        if listens {
+            self.exchange.listen(now, pod);
+        }
+    }
+
+    /// The container behind the proxy of the pod has ended: the proxy answers what that was working on, except what ends at
+    /// this very instant, and all that comes.
+    pub fn behind_front_ended(&mut self, now: Time, pod: PodId, cause: CauseId) {
+        self.advance_to_change(now, pod);
+        self.sockets.behind_ended(now, pod, cause, &mut self.ledger);
+        self.check_changes(now, pod);
+        let (_, exchange, mut plane) = self.split();
+        exchange.pod_changes(now, plane.sockets.services_of(pod));
+        exchange.behind_front_ended(now, pod, cause, &mut plane);
+    }
+
+    /// A new process behind the proxy of the pod takes the place of one that has ended; or (`None`) it goes on to listen and
+    /// answers nothing that comes. `app` is an index into `Setup::apps`.
+    pub fn behind_front_is(&mut self, now: Time, pod: PodId, app: Option<u32>) {
+        self.advance_to_change(now, pod);
+        self.sockets.set_behind(pod, app);
+    }
+
+    /// The container behind the proxy of the pod accepts requests from now on, and answers none that comes.
+    pub fn behind_front_hangs(&mut self, now: Time, pod: PodId, cause: CauseId) {
+        self.behind_front_is(now, pod, None);
+        self.sockets.hang(now, pod, cause);
+        self.check_changes(now, pod);
+    }
+
+    /// Whether any client is connected to the pod at `now`.
+    pub fn is_connected(&mut self, now: Time, pod: PodId) -> bool {
+        self.connections_until(now, pod).is_some_and(|until| until > now)
     }
 
     /// The pod's network is gone: connections to it are neither accepted nor refused, and nobody is told about those that
@@ -402,7 +444,7 @@ impl<'a> Network<'a> {
     /// `now` or later do not count: a pod that does not listen gets none.
     pub fn in_flight_until(&mut self, now: Time, pod: PodId) -> Option<Time> {
         self.sockets.know(pod);
-        if self.sockets.end(pod).state == Listener::Open {
+        if self.sockets.end(pod).state.accepts() {
             self.advance_to_change(now, pod);
         } else {
             self.advance_exchange(now);
@@ -579,7 +621,7 @@ impl<'a> Network<'a> {
             number: request.number,
             service,
             pod,
-            pod_phase: pod.map_or(PodActivity::NoPod, |pod| self.activity(pod, seen, cause)),
+            pod_phase: pod.map_or(PodActivity::NoPod, |pod| self.activity(pod, (kind, seen), cause)),
             endpoint_not_ready_at: pod
                 .filter(|_| routed)
                 .and_then(|pod| self.proxies.not_ready_since(service, pod, request.sent)),
@@ -588,8 +630,11 @@ impl<'a> Network<'a> {
         }
     }
 
-    fn activity(&self, pod: PodId, seen: Seen, cause: CauseId) -> PodActivity {
+    fn activity(&self, pod: PodId, (kind, seen): (FailureKind, Seen), cause: CauseId) -> PodActivity {
         let activity = self.sockets.activity(pod, seen);
+        if self.sockets.is_answer_of_front(pod, kind, cause) {
+            return PodActivity::Unattended;
+        }
         if self.sockets.failed_by_partition(cause) {
             return PodActivity::CutOff;
         }

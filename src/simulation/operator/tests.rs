@@ -81,6 +81,7 @@ impl<'a> Cluster<'a> {
                 init_containers: Vec::new(),
                 containers: Vec::new(),
                 serving: 0,
+                front: None,
                 restart_policy: RestartPolicy::Always,
                 priority: 0,
                 requests: Resources::default(),

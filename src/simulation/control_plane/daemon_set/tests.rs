@@ -153,10 +153,8 @@ fn a_surge_makes_new_pods_first() {
 }
 
 fn surging(surge: u32) -> DaemonSet {
-    let update = DaemonSetUpdate::RollingUpdate {
-        max_unavailable: IntOrPercent::Int(0),
-        max_surge: IntOrPercent::Int(surge),
-    };
+    let update =
+        DaemonSetUpdate::RollingUpdate { max_unavailable: IntOrPercent::Int(0), max_surge: IntOrPercent::Int(surge) };
     DaemonSet { update, ..set() }
 }
 
