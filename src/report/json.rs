@@ -315,8 +315,11 @@ pub struct Failure {
     pub number: u64,
     /// The Service, `namespace/name`.
     pub service: String,
-    /// The pod that it was sent to.
+    /// The pod that failed it.
     pub pod: Option<String>,
+    /// The pod of a gateway that had sent it on to that one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<String>,
     /// Why it failed.
     pub cause: String,
 }
@@ -501,6 +504,7 @@ impl Failure {
             number: failure.number,
             service: names.service(failure.service),
             pod: failure.pod.map(|pod| names.pod(pod)),
+            gateway: failure.gateway.map(|pod| names.pod(pod)),
             cause: failure_sentence(report, failure),
         }
     }

@@ -161,7 +161,7 @@ fn services(report: &Report<'_>) -> String {
 
 /// The streams apart, if they take different ways.
 fn traffic(report: &Report<'_>) -> String {
-    if report.setup.traffic.iter().all(|t| t.via == Via::KubeProxy && t.balancer.is_none()) {
+    if report.setup.traffic.iter().all(|t| t.via == Via::KubeProxy && t.balancer.is_none() && t.onward.is_none()) {
         return String::new();
     }
     let columns = [

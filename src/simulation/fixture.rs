@@ -197,6 +197,7 @@ fn failure(n: u64, cause: CauseId) -> Failure {
         number: 1350 + n * 3,
         service: ServiceId(0),
         pod: Some(PodId(0)),
+        gateway: None,
         pod_phase: PodActivity::Draining,
         endpoint_not_ready_at: Some(ms(10_120)),
         route_clean_at: Some(ms(if client == 1 { 11_028 } else { 10_900 })),

@@ -346,11 +346,13 @@ pub struct Failure {
     /// The number of the request at its client, from 0. Of a stream that is counted in bulk: its number among those of the
     /// client that were kept.
     pub number: u64,
-    /// Which Service.
+    /// Which Service: the one of a gateway if it had come no further.
     pub service: ServiceId,
-    /// The pod that it was sent to; `None` if there was none.
+    /// The pod that failed it; `None` if there was none.
     pub pod: Option<PodId>,
-    /// What that pod was doing.
+    /// The pod of a gateway that had sent it on, if one had: then it was not the gateway that failed it.
+    pub gateway: Option<PodId>,
+    /// What the pod that failed it was doing.
     pub pod_phase: PodActivity,
     /// Since when the client's router should have known better: the EndpointSlice write that made the pod not ready;
     /// `None`: there was none before the request, or no router is to blame.

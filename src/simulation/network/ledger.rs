@@ -25,6 +25,8 @@ pub(super) struct Failed {
     pub failed_at: Time,
     pub kind: FailureKind,
     pub pod: Option<PodId>,
+    /// The pod of a gateway that had sent it on.
+    pub gateway: Option<PodId>,
     pub cause: CauseId,
     /// When to look at what the pod was doing.
     pub seen: Seen,
@@ -148,6 +150,7 @@ impl Ledger {
                 failed_at: in_flight.ends,
                 kind: FailureKind::RequestTimeout,
                 pod: Some(pod),
+                gateway: None,
                 cause: CauseId::default(),
                 seen: Seen::At(in_flight.ends),
             });
@@ -325,6 +328,7 @@ mod tests {
             failed_at: Time::from_millis(failed_at),
             kind: FailureKind::ConnectTimeout,
             pod: None,
+            gateway: None,
             cause: CauseId::default(),
             seen: Seen::At(Time::from_millis(sent)),
         }
