@@ -138,6 +138,7 @@ pub(crate) fn outcome() -> Outcome {
             name: "web".to_string(),
             requests,
             expected_failures: Some(BTreeMap::from([(FailureKind::Refused, 36.25)])),
+            failed_behind: None,
             in_bulk: false,
             latencies: latencies(),
         }],

@@ -213,6 +213,9 @@ pub struct TrafficOutcome {
     /// How many of them were expected to fail, by kind, given all that happened to pods and routes; `None`: they depend on
     /// each other, so that nobody knows.
     pub expected_failures: Option<BTreeMap<FailureKind, f64>>,
+    /// How many of its failed requests a gateway's pod had sent on, so that it was a pod behind the gateway that failed them,
+    /// or there was none; `None`: there is no gateway.
+    pub failed_behind: Option<u64>,
     /// They were counted in bulk: the numbers of its [failures](Failure::number) count those of a client that were kept.
     pub in_bulk: bool,
 }

@@ -222,7 +222,11 @@ impl Differences {
 pub fn of(limits: &Limits<'_>) -> Vec<Orders> {
     let setup = limits.setup;
     let plain = setup.services.len() == 1
-        && setup.traffic.iter().flat_map(Traffic::legs).all(|t| t.via == Via::KubeProxy && t.resolve == Resolve::Address);
+        && setup
+            .traffic
+            .iter()
+            .flat_map(Traffic::legs)
+            .all(|t| t.via == Via::KubeProxy && t.resolve == Resolve::Address);
     if !plain {
         return Vec::new();
     }

@@ -7,7 +7,7 @@ use crate::scenario::diagnostic::Diagnostic;
 use crate::scenario::file::TrafficEntry;
 use crate::scenario::source::Spanned;
 use crate::scenario::values::{ConnectionsEntry, PathEntry, ResolveEntry, Sources};
-use crate::simulation::setup::{Arrivals, LoadBalancer, RequestsMode, Traffic, Via};
+use crate::simulation::setup::{Arrivals, LoadBalancer, RequestsMode, Resolve, Traffic, Via};
 
 /// No scenario may send more requests one by one in a run: they take about a minute.
 const REQUESTS_MAX: f64 = 1e9;
@@ -85,7 +85,8 @@ impl Compiler<'_> {
         let gateway = service.and_then(|service| self.gateway(entry, service));
         // Where the clients' own connections go.
         let front = gateway.map(|(gateway, _)| gateway).or(service);
-        let (connections, resolve) = (self.connections(entry), self.resolve(entry, front));
+        let connections = self.connections(entry);
+        let resolve = if gateway.is_some() { Resolve::Address } else { self.resolve(entry, service) };
         let (connect_timeout, retries) = (self.connect_timeout(entry, timeout), self.retries(entry, timeout));
         let mut path = path?;
         self.check_connections(entry, &path);

@@ -64,6 +64,8 @@ struct Account {
     ok: u64,
     ok_after_retry: u64,
     failed_by: [u64; FailureKind::ALL.len()],
+    /// Of the failed ones, those that a gateway's pod had sent on.
+    failed_behind: u64,
     unfinished: u64,
 }
 
@@ -214,6 +216,11 @@ impl Ledger {
         }
     }
 
+    /// How many of a traffic stream's requests failed after a gateway's pod had sent them on.
+    pub fn failed_behind(&self, traffic: u32) -> u64 {
+        self.accounts[traffic as usize].failed_behind
+    }
+
     /// How many requests failed because of a pod.
     pub fn failed_by_pod(&self, pod: PodId) -> u64 {
         self.failed_by_pod.get(pod.index()).copied().unwrap_or(0)
@@ -233,6 +240,7 @@ impl Ledger {
     fn count(&mut self, failed: Failed) {
         let account = &mut self.accounts[failed.request.traffic as usize];
         account.failed_by[account.through.shows(failed.kind, failed.pod.is_some()) as usize] += 1;
+        account.failed_behind += u64::from(failed.gateway.is_some());
         if let Some(pod) = failed.pod {
             *self.of_pod(pod) += 1;
         }

@@ -78,6 +78,8 @@ pub struct NetworkOutcome {
     /// By traffic stream: how many of its requests were expected to fail in which way, given all that happened to pods and
     /// rules; `None` of a stream whose requests depend on each other.
     pub expected_failures: Vec<Option<BTreeMap<FailureKind, f64>>>,
+    /// By traffic stream: how many of its requests failed behind its gateway, if it has one.
+    pub failed_behind: Vec<Option<u64>>,
     /// Failed requests in order of the time when they were sent, then traffic stream, client's node and number; at most
     /// [`FAILURES_KEPT`](crate::simulation::outcome::FAILURES_KEPT) of them, the first ones.
     pub failures: Vec<Failure>,
@@ -451,6 +453,9 @@ impl<'a> Network<'a> {
         let mut services = vec![Requests::default(); self.setup.services.len()];
         let mut requests = Requests::default();
         let traffic: Vec<_> = (0u32..).zip(&self.setup.traffic).map(|(i, _)| self.ledger.requests(i)).collect();
+        let failed_behind = (0u32..).zip(&self.setup.traffic);
+        let failed_behind = failed_behind.map(|(i, t)| t.onward.is_some().then(|| self.ledger.failed_behind(i)));
+        let failed_behind = failed_behind.collect();
         for (stream, own) in self.setup.traffic.iter().zip(&traffic) {
             services[stream.last_leg().service.index()].add(own);
             requests.add(own);
@@ -459,7 +464,7 @@ impl<'a> Network<'a> {
         let failed: Vec<_> = self.ledger.take_failures().collect();
         let failures = failed.iter().map(|failed| self.explain(failed)).collect();
         let latencies = self.exchange.take_phases();
-        NetworkOutcome { requests, services, traffic, expected_failures, failures, pods, latencies }
+        NetworkOutcome { requests, services, traffic, expected_failures, failed_behind, failures, pods, latencies }
     }
 
     /// Counts the requests of the streams that are counted in bulk, and works out what was to be expected of plain ones.

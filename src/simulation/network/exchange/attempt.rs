@@ -320,7 +320,8 @@ impl<'a> Exchange<'a> {
             return self.failed_behind(now, work, fault, plane);
         }
         let Fault { kind, pod, gateway, cause, seen, .. } = fault;
-        let failed = Failed { request: self.requests[request].request, failed_at: now, kind, pod, gateway, cause, seen };
+        let failed =
+            Failed { request: self.requests[request].request, failed_at: now, kind, pod, gateway, cause, seen };
         plane.ledger.fail(now, failed);
         self.close(request);
     }

@@ -87,8 +87,12 @@ impl<'a> Exchange<'a> {
         for client in self.clients.iter_mut().filter(|client| client.node == node) {
             client.stop(&mut self.queue);
         }
-        let theirs: Vec<usize> =
-            self.requests.iter().filter(|(_, open)| open.for_work.is_none() && open.request.client == node).map(|(id, _)| id).collect();
+        let theirs: Vec<usize> = self
+            .requests
+            .iter()
+            .filter(|(_, open)| open.for_work.is_none() && open.request.client == node)
+            .map(|(id, _)| id)
+            .collect();
         for request in theirs {
             ledger.unfinished(self.requests[request].request.traffic);
             self.close(request);

@@ -17,9 +17,9 @@
 use crate::api::{NodeId, PodId};
 use crate::engine::{Duration, Key, Time};
 use crate::simulation::network::clients::{Draw, Plane};
+use crate::simulation::network::exchange::Exchange;
 use crate::simulation::network::exchange::attempt::{Fault, Open};
 use crate::simulation::network::exchange::client::Client;
-use crate::simulation::network::exchange::Exchange;
 use crate::simulation::network::ledger::{Request, Through};
 use crate::simulation::outcome::FailureKind;
 

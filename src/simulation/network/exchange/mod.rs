@@ -169,7 +169,13 @@ impl<'a> Exchange<'a> {
             if traffic.balancer.is_some() && traffic.rate > 0.0 && traffic.rate.is_finite() {
                 let key = Key::new("client").text(&traffic.name).text("outside");
                 let source = Source::new(traffic.arrivals, traffic.rate, traffic.start, self.random.stream(key));
-                let mut client = Client::new(index, traffic, (NodeId::OUTSIDE, node_luck("outside")), (key, self.random), Some(source));
+                let mut client = Client::new(
+                    index,
+                    traffic,
+                    (NodeId::OUTSIDE, node_luck("outside")),
+                    (key, self.random),
+                    Some(source),
+                );
                 client.schedule_next(self.clients.len(), &mut self.queue);
                 self.clients.push(client);
             }

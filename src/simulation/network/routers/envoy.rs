@@ -221,7 +221,12 @@ mod tests {
             envoys.fold(Seat::Node(NodeId(0)), Time::from_millis(*to), &all[..known]);
         }
         envoys.finish(Time::from_secs(60), &all);
-        envoys.syncs(Seat::Node(NodeId(0))).iter().skip(1).map(|s| (s.applied.as_nanos() / 1_000_000, s.entries)).collect()
+        envoys
+            .syncs(Seat::Node(NodeId(0)))
+            .iter()
+            .skip(1)
+            .map(|s| (s.applied.as_nanos() / 1_000_000, s.entries))
+            .collect()
     }
 
     #[test]

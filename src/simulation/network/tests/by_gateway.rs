@@ -124,16 +124,14 @@ fn a_gateway_tries_another_pod_and_a_client_does_not_notice() {
 
 #[test]
 fn each_gateways_pod_learns_of_endpoints_by_itself_and_a_new_one_knows_them_all() {
-    let rest = [
-        (2000, Op::Endpoints(1, vec![(2, TERMINATING), (3, TERMINATING)])),
-        (2100, Op::Cut(0)),
-        (2105, Op::Listen(0)),
-    ];
+    let rest =
+        [(2000, Op::Endpoints(1, vec![(2, TERMINATING), (3, TERMINATING)])), (2100, Op::Cut(0)), (2105, Op::Listen(0))];
     for seed in 1..10 {
         let outcome = play_apart(&nginx(), seed, &gateway(&rest));
         let unavailable: Vec<_> = outcome.failures.iter().filter(|f| f.kind == FailureKind::Http503).collect();
         assert!(unavailable.iter().all(|f| f.pod.is_none() && f.gateway.is_some()));
-        let first = |pod: u32| unavailable.iter().filter(|f| f.gateway == Some(PodId(pod))).map(|f| f.sent_at).min().unwrap();
+        let first =
+            |pod: u32| unavailable.iter().filter(|f| f.gateway == Some(PodId(pod))).map(|f| f.sent_at).min().unwrap();
         assert!(first(0) < Time::from_millis(2200), "the new process has read the slices: {}", first(0));
         assert!(first(1) > Time::from_millis(2040), "the old one needs its sync and its look: {}", first(1));
     }
@@ -177,7 +175,8 @@ fn a_silent_pod_behind_is_blamed_when_the_client_loses_its_patience() {
 
 #[test]
 fn envoys_say_503_when_a_connection_ends() {
-    let outcome = play_apart(&setup(Via::Envoy(EnvoyProfile::EnvoyGateway.defaults())), 1, &gateway(&[(2000, Op::Cut(2))]));
+    let outcome =
+        play_apart(&setup(Via::Envoy(EnvoyProfile::EnvoyGateway.defaults())), 1, &gateway(&[(2000, Op::Cut(2))]));
     let blamed = blamed(&outcome);
     assert!(!blamed.is_empty());
     assert!(blamed.keys().all(|(kind, pod, _)| (*kind, *pod) == (FailureKind::Http503, Some(2))), "{blamed:?}");
