@@ -63,6 +63,28 @@ pub struct DisruptionHints {
 }
 
 impl PodTemplate {
+    /// Pods in the namespace `default` with these labels and containers, the first of which serves, and nothing that a
+    /// manifest need not say: 30 s of grace, no requests, no wishes.
+    #[must_use]
+    pub fn plain(labels: Labels, containers: Vec<Container>) -> Self {
+        Self {
+            namespace: "default".to_string(),
+            labels,
+            termination_grace_period_seconds: 30,
+            init_containers: Vec::new(),
+            containers,
+            serving: 0,
+            front: None,
+            restart_policy: RestartPolicy::Always,
+            priority: 0,
+            requests: Resources::default(),
+            placement: Placement::default(),
+            has_empty_dir: false,
+            hints: DisruptionHints::default(),
+            readiness_gates: Vec::new(),
+        }
+    }
+
     /// The container that clients speak to.
     ///
     /// # Panics
@@ -173,6 +195,24 @@ pub struct Container {
     pub sidecar: bool,
     /// Index into the applications of the [`Setup`](crate::simulation::Setup): how the process in the container behaves.
     pub app: u32,
+}
+
+impl Container {
+    /// One without hooks and probes. `app` is an index into the applications of the
+    /// [`Setup`](crate::simulation::Setup).
+    #[must_use]
+    pub fn plain(name: &str, image: &str, app: u32) -> Self {
+        Self {
+            name: name.to_string(),
+            image: image.to_string(),
+            pre_stop: None,
+            readiness: None,
+            startup: None,
+            liveness: None,
+            sidecar: false,
+            app,
+        }
+    }
 }
 
 /// A `preStop` hook, as far as the model can see into it.

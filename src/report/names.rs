@@ -96,7 +96,29 @@ impl<'a> Names<'a> {
     /// What chose the pod of a request.
     #[must_use]
     pub fn router_of(&self, failure: &Failure) -> Router {
-        self.setup.traffic.get(failure.traffic as usize).map_or_else(Router::default, Router::of)
+        let stream = self.setup.traffic.get(failure.traffic as usize);
+        let leg = stream.map(|stream| if failure.gateway.is_some() { stream.last_leg() } else { stream });
+        leg.map_or_else(Router::default, Router::of)
+    }
+
+    /// The same with its place, as [`the_router`](Self::the_router); of a gateway, its pod: `the ingress-nginx in gateway-x7k2p`.
+    #[must_use]
+    pub fn the_router_of(&self, failure: &Failure) -> String {
+        let router = self.router_of(failure);
+        match failure.gateway {
+            Some(pod) => format!("the {} in {}", router.name(), self.pod(pod)),
+            None => self.the_router(router, failure.client_node),
+        }
+    }
+
+    /// The same in a table: as [`router`](Self::router); of a gateway, its pod.
+    #[must_use]
+    pub fn short_router_of(&self, failure: &Failure) -> String {
+        let router = self.router_of(failure);
+        match failure.gateway {
+            Some(pod) => format!("{} {}", router.name(), self.pod(pod)),
+            None => self.router(router, failure.client_node),
+        }
     }
 
     /// `controller of aws-alb-ip`: what keeps the targets of a stream's load balancer.

@@ -193,10 +193,10 @@ pub(super) fn failure_sentence(report: &Report<'_>, failure: &Failure) -> String
     let names = report.names();
     let pod = failure.pod.and_then(|pod| names.outcome_of(pod));
     let name = pod.map_or("a pod", |p| p.name.as_str());
-    let router = names.the_router(names.router_of(failure), failure.client_node);
+    let router = names.the_router_of(failure);
     let deadline = |pod: Option<&PodOutcome>, at: fn(&PodOutcome) -> Option<Time>| pod.and_then(at);
     let stream = &report.setup.traffic[failure.traffic as usize];
-    let tracked = stream.via == Via::KubeProxy && stream.resolve == Resolve::Address;
+    let tracked = failure.gateway.is_none() && stream.via == Via::KubeProxy && stream.resolve == Resolve::Address;
     match failure.kind {
         FailureKind::Refused if failure.pod_phase == PodActivity::Starting => {
             format!(

@@ -7,10 +7,8 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::api::eviction::Refusal;
-use crate::api::quantity::Resources;
 use crate::api::{
-    Deletion, Deployment, Labels, NodeId, Owner, PdbId, PdbSpec, Phase, Pod, PodId, PodMeta, PodTemplate, ReplicaSetId,
-    RestartPolicy, Selector, TemplateId, Version, workload::Strategy,
+    Deletion, Deployment, Labels, NodeId, Owner, PdbId, PdbSpec, Phase, Pod, PodId, PodMeta, PodTemplate, ReplicaSetId, Selector, TemplateId, Version, workload::Strategy,
 };
 use crate::engine::{Distribution, Duration, Key, Time};
 use crate::simulation::context::Context;
@@ -74,22 +72,7 @@ impl<'a> Cluster<'a> {
             ctx.store.create_node(Time::ZERO, plain_node(node));
         }
         for has_empty_dir in [false, true] {
-            ctx.store.add_template(PodTemplate {
-                namespace: "default".into(),
-                labels: Labels::new(),
-                termination_grace_period_seconds: 30,
-                init_containers: Vec::new(),
-                containers: Vec::new(),
-                serving: 0,
-                front: None,
-                restart_policy: RestartPolicy::Always,
-                priority: 0,
-                requests: Resources::default(),
-                placement: crate::api::pod::Placement::default(),
-                has_empty_dir,
-                hints: crate::api::pod::DisruptionHints::default(),
-                readiness_gates: Vec::new(),
-            });
+            ctx.store.add_template(PodTemplate { has_empty_dir, ..PodTemplate::plain(Labels::new(), Vec::new()) });
         }
         let answer = Box::new(|_: &str, _| (10, Ok(())));
         let (kubectl, termination) = (Kubectl::new(), ms(2_500));

@@ -193,6 +193,7 @@ fn failure(stream: &Stream<'_, '_>, life: usize, pod: Option<PodId>, failing: &F
         },
         kind: failing.kind,
         pod,
+        gateway: None,
         cause: failing.cause,
         seen: match failing.seen {
             SeenAt::Sent => Seen::At(sent),
