@@ -85,7 +85,7 @@ impl Compiler<'_> {
         let gateway = service.and_then(|service| self.gateway(entry, service));
         // Where the clients' own connections go.
         let front = gateway.map(|(gateway, _)| gateway).or(service);
-        let connections = self.connections(entry);
+        let mut connections = self.connections(entry);
         let resolve = if gateway.is_some() { Resolve::Address } else { self.resolve(entry, service) };
         let (connect_timeout, retries) = (self.connect_timeout(entry, timeout), self.retries(entry, timeout));
         let mut path = path?;
@@ -95,6 +95,9 @@ impl Compiler<'_> {
         }
         let origin = self.origin(entry, &path);
         let (balancer, via) = path;
+        if entry.connections.is_none() && matches!(via, Via::IngressNginx(_) | Via::Envoy(_)) {
+            connections = via.upstream().0; // behind a proxy they are the proxy's
+        }
         let service = service?;
         let onward = gateway.map(|(_, via)| Box::new(Traffic::onward(&name, service, via)));
         Some(Traffic {
