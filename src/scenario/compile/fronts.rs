@@ -44,6 +44,9 @@ impl Compiler<'_> {
                     None => {}
                 }
             }
+            if front.is_none() && has_service {
+                self.state_injection(id);
+            }
             let Some(container) = front.filter(|_| has_service) else { continue };
             self.setup.templates[id.index()].front = Some(Front { container, app: 0 });
             self.state_front(id, container);
@@ -63,6 +66,25 @@ impl Compiler<'_> {
         );
         let of_many = "taken to stand before the container to which the Service leads".to_string();
         self.assume_of(&format!("{title}, container {front}"), of_many, sentence);
+    }
+
+    /// States that a sidecar is missing which the mesh will put into these pods.
+    fn state_injection(&mut self, id: TemplateId) {
+        let (template, origin) = (&self.setup.templates[id.index()], &self.templates[id.index()]);
+        let istio = "sidecar.istio.io/inject";
+        let says = |key: &str, value: &str| origin.annotations.get(key).is_some_and(|said| said == value);
+        let label = template.labels.get(istio).is_some_and(|said| said == "true");
+        let why = match () {
+            () if label || says(istio, "true") => istio,
+            () if says("linkerd.io/inject", "enabled") => "linkerd.io/inject",
+            () => return,
+        };
+        let title = origin.title();
+        let sentence = format!(
+            "{title}: {why} puts a sidecar into its pods that is not in the manifest, and not simulated; requests are taken to \
+             reach the application without it (`istioctl kube-inject` and `linkerd inject` write manifests with it)"
+        );
+        self.assume_of(&title, "taken to be without the sidecar that is injected into its pods".into(), sentence);
     }
 
     /// The first entry that says of this container whether it is a front.
