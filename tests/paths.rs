@@ -157,3 +157,52 @@ fn retries_make_up_for_a_debounce() {
     // What is left are connections that were accepted, and reset before their first request.
     assert!(istio < 5 && retried > gateway / 2, "{istio}, {retried}");
 }
+
+/// A built-in scenario with changes.
+fn changed(name: &str, sets: &[&str]) -> Setup {
+    let builtin = library::find(name).unwrap();
+    let input = Input::Builtin { name: builtin.name.into(), text: builtin.text.into() };
+    let sets: Vec<String> = sets.iter().map(ToString::to_string).collect();
+    Scenario::load(&[input], &sets).unwrap_or_else(|problems| panic!("{problems}")).setup
+}
+
+/// An ordinary sidecar ends by its own clock, whatever the application does in preStop: Istio's after
+/// terminationDrainDuration, and its listener after drainDuration if that is sooner (istio `pkg/envoy/agent.go`).
+#[test]
+fn the_sidecar_of_a_mesh_does_not_wait_for_the_application() {
+    let config = "Deployment/web:spec.template.metadata.annotations.proxy\\.istio\\.io/config";
+    for (drain, seconds) in [("5s", 5.0), ("20s", 20.0), ("80s", 45.0)] {
+        let set = format!("{config}=\"terminationDrainDuration: {drain}\"");
+        let outcome = run(&changed("path-mesh-sidecar-trap", &[&set]), 1, false);
+        let times = outcome.pods.iter().find(|pod| pod.times.deleted_at.is_some()).unwrap().times;
+        let accepted = times.front_closed_at.unwrap().since(times.front_sigterm_at.unwrap()).as_secs_f64();
+        assert!((seconds..seconds + 0.2).contains(&accepted), "{drain}: {accepted}");
+        assert_eq!(times.listener_closed_at, times.front_closed_at);
+        let slept = times.sigterm_at.unwrap().since(times.deleted_at.unwrap()).as_secs_f64();
+        assert!((60.0..61.0).contains(&slept), "{slept}");
+    }
+}
+
+/// What would be lost if the sidecar were a container like any other is nothing: it is the way through it that loses.
+#[test]
+fn a_sidecar_that_is_not_in_the_way_costs_nothing() {
+    let beside = "spec.apps[0]={deployment: web, container: istio-proxy, fronts: false}";
+    let lost = |sets: &[&str]| outcomes(&changed("path-mesh-sidecar-trap", sets), 5).map(|o| o.requests.failed()).min();
+    assert!(lost(&[]) > Some(0));
+    assert_eq!(outcomes(&changed("path-mesh-sidecar-trap", &[beside]), 5).map(|o| o.requests.failed()).sum::<u64>(), 0);
+}
+
+/// By default long requests are cut 5 s after the stop signal; EXIT_ON_ZERO_ACTIVE_CONNECTIONS waits for them, but not for
+/// connections that are still to come.
+#[test]
+fn a_sidecar_that_waits_for_its_connections_cuts_none_and_awaits_none() {
+    let name = "path-mesh-sidecar-exit-on-zero";
+    let value = "Deployment/web:spec.template.spec.containers[1].env[0].value";
+    let failed = |sets: &[&str]| outcomes(&changed(name, sets), 10).map(|o| o.requests.failed()).sum::<u64>();
+    assert_eq!(failed(&[]), 0);
+    assert!(failed(&[&format!("{value}=\"false\"")]) > 0);
+    let trap = "path-mesh-sidecar-trap";
+    let variable = "Deployment/web:spec.template.spec.containers[1].env=[{name: EXIT_ON_ZERO_ACTIVE_CONNECTIONS, value: \"true\"}]";
+    let outcome = run(&changed(trap, &[variable]), 1, false);
+    assert!(outcome.requests.failed() > 0, "the first second without a connection ends it");
+}

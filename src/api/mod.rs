@@ -33,7 +33,7 @@ pub use meta::{
 };
 pub use node::{Node, Taint, TaintEffect, Toleration};
 pub use pdb::{Pdb, PdbSpec, PdbStatus};
-pub use pod::{Container, ContainerStatus, Owner, Phase, Pod, PodMeta, PodTemplate, RestartPolicy};
+pub use pod::{Container, ContainerStatus, Front, Owner, Phase, Pod, PodMeta, PodTemplate, RestartPolicy};
 pub use readiness::{Gates, ReadinessGate};
 pub use service::{Endpoint, Endpoints, Service, ServiceType, TrafficDistribution};
 pub use stateful_set::StatefulSet;

@@ -156,6 +156,12 @@ pub fn sentence(names: &Names<'_>, what: What) -> Sentence {
         What::SaysGoodbye { pod } => {
             (names.the_pod(pod), "tells its clients to close: responses carry `Connection: close`".to_string())
         }
+        What::ContainerListens { pod, container } => {
+            (names.the_pod(pod), format!("{} listens", names.container(pod, container)))
+        }
+        What::ContainerStopsListening { pod, container } => {
+            (names.the_pod(pod), format!("{} listens no longer", names.container(pod, container)))
+        }
         What::ContainerExited { pod, container, code } => {
             (names.the_pod(pod), format!("{} ends with exit code {code}", names.container(pod, container)))
         }

@@ -384,10 +384,12 @@ impl<'a> World<'a> {
     fn some_service_is_out(&self) -> bool {
         let endpoints = &self.ctx.store.endpoints;
         self.ctx.setup.traffic.iter().any(|traffic| {
-            let versions = endpoints.history(traffic.service.index());
-            let mut counts = versions.iter().map(|v| v.value.as_ref().map_or(0, Endpoints::ready_count));
-            let last = counts.next_back();
-            last == Some(0) && counts.any(|count| count > 0)
+            traffic.legs().any(|leg| {
+                let versions = endpoints.history(leg.service.index());
+                let mut counts = versions.iter().map(|v| v.value.as_ref().map_or(0, Endpoints::ready_count));
+                let last = counts.next_back();
+                last == Some(0) && counts.any(|count| count > 0)
+            })
         })
     }
 

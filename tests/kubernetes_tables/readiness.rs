@@ -1,7 +1,7 @@
 //! `pkg/kubelet/status/generate.go` GeneratePodReadyCondition, and its test in `generate_test.go`.
 
 use drainsim::api::pod::{ContainerState, ContainerStatus, Phase, WaitingReason};
-use drainsim::api::{Container, Gates, PodTemplate, ReadinessGate, RestartPolicy};
+use drainsim::api::{Container, Gates, PodTemplate, ReadinessGate};
 
 use super::table;
 
@@ -47,34 +47,15 @@ pub fn check() {
 fn ready(&(containers, inits, gates, phase): &Given) -> bool {
     let sidecar = inits.starts_with('S');
     let inits = inits.trim_start_matches('S');
-    let container = |sidecar| Container {
-        name: "app".into(),
-        image: "app".into(),
-        pre_stop: None,
-        readiness: None,
-        startup: None,
-        liveness: None,
-        sidecar,
-        app: 0,
-    };
+    let container = |sidecar| Container { sidecar, ..Container::plain("app", "app", 0) };
     let gate = |kind: char| ReadinessGate {
         condition_type: format!("example.com/{kind}"),
         set_by: (kind != 'x').then_some(0),
     };
     let template = PodTemplate {
-        namespace: "default".into(),
-        labels: drainsim::api::Labels::new(),
-        termination_grace_period_seconds: 30,
         init_containers: vec![container(sidecar); inits.len()],
-        containers: vec![container(false); containers.len()],
-        serving: 0,
-        restart_policy: RestartPolicy::Always,
-        priority: 0,
-        requests: drainsim::api::quantity::Resources::default(),
-        placement: drainsim::api::pod::Placement::default(),
-        has_empty_dir: false,
-        hints: drainsim::api::pod::DisruptionHints::default(),
         readiness_gates: gates.chars().map(gate).collect(),
+        ..PodTemplate::plain(drainsim::api::Labels::new(), vec![container(false); containers.len()])
     };
     let status = |kind: char| {
         let base = ContainerStatus::waiting(WaitingReason::ContainerCreating);

@@ -9,6 +9,7 @@ mod clients;
 mod components;
 mod controllers;
 mod found;
+mod fronts;
 mod gates;
 mod kube_proxy;
 mod kubelet;
@@ -161,6 +162,8 @@ struct TemplateOrigin {
     containers: Vec<ContainerManifest>,
     /// Where its readiness gates stand.
     gates: Vec<Span>,
+    /// Of its pods.
+    annotations: BTreeMap<String, String>,
 }
 
 impl TemplateOrigin {
@@ -182,6 +185,7 @@ impl Compiler<'_> {
         self.applied_objects();
         self.services();
         self.serving();
+        self.fronts();
         self.apps();
         self.pdbs();
         self.traffic();

@@ -1,5 +1,7 @@
 //! Pod templates: the spec of pods, wherever it stands.
 
+use std::collections::BTreeMap;
+
 use crate::api::pod::{DisruptionHints, Hook, HookStep, Probe, Signal};
 use crate::api::quantity::Resources;
 use crate::api::{Container, Gates, Labels, PodTemplate, ReadinessGate, RestartPolicy};
@@ -21,6 +23,8 @@ pub struct TemplateManifest {
     pub containers: Vec<ContainerManifest>,
     /// Where the readiness gates stand, in their order.
     pub gates: Vec<Span>,
+    /// The annotations of the pods.
+    pub annotations: BTreeMap<String, String>,
     /// `restartPolicy`, where it stands.
     pub restart_policy: Option<Span>,
     /// Where the pod spec stands.
@@ -42,6 +46,10 @@ pub struct ContainerManifest {
     pub command: Vec<String>,
     /// There is a `command`, so that the image's entry point does not count.
     pub has_command: bool,
+    /// Its `env`: names, and values that stand there.
+    pub env: BTreeMap<String, String>,
+    /// Its preStop hook has Istio's agent drain.
+    pub drains_in_hook: bool,
     /// Its process is not PID 1: `shareProcessNamespace` or `hostPID` of the pod.
     pub shares_pids: bool,
 }
@@ -135,6 +143,7 @@ pub(super) fn read(spec: &Node, namespace: &str, labels: Labels, cx: &mut Cx<'_>
         init_containers,
         containers,
         serving: 0,
+        front: None,
         restart_policy: read_restart_policy(spec, cx),
         priority: cx.priorities.of(spec),
         requests,
@@ -144,7 +153,14 @@ pub(super) fn read(spec: &Node, namespace: &str, labels: Labels, cx: &mut Cx<'_>
         readiness_gates,
     };
     let restart_policy = spec.get("restartPolicy").map(|n| n.span.clone());
-    Some(TemplateManifest { template, containers: manifests, gates, restart_policy, span: spec.span.clone() })
+    Some(TemplateManifest {
+        template,
+        containers: manifests,
+        gates,
+        annotations: BTreeMap::new(),
+        restart_policy,
+        span: spec.span.clone(),
+    })
 }
 
 /// `readinessGates`, and where each of them stands. Who sets them is not known yet.
@@ -306,8 +322,27 @@ fn read_container(node: &Node, grace: u64, cx: &mut Cx<'_>) -> Option<(Container
     let requests = read_requests(node, cx);
     let span = name_node.span.clone();
     let stop_signal = read_stop_signal(node, cx);
-    let manifest = ContainerManifest { span, ports, stop_signal, hook, command, has_command, shares_pids: false };
+    let env = node.get("env").map(Node::items).unwrap_or_default().iter();
+    let env = env.filter_map(|e| Some((e.get("name")?.as_str()?.to_string(), e.get("value")?.as_str()?.to_string())));
+    let manifest = ContainerManifest {
+        span,
+        ports,
+        stop_signal,
+        hook,
+        command,
+        has_command,
+        env: env.collect(),
+        drains_in_hook: node.at(&["lifecycle", "preStop"]).is_some_and(drains),
+        shares_pids: false,
+    };
     Some((container, requests, manifest))
+}
+
+/// Whether a preStop hook asks Istio's agent to drain: `pilot-agent request --debug-port=15020 POST drain`.
+fn drains(hook: &Node) -> bool {
+    let command = hook.at(&["exec", "command"]).map(Node::items).unwrap_or_default();
+    let words: Vec<&str> = command.iter().filter_map(Node::as_str).flat_map(str::split_whitespace).collect();
+    words.first().is_some_and(|program| program.ends_with("pilot-agent")) && words.ends_with(&["POST", "drain"])
 }
 
 /// What a container requests: what it does not say is its limit.

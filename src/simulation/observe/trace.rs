@@ -213,6 +213,11 @@ whats! {
     TargetHealth(pod: PodId, traffic: u32, healthy: u32);
     /// A condition that a readiness gate of a pod names was written: the gate's place in the spec, and whether it is True.
     GateWritten(pod: PodId, gate: u32, status: u32);
+    /// One of the two containers that a request goes through listens: the proxy that is the front of the pod, or the one behind
+    /// it.
+    ContainerListens(pod: PodId, container: u32);
+    /// One of these two listens no longer.
+    ContainerStopsListening(pod: PodId, container: u32);
 }
 
 /// A field of a note as a number.
@@ -250,6 +255,7 @@ impl What {
                 | Self::PodsDrivenAway { .. }
                 | Self::KubeletConnected { .. }
                 | Self::ListenerOpened { .. }
+                | Self::ContainerListens { .. }
         )
     }
 
@@ -290,6 +296,8 @@ impl What {
             | Self::SaysGoodbye { pod }
             | Self::TargetHealth { pod, .. }
             | Self::GateWritten { pod, .. }
+            | Self::ContainerListens { pod, .. }
+            | Self::ContainerStopsListening { pod, .. }
             | Self::PodLabelled { pod }
             | Self::PodReleased { pod }
             | Self::PodAdopted { pod, .. }
