@@ -250,6 +250,12 @@ pub struct Pod {
     pub listener_closed_at: Option<f64>,
     /// The serving process ended.
     pub exited_at: Option<f64>,
+    /// The pod has a proxy of its own, and that listened no longer; left out if it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy_closed_at: Option<f64>,
+    /// That proxy ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy_exited_at: Option<f64>,
     /// The object was gone.
     pub removed_at: Option<f64>,
     /// An EndpointSlice that no longer says ready was written.
@@ -464,6 +470,8 @@ impl Pod {
             sigkill_at: at(times.sigkill_at),
             listener_closed_at: at(times.listener_closed_at),
             exited_at: at(times.exited_at),
+            proxy_closed_at: at(times.front_closed_at),
+            proxy_exited_at: at(times.front_exited_at),
             removed_at: at(times.removed_at),
             endpoint_not_ready_at: at(times.endpoint_not_ready_at),
             last_route_clean_at: at(times.last_route_clean.map(|(at, _)| at)),

@@ -4,7 +4,7 @@ use crate::api::{
     AutoscalerId, DaemonSetId, DeploymentId, JobId, NodeId, PdbId, PodId, ReplicaSetId, ServiceId, StatefulSetId,
 };
 use crate::simulation::outcome::{Failure, PodOutcome, Router};
-use crate::simulation::setup::{ActionKind, Applied, DrainOptions, DryRun, PartitionScope, UpgradeProfile};
+use crate::simulation::setup::{ActionKind, Applied, DrainOptions, DryRun, PartitionScope, Restarted, UpgradeProfile};
 use crate::simulation::{Outcome, Setup};
 
 /// Looks names up. An identity that nothing is known of gets a number for a name: a report must not fail.
@@ -127,6 +127,13 @@ impl<'a> Names<'a> {
         }
     }
 
+    /// `controller of aws-alb-ip`: what keeps the targets of a stream's load balancer.
+    #[must_use]
+    pub fn balancer_controller(&self, traffic: u32) -> String {
+        let balancer = self.setup.traffic.get(traffic as usize).and_then(|t| t.balancer.as_ref());
+        format!("controller of {}", balancer.map_or("the load balancer", |b| b.profile.name()))
+    }
+
     /// `default/nginx`.
     #[must_use]
     pub fn service(&self, service: ServiceId) -> String {
@@ -236,8 +243,19 @@ impl<'a> Names<'a> {
             ActionKind::Scale { deployment: index, replicas } => {
                 format!("kubectl scale deployment {} --replicas={replicas}", deployment(*index))
             }
-            ActionKind::RolloutRestart { deployment: index } => {
-                format!("kubectl rollout restart deployment {}", deployment(*index))
+            ActionKind::RolloutRestart(workload) => {
+                let (kind, name) = match *workload {
+                    Restarted::Deployment(index) => ("deployment", deployment(index)),
+                    Restarted::StatefulSet(index) => {
+                        let found = self.setup.stateful_sets.get(index);
+                        ("statefulset", found.map_or_else(String::new, |s| format!("{} -n {}", s.name, s.namespace)))
+                    }
+                    Restarted::DaemonSet(index) => {
+                        let found = self.setup.daemon_sets.get(index);
+                        ("daemonset", found.map_or_else(String::new, |s| format!("{} -n {}", s.name, s.namespace)))
+                    }
+                };
+                format!("kubectl rollout restart {kind} {name}")
             }
             ActionKind::AddNode { node, .. } => format!("machine {} joins", node.name),
             ActionKind::ShutOff(node) => format!("{node} loses power"),

@@ -389,4 +389,6 @@ pub enum PodActivity {
     Hanging,
     /// Its node and the client's could not reach each other.
     CutOff,
+    /// Its proxy accepted requests; the container behind that took none, or ended.
+    Unattended,
 }

@@ -39,6 +39,7 @@ impl Tuner<'_> {
             Hop::ApiRead,
             Hop::ApiWrite,
             Hop::KubeProxySync,
+            Hop::EbpfSync,
             Hop::IngressSync,
             Hop::XdsPush,
             Hop::KubeletSync,

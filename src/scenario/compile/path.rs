@@ -104,7 +104,8 @@ impl Compiler<'_> {
             HopProfile::Balancer(profile) => profile.is_proxy(),
             _ => nginx || envoy,
         };
-        let settings: [(&str, Option<&Span>, bool); 12] = [
+        let pods_as_targets = matches!(profile, HopProfile::Balancer(profile) if profile.targets() == Targets::Pods);
+        let settings: [(&str, Option<&Span>, bool); 13] = [
             ("service", hop.service.as_ref().map(|s| &s.span), may_be_pods(profile)),
             ("machines", hop.machines.as_ref().map(|s| &s.span), balancer),
             ("reconcile", hop.reconcile.as_ref().map(|s| &s.span), balancer),
@@ -112,6 +113,7 @@ impl Compiler<'_> {
             ("deregister", hop.deregister.as_ref().map(|s| &s.span), balancer),
             ("deregistrationDelay", hop.deregistration_delay.as_ref().map(|s| &s.span), balancer),
             ("healthCheck", hop.health_check.as_ref().map(|s| &s.span), balancer),
+            ("readinessGate", hop.readiness_gate.as_ref().map(|s| &s.span), pods_as_targets),
             ("connectTimeout", hop.connect_timeout.as_ref().map(|s| &s.span), makes_connections),
             ("tries", hop.tries.as_ref().map(|s| &s.span), nginx || envoy),
             ("syncInterval", hop.sync_interval.as_ref().map(|s| &s.span), nginx),

@@ -45,15 +45,18 @@ impl Compiler<'_> {
                     _ => {}
                 }
             }
+            // a mesh's sidecar may stand first, and Services never lead to it
+            let count = u8::try_from(template.containers.len()).unwrap_or(u8::MAX);
+            let first = (0..count).find(|c| self.mesh_of(id, *c).is_none()).unwrap_or(0);
             if serving.is_none() && selected && template.containers.len() > 1 {
                 assumed.push(format!(
                     "{}: no container declares the port that its Service leads to; requests go to the first one, {} \
                      (`containers[].ports`)",
                     self.templates[id.index()].title(),
-                    template.containers[0].name
+                    template.container(first).name
                 ));
             }
-            self.setup.templates[id.index()].serving = serving.map_or(0, |(container, _)| container);
+            self.setup.templates[id.index()].serving = serving.map_or(first, |(container, _)| container);
         }
         problems.into_iter().for_each(|problem| self.push(problem));
         assumed.into_iter().for_each(|sentence| self.assume(sentence));

@@ -69,6 +69,9 @@ record! {
         pub deregistration_delay: Option<Spanned<Duration>>,
         /// Load balancer: how targets are checked.
         pub health_check: Option<Spanned<HealthCheckEntry>>,
+        /// Load balancer whose targets are pods: whether its controller adds a readiness gate to the pods that the Service
+        /// selects.
+        pub readiness_gate: Option<Spanned<bool>>,
         /// How long it waits for a connection to a pod or node.
         pub connect_timeout: Option<Spanned<Duration>>,
         /// ingress-nginx and Envoys: how many pods at most are asked for a connection.
@@ -119,6 +122,7 @@ impl HopEntry {
             deregister: None,
             deregistration_delay: None,
             health_check: None,
+            readiness_gate: None,
             connect_timeout: None,
             tries: None,
             sync_interval: None,

@@ -255,10 +255,15 @@ impl Stretch<'_> {
                     return Failed { request, failed_at, kind, pod, gateway: None, cause, seen };
                 }
                 let state = sockets.end(pod).state;
-                debug_assert!(state != Listener::Open, "no refusal by a pod that listens");
-                let silent = state == Listener::Gone;
-                let kind = if silent { FailureKind::ConnectTimeout } else { FailureKind::Refused };
-                (kind, Some(pod), sockets.cause(pod))
+                match state {
+                    Listener::Gone => (FailureKind::ConnectTimeout, Some(pod), sockets.cause(pod)),
+                    Listener::Closed => (FailureKind::Refused, Some(pod), sockets.cause(pod)),
+                    Listener::Open | Listener::Unattended => {
+                        let answer = sockets.answer_of_front(pod);
+                        let (kind, cause) = answer.expect("a pod that listens refuses nothing by itself");
+                        (kind, Some(pod), cause)
+                    }
+                }
             }
         };
         let patience = if kind == FailureKind::ConnectTimeout { self.timeout } else { Duration::ZERO };

@@ -230,6 +230,25 @@ impl<'a> Network<'a> {
         routers.endpoints_written(now, service, proxies);
     }
 
+    /// A pod was written with a readiness gate that the controller of this traffic stream's load balancer sets.
+    /// `containers_ready`: so are its containers and its node; `is_true`: so is the gate's condition.
+    pub fn gated_pod(&mut self, now: Time, stream: usize, pod: PodId, containers_ready: bool, is_true: bool) {
+        self.routers.gated_pod(now, stream, (pod, containers_ready, is_true), &self.proxies);
+    }
+
+    /// When the controller of this traffic stream's load balancer will have read about the health of targets, as far as is
+    /// known: [`gates`](Self::gates) has something to say at that time at the earliest.
+    #[must_use]
+    pub fn next_health(&self, stream: usize) -> Option<Time> {
+        self.routers.next_health(stream)
+    }
+
+    /// The pods whose gate the controller of this traffic stream's load balancer has found to be set to this since it was asked
+    /// last: its target is healthy, or has just been registered and is not yet.
+    pub fn gates(&mut self, now: Time, stream: usize) -> Vec<(PodId, bool)> {
+        self.routers.gates(stream, now)
+    }
+
     /// The network of a pod is there; nothing listens yet. `app` is an index into `Setup::apps`.
     pub fn pod_created(&mut self, pod: PodId, app: u32, services: &[ServiceId], node: NodeId) {
         self.sockets.know(pod);
@@ -273,7 +292,7 @@ impl<'a> Network<'a> {
         let reachable = self.sockets.separation(NodeId::OUTSIDE, pod).is_none();
         let answer = match self.sockets.end(pod).state {
             Listener::Open if reachable && !self.sockets.hangs(pod) => Answer::Good,
-            Listener::Closed if reachable => Answer::Bad,
+            Listener::Closed | Listener::Unattended if reachable => Answer::Bad,
             _ => Answer::Silent,
         };
         self.routers.pod_answers(now, pod, answer);
@@ -318,7 +337,7 @@ impl<'a> Network<'a> {
         let Some(rules) = self.proxies.syncs(node).iter().rev().find(|s| s.applied <= now) else { return false };
         let version = self.proxies.version(service, rules.entries);
         let (Route::Pods(pods), _) = self.proxies.route(service, version, node) else { return false };
-        self.sockets.end(pick(pods, choice)).state == Listener::Open
+        self.sockets.end(pick(pods, choice)).state.accepts()
     }
 
     /// The same for a connection that comes to the node from outside the cluster, by a node port or the address of a load
@@ -328,13 +347,13 @@ impl<'a> Network<'a> {
         let Some(rules) = self.proxies.syncs(node).iter().rev().find(|s| s.applied <= now) else { return false };
         let version = self.proxies.version(service, rules.entries);
         let (Route::Pods(pods), _) = self.proxies.route_external(service, version, node) else { return false };
-        self.sockets.end(pick(pods, choice)).state == Listener::Open
+        self.sockets.end(pick(pods, choice)).state.accepts()
     }
 
     /// The pod closes its listener, and its idle connections if the app does; requests in flight go on.
     pub fn close_listener(&mut self, now: Time, pod: PodId, cause: CauseId) {
         self.sockets.know(pod);
-        if self.sockets.end(pod).state == Listener::Open {
+        if self.sockets.end(pod).state.accepts() {
             self.advance_to_change(now, pod);
             self.exchange.pod_changes(now, self.sockets.services_of(pod));
             self.sockets.close_listener(now, pod, cause);
@@ -362,7 +381,7 @@ impl<'a> Network<'a> {
     pub fn cut(&mut self, now: Time, pod: PodId, cause: CauseId) {
         self.sockets.know(pod);
         // Without a listener nobody sees a difference but who is in flight.
-        if self.sockets.end(pod).state == Listener::Open {
+        if self.sockets.end(pod).state.accepts() {
             self.advance_to_change(now, pod);
         } else {
             self.advance_exchange(now);
@@ -373,6 +392,48 @@ impl<'a> Network<'a> {
         exchange.pod_changes(now, plane.sockets.services_of(pod));
         exchange.cut(now, pod, cause, &mut plane);
         plane.routers.pod_ends(now, pod, plane.proxies);
+    }
+
+    /// The container behind the proxy of the pod listens from now on, or does no longer: the proxy hands requests on, or
+    /// answers them itself. Those that the container is working on go on.
+    pub fn behind_front(&mut self, now: Time, pod: PodId, listens: bool, cause: CauseId) {
+        self.advance_to_change(now, pod);
+        self.exchange.pod_changes(now, self.sockets.services_of(pod));
+        self.sockets.behind(now, pod, listens, cause);
+        self.check_changes(now, pod);
+        if listens {
+            self.exchange.listen(now, pod);
+        }
+    }
+
+    /// The container behind the proxy of the pod has ended: the proxy answers what that was working on, except what ends at
+    /// this very instant, and all that comes.
+    pub fn behind_front_ended(&mut self, now: Time, pod: PodId, cause: CauseId) {
+        self.advance_to_change(now, pod);
+        self.sockets.behind_ended(now, pod, cause, &mut self.ledger);
+        self.check_changes(now, pod);
+        let (_, exchange, mut plane) = self.split();
+        exchange.pod_changes(now, plane.sockets.services_of(pod));
+        exchange.behind_front_ended(now, pod, cause, &mut plane);
+    }
+
+    /// A new process behind the proxy of the pod takes the place of one that has ended; or (`None`) it goes on to listen and
+    /// answers nothing that comes. `app` is an index into `Setup::apps`.
+    pub fn behind_front_is(&mut self, now: Time, pod: PodId, app: Option<u32>) {
+        self.advance_to_change(now, pod);
+        self.sockets.set_behind(pod, app);
+    }
+
+    /// The container behind the proxy of the pod accepts requests from now on, and answers none that comes.
+    pub fn behind_front_hangs(&mut self, now: Time, pod: PodId, cause: CauseId) {
+        self.behind_front_is(now, pod, None);
+        self.sockets.hang(now, pod, cause);
+        self.check_changes(now, pod);
+    }
+
+    /// Whether any client is connected to the pod at `now`.
+    pub fn is_connected(&mut self, now: Time, pod: PodId) -> bool {
+        self.connections_until(now, pod).is_some_and(|until| until > now)
     }
 
     /// The pod's network is gone: connections to it are neither accepted nor refused, and nobody is told about those that
@@ -391,7 +452,7 @@ impl<'a> Network<'a> {
     /// `now` or later do not count: a pod that does not listen gets none.
     pub fn in_flight_until(&mut self, now: Time, pod: PodId) -> Option<Time> {
         self.sockets.know(pod);
-        if self.sockets.end(pod).state == Listener::Open {
+        if self.sockets.end(pod).state.accepts() {
             self.advance_to_change(now, pod);
         } else {
             self.advance_exchange(now);
@@ -604,7 +665,7 @@ impl<'a> Network<'a> {
             service,
             pod,
             gateway,
-            pod_phase: pod.map_or(PodActivity::NoPod, |pod| self.activity(pod, seen, cause)),
+            pod_phase: pod.map_or(PodActivity::NoPod, |pod| self.activity(pod, (kind, seen), cause)),
             endpoint_not_ready_at: pod
                 .filter(|_| routed)
                 .and_then(|pod| self.proxies.not_ready_since(service, pod, request.sent)),
@@ -613,8 +674,11 @@ impl<'a> Network<'a> {
         }
     }
 
-    fn activity(&self, pod: PodId, seen: Seen, cause: CauseId) -> PodActivity {
+    fn activity(&self, pod: PodId, (kind, seen): (FailureKind, Seen), cause: CauseId) -> PodActivity {
         let activity = self.sockets.activity(pod, seen);
+        if self.sockets.is_answer_of_front(pod, kind, cause) {
+            return PodActivity::Unattended;
+        }
         if self.sockets.failed_by_partition(cause) {
             return PodActivity::CutOff;
         }

@@ -3,6 +3,7 @@
 
 mod bulk;
 mod by_exchange;
+mod by_front;
 mod by_gateway;
 mod by_ingress;
 mod by_shutdown;

@@ -43,7 +43,10 @@ impl Setup {
     #[must_use]
     pub fn not_in_bulk(&self, traffic: &Traffic) -> Option<&'static str> {
         let even = traffic.arrivals == Arrivals::Constant;
-        self.dependence(traffic).or_else(|| even.then_some("they are evenly spaced"))
+        let fronted = self.templates.iter().any(|template| template.front.is_some());
+        self.dependence(traffic)
+            .or_else(|| even.then_some("they are evenly spaced"))
+            .or_else(|| fronted.then_some("pods take them through a proxy of their own"))
     }
 
     /// Why the requests of a stream depend on each other, or on more than the pod that is asked; `None` if they do not.

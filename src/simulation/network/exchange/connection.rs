@@ -249,12 +249,12 @@ impl<'a> Exchange<'a> {
         let silence = connection.pod.map_or(Some(connection.cause), |pod| plane.sockets.separation(node, pod));
         let silence = connection.lost.or(silence);
         let state = connection.pod.map(|pod| plane.sockets.end(pod).state);
-        if silence.is_none() && matches!(state, Some(Listener::Open | Listener::Closed)) {
+        if silence.is_none() && state.is_some_and(|state| state != Listener::Gone) {
             self.clients[connection.client].tracking.answered(connection.from);
         }
         match (silence, connection.pod) {
             (None, Some(pod)) => match plane.sockets.end(pod).state {
-                Listener::Open => {
+                Listener::Open | Listener::Unattended => {
                     (connection.established, connection.idle_since) = (Some(now), now);
                     let told = self.queue.schedule(now + connection.delay, Happening::Connected(id));
                     connection.timer = Some(told);

@@ -55,6 +55,17 @@ impl<'a> Exchange<'a> {
         }
     }
 
+    /// The container behind the proxy of a pod has ended: the proxy answers for it what it was working on.
+    pub fn behind_front_ended(&mut self, now: Time, pod: PodId, cause: CauseId, plane: &mut Plane<'_, 'a>) {
+        let Some((kind, _)) = plane.sockets.answer_of_front(pod) else { return };
+        for work in self.lose_all(now, pod, plane) {
+            if let Some(attempt) = work.attempt {
+                let fault = Fault { cause, seen: Seen::Before(now), ..Fault::new(kind, Some(pod), now) };
+                self.tell_of(now, attempt, fault);
+            }
+        }
+    }
+
     /// The network of a pod has vanished: nobody hears anything of what it was working on. A request that would have timed
     /// out anyhow is not its fault.
     pub fn vanish(&mut self, now: Time, pod: PodId, cause: CauseId, plane: &mut Plane<'_, 'a>) {

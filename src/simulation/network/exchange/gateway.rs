@@ -68,7 +68,8 @@ impl<'a> Exchange<'a> {
 
     /// The process in a pod has ended: its connections to pods behind it are closed.
     pub(super) fn gateway_ends(&mut self, pod: PodId) {
-        let numbers: Vec<usize> = self.gateways.extract_if(.., |(_, p), _| *p == pod).map(|(_, n)| n).collect();
+        let numbers: Vec<usize> = self.gateways.iter().filter(|((_, p), _)| *p == pod).map(|(_, n)| *n).collect();
+        self.gateways.retain(|(_, p), _| *p != pod);
         for number in numbers {
             let client = &mut self.clients[number];
             let channels = std::mem::take(&mut client.channels).into_iter().filter_map(|channel| channel.connection);

@@ -64,7 +64,12 @@ impl<'a> Exchange<'a> {
         if self.clients[client].traffic.connections == Connections::Udp {
             return self.take_datagram(now, attempt, pod, plane);
         }
-        let Some(closed) = self.closed_to(id, now, plane.sockets) else { return self.let_in(now, attempt, pod, plane) };
+        let Some(closed) = self.closed_to(id, now, plane.sockets) else {
+            if let Some((kind, cause)) = plane.sockets.answer_of_front(pod) {
+                return self.tell_of(now, attempt, Fault { cause, ..Fault::new(kind, Some(pod), now) });
+            }
+            return self.let_in(now, attempt, pod, plane);
+        };
         let cause = closed.cause;
         if !closed.told() {
             let fault = Fault { cause, ..Fault::new(FailureKind::RequestTimeout, Some(pod), now) };
@@ -85,7 +90,7 @@ impl<'a> Exchange<'a> {
         let fault = Fault { cause: plane.sockets.cause(pod), ..Fault::new(FailureKind::Refused, Some(pod), now) };
         match plane.sockets.end(pod).state {
             Listener::Open => self.let_in(now, attempt, pod, plane),
-            Listener::Closed => self.tell_of(now, attempt, fault),
+            Listener::Closed | Listener::Unattended => self.tell_of(now, attempt, fault),
             Listener::Gone => self.silence(attempt, Fault { kind: FailureKind::RequestTimeout, ..fault }),
         }
     }
@@ -113,7 +118,7 @@ impl<'a> Exchange<'a> {
         if kept == Some(false) {
             return self.leave_unattended(attempt, pod);
         }
-        let app = if kept.is_some() { plane.sockets.kept_app(pod) } else { plane.sockets.app(pod) };
+        let app = plane.sockets.app_for(pod, kept.is_some());
         if self.is_sent_on(attempt) && !plane.sockets.never_answers(app) {
             return self.send_onward(now, attempt, pod, plane);
         }

@@ -6,26 +6,28 @@
 //!
 //! - `health_check`: when a target counts as healthy.
 //! - `balancer`: a load balancer before the cluster, with pods or nodes as targets.
+//! - `gates`: the readiness gates that a load balancer's controller writes.
 //! - `envoy`: Envoys that get their endpoints by xDS.
 //! - `nodes`: which nodes are fit to be targets, and what they answer.
 
 pub(super) mod balancer;
 pub(super) mod envoy;
+mod gates;
 pub(super) mod health_check;
 mod nodes;
 
 use std::collections::BTreeMap;
 
-use crate::api::{Node, NodeId, PodId, ServiceId};
+use crate::api::{Endpoint, Node, NodeId, PodId, ServiceId};
 use crate::engine::{Duration, Key, Random, Time};
 use crate::simulation::latency::Hop;
 use crate::simulation::network::clients::pick;
 use crate::simulation::network::ingress::Ingresses;
 use crate::simulation::network::kube_proxy::{KubeProxies, Spell, Sync};
-use crate::simulation::network::rules::Route;
+use crate::simulation::network::rules::{Route, ServiceRules};
 use crate::simulation::network::seat::Seat;
 use crate::simulation::observe::CauseId;
-use crate::simulation::setup::{Setup, Targets, Traffic, Via};
+use crate::simulation::setup::{BalancerProfile, Setup, Targets, Traffic, Via};
 
 pub(super) use balancer::{Cut, Target};
 
@@ -49,6 +51,8 @@ pub(super) struct Routers<'a> {
     /// kube-proxy that took.
     asked: Vec<(Time, Vec<usize>)>,
     nodes: Nodes,
+    /// Pods with a readiness gate that a controller of a load balancer sets: whether they may be targets before they are Ready.
+    gated: BTreeMap<PodId, bool>,
 }
 
 /// Where a new connection goes.
@@ -103,6 +107,7 @@ impl<'a> Routers<'a> {
             balancers: setup.traffic.iter().map(balancer).collect(),
             asked: vec![(Time::ZERO, Vec::new()); setup.traffic.len()],
             nodes: Nodes::new(random),
+            gated: BTreeMap::new(),
         }
     }
 
@@ -185,18 +190,50 @@ impl<'a> Routers<'a> {
     /// The EndpointSlices of a Service have been written.
     pub fn endpoints_written(&mut self, now: Time, service: ServiceId, proxies: &KubeProxies<'_>) {
         let rules = proxies.rules(service);
-        for (traffic, balancer) in self.setup.traffic.iter().zip(&mut self.balancers) {
-            if let Some(balancer) = balancer
-                && traffic.service == service
-                && aims_at(traffic) == Some(Targets::Pods)
-            {
-                let pods = match rules.route_ready(rules.version_within(u32::MAX)).0 {
-                    Route::Pods(pods) => pods,
-                    Route::Reject | Route::Drop => &[],
-                };
-                balancer.should_have(now, pods.iter().map(|pod| Target::Pod(*pod)).collect(), Notice::Committed);
+        for stream in 0..self.balancers.len() {
+            if self.setup.traffic[stream].service == service {
+                self.endpoints_changed(now, stream, rules);
             }
         }
+    }
+
+    /// A pod with a readiness gate that the controller of this stream's load balancer sets was written: whether it may be a
+    /// target as far as its own status says, and whether the gate's condition is True.
+    pub fn gated_pod(
+        &mut self,
+        now: Time,
+        stream: usize,
+        (pod, containers_ready, is_true): (PodId, bool, bool),
+        proxies: &KubeProxies<'_>,
+    ) {
+        self.gated.insert(pod, containers_ready);
+        if let Some(balancer) = &mut self.balancers[stream] {
+            balancer.gated(pod, is_true);
+        }
+        if now > Time::ZERO {
+            self.endpoints_changed(now, stream, proxies.rules(self.setup.traffic[stream].service));
+        }
+    }
+
+    fn endpoints_changed(&mut self, now: Time, stream: usize, rules: &ServiceRules) {
+        let Self { setup, balancers, gated, .. } = self;
+        let traffic = &setup.traffic[stream];
+        let Some((config, balancer)) = traffic.balancer.as_ref().zip(balancers[stream].as_mut()) else { return };
+        if aims_at(traffic) == Some(Targets::Pods) {
+            let endpoints = rules.newest().list.iter().filter(|endpoint| is_target(config.profile, endpoint, gated));
+            balancer.should_have(now, endpoints.map(|e| Target::Pod(e.pod)).collect(), Notice::Committed);
+        }
+    }
+
+    /// When the controller of a stream's load balancer will have read about the health of targets, as far as is known.
+    pub fn next_health(&self, stream: usize) -> Option<Time> {
+        self.balancers[stream].as_ref()?.next_health()
+    }
+
+    /// What the controller of a stream's load balancer makes, by `now`, of the gates of pods: which are to be True, or no
+    /// longer.
+    pub fn gates(&mut self, stream: usize, now: Time) -> Vec<(PodId, bool)> {
+        self.balancers[stream].as_mut().map_or_else(Vec::new, |balancer| balancer.take_gates(now))
     }
 
     /// A pod answers health checks like this from now on.
@@ -421,6 +458,23 @@ impl<'a> Routers<'a> {
                 balancer.answers(now, Target::Node(node), nodes.answer(node, config.check.asks));
             }
         }
+    }
+}
+
+/// Whether an endpoint should be a target.
+///
+/// The controller of AWS takes those that are ready, and those whose containers are ready on a Ready node: so a pod is
+/// registered that waits for nothing but the gate. (Without a gate no change of a pod makes it look, and the endpoint follows at
+/// once; this is left out.) The one of Google Cloud takes every endpoint that is not terminating, ready or not, and leaves it
+/// to the health checks.
+///
+/// Source: aws-load-balancer-controller, `pkg/backend/endpoint_resolver.go` resolvePodEndpointsWithEndpointsData,
+/// `controllers/elbv2/eventhandlers/pod.go` (v3.5); ingress-gce, `pkg/neg/types/types.go` EndpointsDataFromEndpointSlices,
+/// `pkg/neg/syncers/utils.go` toZoneNetworkEndpointMap (August 2026).
+fn is_target(profile: BalancerProfile, endpoint: &Endpoint, gated: &BTreeMap<PodId, bool>) -> bool {
+    match profile {
+        BalancerProfile::GcpNeg => !endpoint.terminating,
+        _ => endpoint.ready || (!endpoint.terminating && gated.get(&endpoint.pod) == Some(&true)),
     }
 }
 
