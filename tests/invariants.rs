@@ -13,8 +13,8 @@ use drainsim::engine::{Distribution, Duration, Time};
 use drainsim::simulation::latency::Hop;
 use drainsim::simulation::observe::What;
 use drainsim::simulation::setup::{
-    Action, ActionKind, App, Arrivals, Connections, DeploymentSetup, DrainOptions, Life, NodeSetup, Partition,
-    PartitionScope, Reaction, Restarted, Traffic, When, plain_node,
+    Action, ActionKind, App, Arrivals, Connections, DeploymentSetup, DrainOptions, EnvoyProfile, IngressNginx, Life,
+    NodeSetup, Partition, PartitionScope, Reaction, Restarted, Traffic, Via, When, plain_node,
 };
 use drainsim::simulation::{Outcome, Setup, run};
 use proptest::prelude::*;
@@ -455,11 +455,19 @@ fn build(nodes: usize, workloads: &[Workload], actions: &[(u64, Deed)], minor: u
         } else {
             Connections::New
         };
+        // Some are behind the pods of the first one.
+        let onward = (number > 0 && w.keep_alive).then(|| {
+            let nginx = Via::IngressNginx(IngressNginx::default());
+            let via = if number % 2 == 0 { nginx } else { Via::Envoy(EnvoyProfile::IstioGateway.defaults()) };
+            Box::new(Traffic::onward(&name, ServiceId::from(number), via))
+        });
+        let front = ServiceId::from(if onward.is_some() { 0 } else { number });
         setup.traffic.push(Traffic {
             arrivals: if number % 2 == 0 { Arrivals::Poisson } else { Arrivals::Constant },
             connections,
             timeout: Duration::from_secs(5),
-            ..Traffic::plain(&name, ServiceId::from(number), w.rate, (0..nodes).map(node).collect())
+            onward,
+            ..Traffic::plain(&name, front, w.rate, (0..nodes).map(node).collect())
         });
     }
     for (at, deed) in actions {

@@ -206,3 +206,29 @@ fn a_sidecar_that_waits_for_its_connections_cuts_none_and_awaits_none() {
     let outcome = run(&changed(trap, &[variable]), 1, false);
     assert!(outcome.requests.failed() > 0, "the first second without a connection ends it");
 }
+
+/// Which requests die because the gateway's pod goes, and which because a pod behind it goes: each drain has losses of its own.
+#[test]
+fn a_gateway_and_the_pods_behind_it_are_told_apart() {
+    // The pods behind leave without a sleep, and nobody asks another one.
+    let via = "spec.traffic[0].via=[service-load-balancer, \
+               {profile: envoy-gateway, service: ingress-nginx-controller}]";
+    let sets = [via, "Deployment/default/web:preStop=0s", "spec.traffic[0].rate=200/s"];
+    let setup = changed("path-ingress-pod-drained", &sets);
+    let by = |outcome: &Outcome, prefix: &str| -> u64 {
+        outcome.pods.iter().filter(|p| p.name.starts_with(prefix)).map(|p| p.times.failed_requests).sum()
+    };
+    let (mut gateway, mut behind) = (0, 0);
+    for outcome in outcomes(&setup, 10) {
+        gateway += by(&outcome, "ingress-nginx");
+        behind += by(&outcome, "web");
+        assert_eq!(by(&outcome, "ingress-nginx") + by(&outcome, "web"), outcome.requests.failed());
+        assert_eq!(outcome.traffic[0].failed_behind, Some(by(&outcome, "web")));
+        for failure in &outcome.failures {
+            // The node of the gateway's pod is drained after 1 min, that of the pod behind it after 5 min.
+            let late = failure.sent_at.as_secs_f64() > 300.0;
+            assert_eq!(failure.gateway.is_some(), late, "{failure:?}");
+        }
+    }
+    assert!(gateway > 100 && behind > 50, "{gateway}, {behind}");
+}

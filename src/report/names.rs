@@ -78,6 +78,9 @@ impl<'a> Names<'a> {
         if router == Router::Dns {
             return format!("client on {}", self.node(node));
         }
+        if node == NodeId::OUTSIDE {
+            return format!("last {}", router.name());
+        }
         format!("{} {}", router.name(), self.node(node))
     }
 
@@ -89,6 +92,9 @@ impl<'a> Names<'a> {
         }
         if router == Router::Dns {
             return format!("the DNS client on {}", self.node(node));
+        }
+        if node == NodeId::OUTSIDE {
+            return format!("the last {} behind the load balancer", router.name());
         }
         format!("the {} on {}", router.name(), self.node(node))
     }

@@ -93,6 +93,11 @@ impl Spell {
         }
         spell
     }
+
+    /// The one that ends last.
+    pub fn longest(spells: impl IntoIterator<Item = Self>) -> Option<Self> {
+        spells.into_iter().max_by_key(|spell| spell.to.unwrap_or(Time::MAX))
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -388,6 +393,17 @@ impl<'a> KubeProxies<'a> {
         begun: Time,
     ) -> Option<Spell> {
         self.spell(service, pod, (node, Arrival::Internal), begun)
+    }
+
+    /// The same for connections from outside to any node: the stretch that lasted longest.
+    pub fn last_spell_from_outside(
+        &self,
+        service: ServiceId,
+        pod: (PodId, Option<NodeId>),
+        begun: Time,
+    ) -> Option<Spell> {
+        let nodes = (0..self.proxies.len()).map(NodeId::from);
+        Spell::longest(nodes.filter_map(|node| self.spell(service, pod, (node, Arrival::External), begun)))
     }
 
     /// The same for connections of either kind.

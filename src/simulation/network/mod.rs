@@ -42,7 +42,7 @@ use clients::{Plane, RoundTrips, TrafficStream, pick};
 pub use exchange::Phases;
 use exchange::{Exchange, is_plain};
 pub use kube_proxy::HealthAnswer;
-use kube_proxy::KubeProxies;
+use kube_proxy::{KubeProxies, Spell};
 use ledger::{Failed, Ledger, Seen, Through};
 use routers::Routers;
 use routers::health_check::Answer;
@@ -584,7 +584,7 @@ impl<'a> Network<'a> {
         let mut last: Option<(Time, NodeId, Router)> = None;
         for (stream, leg) in streams() {
             let router = Router::of(leg);
-            for (seat, spell) in self.routers.last_spells((stream, leg), pod, &self.proxies) {
+            for (seat, spell) in self.routers.last_spells((stream, leg), pod, Time::MAX, &self.proxies) {
                 let Some(to) = spell.to else { return (None, router) };
                 if last.is_none_or(|(time, ..)| time < to) {
                     last = Some((to, self.node_of(seat), router));
@@ -634,6 +634,15 @@ impl<'a> Network<'a> {
                     .filter(|(node, _)| *node == request.client)
                     .map(|(_, spell)| spell)
                     .max_by_key(|spell| spell.from)
+            }
+            // Which of the nodes that a load balancer sends to it came through, nobody has kept: the last one counts.
+            Via::KubeProxy if request.client == NodeId::OUTSIDE => {
+                self.proxies.last_spell_from_outside(service, (pod, self.sockets.node_of(pod)), request.sent)
+            }
+            Via::IngressNginx(_) | Via::Envoy(_) if request.client == NodeId::OUTSIDE => {
+                let leg = (request.traffic as usize, leg);
+                let spells = self.routers.last_spells(leg, pod, request.sent, &self.proxies);
+                Spell::longest(spells.into_iter().map(|(_, spell)| spell))
             }
             Via::KubeProxy => {
                 self.proxies.last_spell(service, (pod, self.sockets.node_of(pod)), request.client, request.sent)

@@ -392,8 +392,14 @@ impl<'a> Routers<'a> {
     }
 
     /// For each router other than a kube-proxy that sent to a pod of the Service of a stream's leg: where it is, and its last
-    /// stretch of time.
-    pub fn last_spells(&self, leg: (usize, &Traffic), pod: PodId, proxies: &KubeProxies<'_>) -> Vec<(Seat, Spell)> {
+    /// stretch of time, begun by `begun`.
+    pub fn last_spells(
+        &self,
+        leg: (usize, &Traffic),
+        pod: PodId,
+        begun: Time,
+        proxies: &KubeProxies<'_>,
+    ) -> Vec<(Seat, Spell)> {
         let seats: Vec<Seat> = match leg.1.via {
             Via::KubeProxy => Vec::new(),
             Via::IngressNginx(_) => self.ingresses.seats().collect(),
@@ -403,7 +409,7 @@ impl<'a> Routers<'a> {
             }
             Via::Balancer => vec![Seat::Node(NodeId::OUTSIDE)],
         };
-        let spell = |seat| Some((seat, self.last_spell(leg, pod, seat, Time::MAX, proxies)?));
+        let spell = |seat| Some((seat, self.last_spell(leg, pod, seat, begun, proxies)?));
         seats.into_iter().filter_map(spell).collect()
     }
 
