@@ -1,6 +1,8 @@
 //! Paths as people have measured them: whole runs, many seeds.
 
+use drainsim::engine::{Duration, Time};
 use drainsim::scenario::{Input, Scenario, library};
+use drainsim::simulation::observe::What;
 use drainsim::simulation::outcome::PodOutcome;
 use drainsim::simulation::{Outcome, Setup, run};
 
@@ -48,6 +50,45 @@ fn clean_after(setup: &Setup, seeds: u64) -> Vec<f64> {
         outcomes(setup, seeds).flat_map(|outcome| outcome.pods.iter().filter_map(clean).collect::<Vec<_>>()).collect();
     all.sort_by(f64::total_cmp);
     all
+}
+
+/// With a readiness gate, a new pod is Ready after its target is healthy: in every run, whatever was drawn. Without, it is Ready
+/// long before.
+#[test]
+fn gated_pods_are_ready_after_their_targets_are_healthy() {
+    for (profile, machines) in [("aws-alb-ip", 1), ("aws-alb-ip", 4), ("aws-nlb-ip", 2), ("gcp-neg", 2)] {
+        let via = format!("{{profile: {profile}, machines: {machines}, readinessGate: true}}");
+        let setup = setup(&via, 5, &["spec.duration=15m", "spec.traffic[0].rate=1/s"]);
+        for seed in 1..=20 {
+            let outcome = run(&setup, seed, true);
+            let at = |pod, is: fn(What) -> bool| {
+                let of_pod = outcome.trace.entries().iter().filter(move |entry| entry.what.pod() == Some(pod));
+                of_pod.filter(move |entry| is(entry.what)).map(|entry| entry.time).next()
+            };
+            let new: Vec<_> = outcome.pods.iter().filter(|pod| pod.created_at > Time::ZERO).collect();
+            assert!(!new.is_empty(), "{profile}: the drained pod has a successor");
+            for pod in new {
+                let listens = at(pod.id, |what| matches!(what, What::ListenerOpened { .. })).unwrap();
+                let healthy = at(pod.id, |what| matches!(what, What::TargetHealth { healthy: 1, .. })).unwrap();
+                let written = at(pod.id, |what| matches!(what, What::GateWritten { status: 1, .. })).unwrap();
+                let ready = at(pod.id, |what| matches!(what, What::PodReady { .. })).unwrap();
+                let order = [listens, healthy, written, ready];
+                assert!(order.is_sorted_by(|a, b| a < b), "{profile}, seed {seed}: {order:?}");
+                assert!(ready.since(healthy) < Duration::from_secs(4), "{profile}, seed {seed}: {order:?}");
+            }
+        }
+    }
+}
+
+/// A gate that nobody sets is taken to be True, and one that is always True changes nothing.
+#[test]
+fn a_gate_that_nobody_sets_changes_nothing() {
+    let gate = "Deployment/default/web:spec.template.spec.readinessGates=[{conditionType: example.com/a}]";
+    let (plain, gated) = (setup("aws-alb-ip", 5, &[]), setup("aws-alb-ip", 5, &[gate]));
+    assert_eq!(gated.templates[0].readiness_gates.len(), 1);
+    for seed in 1..=3 {
+        assert_eq!(run(&plain, seed, false).digest, run(&gated, seed, false).digest);
+    }
 }
 
 /// "Consistently two minutes", "about two minutes" to a target that answers: aws-load-balancer-controller issues 2366 and 3270,

@@ -8,7 +8,7 @@ use crate::api::PodId;
 use crate::engine::Time;
 use crate::simulation::Outcome;
 use crate::simulation::outcome::{DrainOutcome, Failure, FailureKind, PodActivity, PodOutcome, Requests};
-use crate::simulation::setup::{ActionKind, Resolve, Via};
+use crate::simulation::setup::{ActionKind, Resolve, Restarted, Via};
 
 /// How a run went.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -122,8 +122,14 @@ fn meanwhile(report: &Report<'_>) -> String {
             format!("{faults}, and{drains}")
         };
     }
-    if of(|a| matches!(a, ActionKind::RolloutRestart { .. })) {
-        " while a Deployment was rolled out".to_string()
+    let rolled_out = report.setup.actions.iter().find_map(|action| match action.what {
+        ActionKind::RolloutRestart(Restarted::Deployment(_)) => Some("Deployment"),
+        ActionKind::RolloutRestart(Restarted::StatefulSet(_)) => Some("StatefulSet"),
+        ActionKind::RolloutRestart(Restarted::DaemonSet(_)) => Some("DaemonSet"),
+        _ => None,
+    });
+    if let Some(kind) = rolled_out {
+        format!(" while a {kind} was rolled out")
     } else if of(|a| matches!(a, ActionKind::DeletePod { .. })) {
         " while pods were deleted".to_string()
     } else {
@@ -187,10 +193,10 @@ pub(super) fn failure_sentence(report: &Report<'_>, failure: &Failure) -> String
     let names = report.names();
     let pod = failure.pod.and_then(|pod| names.outcome_of(pod));
     let name = pod.map_or("a pod", |p| p.name.as_str());
-    let router = names.the_router(names.router_of(failure), failure.client_node);
+    let router = names.the_router_of(failure);
     let deadline = |pod: Option<&PodOutcome>, at: fn(&PodOutcome) -> Option<Time>| pod.and_then(at);
     let stream = &report.setup.traffic[failure.traffic as usize];
-    let tracked = stream.via == Via::KubeProxy && stream.resolve == Resolve::Address;
+    let tracked = failure.gateway.is_none() && stream.via == Via::KubeProxy && stream.resolve == Resolve::Address;
     match failure.kind {
         FailureKind::Refused if failure.pod_phase == PodActivity::Starting => {
             format!(

@@ -21,8 +21,8 @@ mod kube_proxy;
 mod operators;
 
 pub use action::{
-    ActionEntry, DeletePodAction, DrainAction, LabelPodAction, PartitionAction, PatchHpaAction, SpotNoticeAction,
-    TaintAction,
+    ActionEntry, DeletePodAction, DrainAction, LabelPodAction, PartitionAction, PatchHpaAction, RestartAction,
+    SpotNoticeAction, TaintAction,
 };
 pub use kube_proxy::{FailedSyncsEntry, KubeProxyEntry};
 pub use operators::{ClusterAutoscalerAction, KarpenterAction, UpgradeAction};

@@ -24,7 +24,7 @@ mod traffic;
 
 pub use action::{
     Action, ActionKind, Applied, ClusterAutoscalerOptions, DrainOptions, DryRun, KarpenterOptions, Partition,
-    PartitionScope, UpgradeOptions, UpgradeProfile, When,
+    PartitionScope, Restarted, UpgradeOptions, UpgradeProfile, When,
 };
 pub use app::{
     App, Capacity, ConnectionClose, GoAway, IdleConnections, Life, NobodyBehind, Reaction, Shutdown, SocketAtShutdown,

@@ -10,6 +10,7 @@ mod components;
 mod controllers;
 mod found;
 mod fronts;
+mod gates;
 mod kube_proxy;
 mod kubelet;
 mod nodes;
@@ -159,6 +160,8 @@ struct TemplateOrigin {
     /// The name of the workload, or of the first pod.
     name: String,
     containers: Vec<ContainerManifest>,
+    /// Where its readiness gates stand.
+    gates: Vec<Span>,
     /// Of its pods.
     annotations: BTreeMap<String, String>,
 }
@@ -186,6 +189,7 @@ impl Compiler<'_> {
         self.apps();
         self.pdbs();
         self.traffic();
+        self.readiness_gates();
         self.actions();
         self.latencies();
         self.tell_assumptions_of_many();

@@ -3,13 +3,20 @@
 use crate::api::TemplateId;
 use crate::scenario::compile::{Compiler, is_named};
 use crate::scenario::diagnostic::Diagnostic;
+use crate::scenario::file::TrafficEntry;
 use crate::scenario::manifests::{ContainerManifest, ServiceManifest, TargetPort};
 use crate::scenario::source::Spanned;
+
+/// The Services that requests go to: the one that they are for, and that of a gateway before it.
+fn with_traffic(entry: &TrafficEntry) -> impl Iterator<Item = &str> + Clone {
+    let gateway = entry.via.as_ref().and_then(|path| path.value.gateway());
+    std::iter::once(&entry.service).chain(gateway.map(|(_, name)| name)).map(|name| name.value.as_str())
+}
 
 impl Compiler<'_> {
     /// Finds it for every template. Services with traffic decide, in the order of `traffic`, then the others.
     pub(super) fn serving(&mut self) {
-        let traffic = self.spec.traffic.iter().map(|t| t.service.value.as_str());
+        let traffic = self.spec.traffic.iter().flat_map(with_traffic);
         let rank = |s: &ServiceManifest| {
             traffic.clone().position(|name| is_named(name, &s.service.namespace, &s.service.name)).unwrap_or(usize::MAX)
         };

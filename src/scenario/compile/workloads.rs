@@ -354,7 +354,7 @@ impl Compiler<'_> {
         name: &Spanned<String>,
         manifest: TemplateManifest,
     ) -> TemplateId {
-        let TemplateManifest { template, containers, annotations, restart_policy, .. } = manifest;
+        let TemplateManifest { template, containers, gates, annotations, restart_policy, .. } = manifest;
         if let (Some(span), "Deployment" | "ReplicaSet" | "DaemonSet", policy) =
             (&restart_policy, kind, template.restart_policy)
             && policy != RestartPolicy::Always
@@ -387,6 +387,7 @@ impl Compiler<'_> {
             namespace: namespace.to_string(),
             name: name.value.clone(),
             containers,
+            gates,
             annotations,
         });
         TemplateId::from(self.setup.templates.len() - 1)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::api::pod::{DisruptionHints, Hook, HookStep, Probe, Signal};
 use crate::api::quantity::Resources;
-use crate::api::{Container, Labels, PodTemplate, RestartPolicy};
+use crate::api::{Container, Gates, Labels, PodTemplate, ReadinessGate, RestartPolicy};
 use crate::engine::Duration;
 use crate::scenario::diagnostic::Diagnostic;
 use crate::scenario::hook_command::{self, signal_by_name};
@@ -21,6 +21,8 @@ pub struct TemplateManifest {
     pub template: PodTemplate,
     /// The containers in the order of their numbers: init containers last.
     pub containers: Vec<ContainerManifest>,
+    /// Where the readiness gates stand, in their order.
+    pub gates: Vec<Span>,
     /// The annotations of the pods.
     pub annotations: BTreeMap<String, String>,
     /// `restartPolicy`, where it stands.
@@ -133,6 +135,7 @@ pub(super) fn read(spec: &Node, namespace: &str, labels: Labels, cx: &mut Cx<'_>
         requests += read_resources(overhead, cx);
     }
     let volumes = spec.get("volumes").map(Node::items).unwrap_or_default();
+    let (readiness_gates, gates) = read_gates(spec, cx);
     let template = PodTemplate {
         namespace: namespace.to_string(),
         labels,
@@ -147,15 +150,42 @@ pub(super) fn read(spec: &Node, namespace: &str, labels: Labels, cx: &mut Cx<'_>
         placement: affinity::read(spec, cx),
         has_empty_dir: volumes.iter().any(|v| v.entry("emptyDir").is_some()),
         hints: DisruptionHints { critical: is_critical(spec), ..DisruptionHints::default() },
+        readiness_gates,
     };
     let restart_policy = spec.get("restartPolicy").map(|n| n.span.clone());
     Some(TemplateManifest {
         template,
         containers: manifests,
+        gates,
         annotations: BTreeMap::new(),
         restart_policy,
         span: spec.span.clone(),
     })
+}
+
+/// `readinessGates`, and where each of them stands. Who sets them is not known yet.
+fn read_gates(spec: &Node, cx: &mut Cx<'_>) -> (Vec<ReadinessGate>, Vec<Span>) {
+    let (mut gates, mut spans) = (Vec::<ReadinessGate>::new(), Vec::new());
+    for node in spec.get("readinessGates").map(Node::items).unwrap_or_default() {
+        let Some(condition_type) = cx.field::<String>(node, "conditionType") else {
+            cx.push(Diagnostic::error("a readiness gate names a condition").at(&node.span, "expected `conditionType`"));
+            continue;
+        };
+        if gates.iter().any(|gate| gate.condition_type == condition_type) {
+            continue;
+        }
+        if gates.len() == Gates::MAX {
+            let most = Gates::MAX;
+            cx.push(
+                Diagnostic::error("this pod has too many readiness gates")
+                    .at(&node.span, format!("at most {most} can be simulated")),
+            );
+            break;
+        }
+        gates.push(ReadinessGate { condition_type, set_by: None });
+        spans.push(node.span.clone());
+    }
+    (gates, spans)
 }
 
 /// Whether the pods have one of the two priority classes that every cluster has.
@@ -224,7 +254,6 @@ fn tell_unmodelled(spec: &Node, cx: &mut Cx<'_>) {
             "no pod preempts another; it counts in a graceful node shutdown only",
         ),
         ("schedulingGates", "schedulingGates", "the pods are scheduled at once"),
-        ("readinessGates", "readinessGates", "the pods are Ready when their containers are"),
         ("activeDeadlineSeconds", "activeDeadlineSeconds", "the pods run for ever"),
         ("resourceClaims", "resourceClaims", "any node has the devices"),
     ] {

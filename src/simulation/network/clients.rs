@@ -251,7 +251,8 @@ impl Stretch<'_> {
                 if let Some(cause) = sockets.separation(self.client, pod) {
                     let kind = FailureKind::ConnectTimeout;
                     let (request, seen) = (self.request(draw), Seen::At(draw.sent));
-                    return Failed { request, failed_at: draw.sent + self.timeout, kind, pod: Some(pod), cause, seen };
+                    let (failed_at, pod) = (draw.sent + self.timeout, Some(pod));
+                    return Failed { request, failed_at, kind, pod, gateway: None, cause, seen };
                 }
                 let state = sockets.end(pod).state;
                 match state {
@@ -267,7 +268,8 @@ impl Stretch<'_> {
         };
         let patience = if kind == FailureKind::ConnectTimeout { self.timeout } else { Duration::ZERO };
         let request = self.request(draw);
-        Failed { request, failed_at: draw.sent + patience, kind, pod, cause, seen: Seen::At(draw.sent) }
+        let (failed_at, seen) = (draw.sent + patience, Seen::At(draw.sent));
+        Failed { request, failed_at, kind, pod, gateway: None, cause, seen }
     }
 
     /// What a pod that has accepted a request makes of it, if it can.

@@ -336,6 +336,11 @@ impl<'a> Sockets<'a> {
         self.end(pod).app as usize == self.apps.len() - 1
     }
 
+    /// Whether this is the app that answers nothing.
+    pub fn never_answers(&self, app: &AppTimes<'a>) -> bool {
+        self.apps.last().is_some_and(|hung| std::ptr::eq(hung, app))
+    }
+
     /// From now on the pod works on requests as this app does, or (`None`) answers none.
     pub fn set_app(&mut self, pod: PodId, app: Option<u32>) {
         let app = app.unwrap_or(self.hung());
@@ -629,7 +634,7 @@ impl PodSockets {
 /// The connection on which `request` was answered has been cut at `now`.
 pub(super) fn reset_in_flight(request: Request, pod: PodId, now: Time, cause: CauseId) -> Failed {
     let kind = FailureKind::ResetInFlight;
-    Failed { request, failed_at: now, kind, pod: Some(pod), cause, seen: Seen::Before(now) }
+    Failed { request, failed_at: now, kind, pod: Some(pod), gateway: None, cause, seen: Seen::Before(now) }
 }
 
 /// The pod that was to answer has vanished at `now`. A request that would have timed out anyhow is not its fault.
@@ -642,6 +647,7 @@ pub(super) fn lost_in_flight(in_flight: &InFlight, pod: PodId, now: Time, cause:
         failed_at: request.sent + timeout,
         kind: FailureKind::RequestTimeout,
         pod: Some(pod),
+        gateway: None,
         cause,
         seen,
     }

@@ -343,6 +343,7 @@ impl Kubelets {
                 }
                 IdleConnections::Serve | IdleConnections::CloseOnce => network.connections_until(now, pod),
             };
+            let until = until.max(network.answers_awaited_until(now, pod));
             let limit = self.container(pod, c).drain_limit.unwrap_or(Time::MAX);
             if let Some(until) = until.map(|until| until.min(limit)).filter(|until| *until > now) {
                 // a connection that nobody will ever close keeps it until SIGKILL

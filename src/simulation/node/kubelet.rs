@@ -313,7 +313,12 @@ impl Kubelets {
             // the object is gone: on the node, a grace period of 0 is 1 (pod_workers.go calculateEffectiveGracePeriod)
             None => Some(1),
         };
-        let Some(grace) = grace else { return self.compare_readiness(ctx, pod, seen) };
+        let Some(grace) = grace else {
+            if self.needs_to_reconcile_readiness(ctx, pod) {
+                self.wake_after_reaction(ctx, pod);
+            }
+            return self.compare_readiness(ctx, pod, seen);
+        };
         let runtime = self.pods[pod.index()].as_mut().expect("looked up above");
         if !old_deleted {
             ctx.note(What::KubeletSawDeletion { pod });

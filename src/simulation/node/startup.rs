@@ -52,6 +52,7 @@ impl Kubelets {
         }
         self.look(ctx, pod);
         self.poke_probes(ctx, pod);
+        self.take_up_conditions(ctx, pod);
         if self.refresh_status(ctx, pod) {
             return self.pod_is_over(ctx, pod);
         }

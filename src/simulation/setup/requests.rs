@@ -54,6 +54,8 @@ impl Setup {
     pub fn dependence(&self, traffic: &Traffic) -> Option<&'static str> {
         if traffic.balancer.is_some() {
             Some("a load balancer sends them on")
+        } else if traffic.onward.is_some() {
+            Some("the pods of a gateway send them on")
         } else if matches!(traffic.via, Via::IngressNginx(_)) {
             Some("an ingress controller sends them on, and again")
         } else if traffic.via != Via::KubeProxy {
