@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use drainsim::api::pdb::{Budget, UnhealthyPodEvictionPolicy};
 use drainsim::api::pod::{Container, Hook, Probe, Signal};
 use drainsim::api::workload::Strategy;
-use drainsim::api::{
-    IntOrPercent, Labels, PdbSpec, PodTemplate, Selector, Service, ServiceId, TemplateId, Version,
-};
+use drainsim::api::{IntOrPercent, Labels, PdbSpec, PodTemplate, Selector, Service, ServiceId, TemplateId, Version};
 use drainsim::engine::{Distribution, Duration, Time};
 use drainsim::simulation::Setup;
 use drainsim::simulation::latency::{Hop, Latencies};

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::api::eviction::Refusal;
 use crate::api::{
-    Deletion, Deployment, Labels, NodeId, Owner, PdbId, PdbSpec, Phase, Pod, PodId, PodMeta, PodTemplate, ReplicaSetId, Selector, TemplateId, Version, workload::Strategy,
+    Deletion, Deployment, Labels, NodeId, Owner, PdbId, PdbSpec, Phase, Pod, PodId, PodMeta, PodTemplate, ReplicaSetId,
+    Selector, TemplateId, Version, workload::Strategy,
 };
 use crate::engine::{Distribution, Duration, Key, Time};
 use crate::simulation::context::Context;
