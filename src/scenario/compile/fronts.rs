@@ -45,7 +45,7 @@ impl Compiler<'_> {
                     None => {}
                 }
             }
-            if front.is_none() && has_service {
+            if front.is_none() && has_service && (0..count).all(|c| self.mesh_of(id, c).is_none()) {
                 self.state_injection(id);
             }
             let Some(container) = front.filter(|_| has_service) else { continue };
