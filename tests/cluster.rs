@@ -203,6 +203,24 @@ fn an_upgrade_goes_on_beside_a_node_that_never_empties() {
 }
 
 #[test]
+fn a_long_upgrade_is_followed_to_its_last_node() {
+    let mut items = small("True");
+    let node = |n: u32| {
+        json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": format!("n{n}")},
+        "status": {"conditions": [{"type": "Ready", "status": "True"}]}})
+    };
+    items.extend((0..6).map(node));
+    let mut all = Question::drain(&["a", "b", "n0", "n1", "n2", "n3", "n4", "n5"]);
+    // ten minutes are over between two drains, when none is open that could be going on
+    for (minutes, hours) in [(3, 0), (300, 24)] {
+        all.upgrade = Some(Upgrade { max_parallel: 1, then: Then::Replace(Duration::from_secs(minutes * 60)) });
+        let run = play(&load_items(items.clone(), &all));
+        assert!(run.is_drained(), "{minutes}m: {:?}", run.nodes);
+        assert!(run.took.is_some_and(|took| took > Duration::from_secs(hours * 3600)), "{:?}", run.took);
+    }
+}
+
+#[test]
 fn without_ignore_daemonsets_kubectl_refuses() {
     let mut refused = question(&[2]);
     refused.drain.ignore_daemonsets = false;

@@ -117,7 +117,7 @@ fn head(out: &mut String, answer: &Answer<'_>) {
             (0, true) => format!("kubectl drain of {what} fails{}", often(runs - drained)),
             (0, false) => format!(
                 "the drain of {what} does not end within {} of simulated time{}; whether it ever does is not proved",
-                answer.runs.iter().map(|r| r.simulated).max().unwrap_or_default(),
+                short(answer.runs.iter().map(|r| r.simulated).max().unwrap_or_default()),
                 often(runs - drained)
             ),
             (n, _) => format!("the drain of {what} never ends{}", often(n)),
