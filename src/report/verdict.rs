@@ -58,9 +58,13 @@ pub(super) fn left_undone(report: &Report<'_>) -> Vec<(String, Option<String>)> 
         let (count, name) = (homeless.len() as u64, &first.name);
         let since = first.created_at;
         let pods = if count == 1 { format!("pod {name}") } else { format!("{}, first {name}", plural(count, "pod")) };
+        let why = match first.unschedulable.as_str() {
+            "" => "no node fits, or none has room",
+            why => why,
+        };
         lines.push((
             format!("{pods} had no node when the run ended"),
-            Some(format!("it has been waiting since {since}: no node fits, or none has room")),
+            Some(format!("it has been waiting since {since}: {why}")),
         ));
     }
     lines
