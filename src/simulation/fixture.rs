@@ -28,6 +28,7 @@ pub(crate) fn setup() -> Setup {
             namespace: "default".to_string(),
             name: "nginx".to_string(),
             selector: None,
+            headless: false,
             publish_not_ready_addresses: false,
             ..Service::default()
         }],
