@@ -80,9 +80,9 @@ fn write(folder: &Path, name: &str, text: &str) -> String {
 /// A scenario that drains n1 of three nodes, with these manifests.
 fn scenario(folder: &Path, drain: &str, manifests: &str) -> String {
     let text = format!(
-        "apiVersion: drainsim/v1alpha1\nkind: Scenario\nmetadata: {{name: s}}\nspec:\n  duration: 90s\n  \
+        "apiVersion: drainsim/v1alpha1\nkind: Scenario\nmetadata: {{name: s}}\nspec:\n  duration: 45s\n  \
          nodes: [{{name: n1}}, {{name: n2}}, {{name: n3}}]\n  apps:\n  - {{deployment: front, profile: nginx, startup: 1s, serviceTime: 10ms}}\n  \
-         traffic: [{{service: front, rate: 50/s}}]\n  actions: [{{at: 10s, drain: {{node: n1{drain}}}}}]\n---\n{manifests}"
+         traffic: [{{service: front, rate: 10/s}}]\n  actions: [{{at: 10s, drain: {{node: n1{drain}}}}}]\n---\n{manifests}"
     );
     write(folder, "s.yaml", &text)
 }
@@ -126,7 +126,8 @@ fn the_patch_of_bound_has_a_grace_period_that_outlasts_its_sleep() {
 #[test]
 fn bound_tells_apart_what_it_shows_and_what_only_more_replicas_cure() {
     let folder = tempfile::tempdir().unwrap();
-    let file = scenario(folder.path(), ", ignoreDaemonsets: true", &[&FRONT.replace("GRACE", "30"), OTHERS, CACHE].concat());
+    let file =
+        scenario(folder.path(), ", ignoreDaemonsets: true", &[&FRONT.replace("GRACE", "30"), OTHERS, CACHE].concat());
     let (code, text) = drainsim(&["bound", &file, "--runs", "64", "-o", "json"]);
     assert_eq!(code, 0, "nobody is routed by a headless Service: {text}");
     let data: Value = serde_json::from_str(&text).unwrap();
@@ -138,4 +139,38 @@ fn bound_tells_apart_what_it_shows_and_what_only_more_replicas_cure() {
     assert!(short >= 0.0, "no run is worse than what is proved: {text}");
     let (_, text) = drainsim(&["bound", &file, "--runs", "64"]);
     assert!(text.contains("not so for default/cache: it has no endpoint when its only pod goes"), "{text}");
+}
+
+const FAST: [&str; 8] = ["--in", "80%", "--confidence", "80%", "--up-to", "1s", "--runs", "8"];
+
+#[test]
+fn tune_shortens_no_grace_period_and_patches_only_what_is_spoken_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let drain = ", ignoreDaemonsets: true";
+    let file = scenario(folder.path(), drain, &[&FRONT.replace("GRACE", "60"), OTHERS].concat());
+    let (code, text) = drainsim(&[&["tune", &file][..], &FAST].concat());
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("terminationGracePeriodSeconds may stay at 60: the longest shutdown took"), "{text}");
+    let patches = patches(&text);
+    assert!(patches.iter().all(|(name, _)| name == "deployment front") && patches.len() == 1, "{text}");
+    assert_eq!(pod(&patches[0].1)["terminationGracePeriodSeconds"], 60, "{text}");
+    let file = scenario(folder.path(), drain, &[&FRONT.replace("GRACE", "2"), OTHERS].concat());
+    let (_, text) = drainsim(&[&["tune", &file][..], &FAST].concat());
+    assert!(text.contains(r#""terminationGracePeriodSeconds":30"#), "one that is too short is made longer: {text}");
+}
+
+#[test]
+fn tune_tells_that_kubectl_gave_up_and_which_flag_it_wants() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = scenario(folder.path(), "", &[&FRONT.replace("GRACE", "30"), OTHERS].concat());
+    let (code, text) = drainsim(&[&["tune", &file][..], &FAST].concat());
+    assert_eq!(code, 1, "{text}");
+    let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        flat.contains("kubectl gave a drain up: cannot delete DaemonSet-managed Pods (use --ignore-daemonsets"),
+        "{text}"
+    );
+    assert!(flat.contains("which is `ignoreDaemonsets: true` in the scenario's drain"), "{text}");
+    let (_, text) = drainsim(&["run", &file, "--runs", "3"]);
+    assert!(text.contains("kubectl gave it up: cannot delete DaemonSet-managed Pods"), "{text}");
 }
