@@ -325,6 +325,43 @@ fn an_outage_is_followed_to_its_end() {
 }
 
 #[test]
+fn what_would_keep_requests_from_failing_is_named_and_has_been_tried() {
+    let mut items = small("True");
+    let export = |items: &[Value]| json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("c.json");
+    std::fs::write(&path, export(&items)).unwrap();
+    let args = ["drain", "b", "-f", path.to_str().unwrap(), "--runs", "3", "--traffic", "*=50/s"];
+    let answer = || -> Value {
+        let json = drainsim(&[&args[..], &["-o", "json"]].concat()).success().get_output().stdout.clone();
+        serde_json::from_slice(&json).unwrap()
+    };
+    let unprobed = answer();
+    let left = unprobed["cure"]["left"].as_str().unwrap();
+    assert!(left.contains("counted as Ready before it listened; a readiness probe would have kept it out"), "{left}");
+    for at in [2, 3] {
+        let probe = json!({"periodSeconds": 1, "tcpSocket": {"port": 80}});
+        items[at]["spec"]["template"]["spec"]["containers"][0]["readinessProbe"] = probe;
+    }
+    std::fs::write(&path, export(&items)).unwrap();
+    let answer = answer();
+    assert!(answer["services"][0]["failed"].as_u64().unwrap() > 0);
+    let cause = answer["losses"][0]["cause"].as_str().unwrap();
+    assert!(cause.starts_with("default/web had no ready endpoint from"), "the only pod goes: {cause}");
+    let patch = r#"{"spec":{"template":{"spec":{"containers":[{"lifecycle":{"preStop":{"sleep":{"seconds":5}}},"name":"c"}],"terminationGracePeriodSeconds":35}}}}"#;
+    let changes = [
+        "kubectl scale deployment web -n default --replicas=2".to_string(),
+        "kubectl create poddisruptionbudget web -n default --selector='app=web' --max-unavailable=1".into(),
+        format!("kubectl patch deployment web -n default --patch '{patch}'"),
+    ];
+    assert_eq!(answer["cure"], json!({"changes": changes, "failed": 0, "left": null, "ends": true}));
+    let text = drainsim(&args).success().get_output().stdout.clone();
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.contains("tried: with all of these no request fails any more, and the drain ends after"), "{text}");
+    assert!(changes.iter().all(|change| text.contains(change)), "each on a line of its own: {text}");
+}
+
+#[test]
 fn a_scenario_may_take_its_manifests_from_an_export() {
     let scenario = format!(
         "apiVersion: drainsim/v1alpha1\nkind: Scenario\nmetadata: {{name: replay}}\nspec:\n  duration: 2m\n  manifests: [cluster.json]\n  \

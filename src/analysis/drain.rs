@@ -3,6 +3,8 @@
 //! How long to simulate follows from the answer. A run ends soon after the drain has. If it does not end, it is asked
 //! whether it ever will; only where that cannot be proved is more time simulated.
 
+pub mod cure;
+
 use std::collections::BTreeMap;
 
 use crate::analysis::deadlock::{self, Deadlock, Remedy};
