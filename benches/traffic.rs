@@ -2,20 +2,16 @@
 //!
 //! `steady`: nothing changes. `changes`: a pod closes, ends, and is replaced every 100 ms.
 
-use std::collections::BTreeMap;
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
-use drainsim::api::pod::Signal;
 use drainsim::api::{Endpoint, Endpoints, NodeId, PodId, Service, ServiceId};
 use drainsim::engine::{Distribution, Duration, Random, Time};
 use drainsim::simulation::network::Network;
 use drainsim::simulation::observe::CauseId;
 use drainsim::simulation::outcome::Requests;
-use drainsim::simulation::setup::{
-    App, Arrivals, Capacity, Connections, Life, Origin, Resolve, Retries, Setup, Shutdown, Traffic, Via,
-};
+use drainsim::simulation::setup::{App, Connections, Setup, Traffic};
 
 const NODES: u32 = 10;
 const PODS: u32 = 20;
@@ -31,34 +27,15 @@ fn setup(connections: Connections) -> Setup {
             ..Service::default()
         }],
         apps: vec![App {
-            profile: "bench".into(),
-            startup: Distribution::constant(Duration::ZERO),
             service_time: Distribution::log_normal(Duration::from_millis(20), Duration::from_millis(200))
                 .expect("p50 < p99"),
-            reaction: Distribution::constant(Duration::ZERO),
-            stop_signal: Signal::Term,
-            reactions: BTreeMap::new(),
             keep_alive_timeout: Some(Duration::from_secs(60)),
-            shutdown: Shutdown::default(),
-            capacity: Capacity::default(),
-            life: Life::default(),
+            ..App::plain("bench")
         }],
         traffic: vec![Traffic {
-            name: "load".into(),
-            service: ServiceId(0),
-            rate: RATE,
-            arrivals: Arrivals::Poisson,
-            from: (0..NODES).map(|n| format!("node-{n}")).collect(),
             connections,
-            balancer: None,
-            resolve: Resolve::Address,
-            origin: Origin::default(),
-            via: Via::KubeProxy,
             timeout: Duration::from_secs(2),
-            connect_timeout: None,
-            retries: Retries::default(),
-            start: Time::ZERO,
-            stop: None,
+            ..Traffic::plain("load", ServiceId(0), RATE, (0..NODES).map(|n| format!("node-{n}")).collect())
         }],
         ..Setup::default()
     }

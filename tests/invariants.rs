@@ -14,8 +14,8 @@ use drainsim::engine::{Distribution, Duration, Time};
 use drainsim::simulation::latency::Hop;
 use drainsim::simulation::observe::What;
 use drainsim::simulation::setup::{
-    Action, ActionKind, App, Arrivals, Capacity, Connections, DeploymentSetup, DrainOptions, Life, NodeSetup, Origin,
-    Partition, PartitionScope, Reaction, Resolve, Retries, Shutdown, Traffic, Via, When, plain_node,
+    Action, ActionKind, App, Arrivals, Connections, DeploymentSetup, DrainOptions, Life, NodeSetup, Partition,
+    PartitionScope, Reaction, Traffic, When, plain_node,
 };
 use drainsim::simulation::{Outcome, Setup, run};
 use proptest::prelude::*;
@@ -69,16 +69,11 @@ fn independent_inputs_can_change_places() {
         hook: None,
         probe: true,
         app: App {
-            profile: "x".into(),
             startup: Distribution::Constant(Duration::from_millis(300)),
             service_time: Distribution::log_normal(Duration::from_millis(30), Duration::from_secs(1)).unwrap(),
             reaction: Distribution::Constant(Duration::from_millis(5)),
-            stop_signal: Signal::Term,
             reactions: BTreeMap::from([(Signal::Term, Reaction::ExitNow)]),
-            keep_alive_timeout: None,
-            shutdown: Shutdown::default(),
-            capacity: Capacity::default(),
-            life: Life::default(),
+            ..App::plain("x")
         },
         budget: None,
         keep_alive: rate > 100.0,
@@ -315,11 +310,9 @@ fn any_workload() -> impl Strategy<Value = Workload> {
                 hook,
                 probe,
                 app: App {
-                    profile: "random".into(),
                     startup: Distribution::Constant(Duration::from_millis(300)),
                     service_time: Distribution::log_normal(Duration::from_millis(30), Duration::from_secs(2)).unwrap(),
                     reaction: Distribution::Constant(Duration::from_millis(5)),
-                    stop_signal: Signal::Term,
                     reactions: BTreeMap::from([
                         (Signal::Term, reaction),
                         (
@@ -327,10 +320,8 @@ fn any_workload() -> impl Strategy<Value = Workload> {
                             Reaction::Drain { linger: Duration::ZERO, in_flight_max: None, work: Duration::ZERO },
                         ),
                     ]),
-                    keep_alive_timeout: None,
-                    shutdown: Shutdown::default(),
-                    capacity: Capacity::default(),
                     life,
+                    ..App::plain("random")
                 },
                 budget,
                 keep_alive,
@@ -479,21 +470,10 @@ fn build(nodes: usize, workloads: &[Workload], actions: &[(u64, Deed)], minor: u
             Connections::New
         };
         setup.traffic.push(Traffic {
-            name,
-            service: ServiceId::from(number),
-            rate: w.rate,
             arrivals: if number % 2 == 0 { Arrivals::Poisson } else { Arrivals::Constant },
-            from: (0..nodes).map(node).collect(),
             connections,
-            balancer: None,
-            resolve: Resolve::Address,
-            origin: Origin::default(),
-            via: Via::KubeProxy,
             timeout: Duration::from_secs(5),
-            connect_timeout: None,
-            retries: Retries::default(),
-            start: Time::ZERO,
-            stop: None,
+            ..Traffic::plain(&name, ServiceId::from(number), w.rate, (0..nodes).map(node).collect())
         });
     }
     for (at, deed) in actions {

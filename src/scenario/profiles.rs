@@ -4,11 +4,9 @@
 //! What they do on signals is sourced. How long they take to start, to serve and to react is not the server's but the
 //! application's: those numbers are assumptions, which the report states and `apps` overrides.
 
-use std::collections::BTreeMap;
-
 use crate::api::pod::Signal;
 use crate::engine::{Distribution, Duration};
-use crate::simulation::setup::{App, Capacity, Life, Reaction, Shutdown};
+use crate::simulation::setup::{App, Reaction, Shutdown};
 
 mod recognition;
 mod table;
@@ -50,16 +48,14 @@ impl Profile {
             Distribution::log_normal(Duration::from_millis(p50), Duration::from_millis(p99)).expect("p50 < p99")
         };
         App {
-            profile: self.name.to_string(),
             startup: log_normal(self.startup_ms),
             service_time: log_normal((20, 200)),
             reaction: log_normal(self.reaction_ms),
             stop_signal: self.stop_signal,
-            reactions: self.reactions.iter().copied().collect::<BTreeMap<_, _>>(),
+            reactions: self.reactions.iter().copied().collect(),
             keep_alive_timeout: self.keep_alive_seconds.map(Duration::from_secs),
             shutdown: self.shutdown,
-            capacity: Capacity::default(),
-            life: Life::default(),
+            ..App::plain(self.name)
         }
     }
 }

@@ -11,10 +11,7 @@ use crate::simulation::outcome::{
     DeploymentOutcome, DrainOutcome, Failure, FailureKind, PdbOutcome, Phases, PodActivity, PodOutcome, Requests,
     ServiceOutcome, TrafficOutcome,
 };
-use crate::simulation::setup::{
-    Action, ActionKind, Arrivals, Connections, DrainOptions, NodeSetup, Origin, Resolve, Retries, Traffic, Via, When,
-    plain_node,
-};
+use crate::simulation::setup::{Action, ActionKind, DrainOptions, NodeSetup, Traffic, When, plain_node};
 use crate::simulation::{Outcome, Setup};
 
 /// What the run started from, as far as reports look at it.
@@ -33,21 +30,8 @@ pub(crate) fn setup() -> Setup {
             ..Service::default()
         }],
         traffic: vec![Traffic {
-            name: "web".to_string(),
-            service: ServiceId(0),
-            rate: 400.0,
-            arrivals: Arrivals::Poisson,
-            from: NODES.iter().map(ToString::to_string).collect(),
-            connections: Connections::New,
-            balancer: None,
-            resolve: Resolve::Address,
-            origin: Origin::default(),
-            via: Via::KubeProxy,
             timeout: Duration::from_secs(5),
-            connect_timeout: None,
-            retries: Retries::default(),
-            start: Time::ZERO,
-            stop: None,
+            ..Traffic::plain("web", ServiceId(0), 400.0, NODES.iter().map(ToString::to_string).collect())
         }],
         actions: vec![
             Action { name: String::new(), when: When::At(Time::from_secs(10)), what: drain("node-1") },

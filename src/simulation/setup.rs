@@ -9,7 +9,7 @@ use crate::api::job::{PodFailurePolicy, PodReplacementPolicy};
 use crate::api::quantity::Resources;
 use crate::api::stateful_set::{PodManagement, StatefulSetUpdate};
 use crate::api::workload::Strategy;
-use crate::api::{Labels, Node, Owner, PdbSpec, PodTemplate, Selector, Service, ServiceId, Taint, TemplateId, Version};
+use crate::api::{Labels, Node, Owner, PdbSpec, PodTemplate, Selector, Service, Taint, TemplateId, Version};
 use crate::engine::{Duration, Time};
 use crate::simulation::found::Found;
 use crate::simulation::latency::Latencies;
@@ -20,6 +20,7 @@ mod client;
 mod kube_proxy;
 mod path;
 mod requests;
+mod traffic;
 
 pub use action::{
     Action, ActionKind, Applied, ClusterAutoscalerOptions, DrainOptions, DryRun, KarpenterOptions, Partition,
@@ -34,6 +35,7 @@ pub use path::{BalancerProfile, Checked, Envoy, EnvoyProfile, HealthCheck, Ingre
 
 pub use client::{ClientCache, Connections, Origin, Resolve, Retries, RetryOn};
 pub use requests::{BULK_FROM, RequestsMode};
+pub use traffic::{Arrivals, Traffic};
 
 /// The input of one run.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -307,66 +309,6 @@ impl Default for KubeletSetup {
             shutdown_grace: Vec::new(),
         }
     }
-}
-
-/// A stream of requests to one Service.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Traffic {
-    /// A name for reports and for keyed draws.
-    pub name: String,
-    /// Where the requests go.
-    pub service: ServiceId,
-    /// Requests per second, all clients together.
-    pub rate: f64,
-    /// How the requests are spaced.
-    pub arrivals: Arrivals,
-    /// The nodes that the clients sit on, one client each, with equal shares of the rate.
-    pub from: Vec<String>,
-    /// What the clients do about connections.
-    pub connections: Connections,
-    /// Where these come from.
-    pub origin: Origin,
-    /// A load balancer that the requests come through first; its clients are outside of the cluster, and `from` then names
-    /// the nodes of in-cluster proxies behind it, if there are any.
-    pub balancer: Option<LoadBalancer>,
-    /// How the clients find the pods.
-    pub resolve: Resolve,
-    /// Who chooses the pod.
-    pub via: Via,
-    /// A request that has not been answered after this time has failed: connecting and answering together.
-    pub timeout: Duration,
-    /// A connection that has not been made after this time is given up; `None`: only with the request.
-    pub connect_timeout: Option<Duration>,
-    /// What the clients do about a request that fails.
-    pub retries: Retries,
-    /// The first request comes after this time.
-    pub start: Time,
-    /// No request is sent from this time on; `None`: to the end of the run.
-    pub stop: Option<Time>,
-}
-
-impl Traffic {
-    /// The names of the hops, in the order in which a request takes them: `aws-nlb-instance, kube-proxy`.
-    #[must_use]
-    pub fn path(&self) -> String {
-        let chooses = match self.via {
-            Via::KubeProxy => Some("kube-proxy"),
-            Via::IngressNginx(_) => Some("ingress-nginx"),
-            Via::Envoy(envoy) => Some(envoy.profile.name()),
-            Via::Balancer => None,
-        };
-        let balancer = self.balancer.as_ref().map(|balancer| balancer.profile.name());
-        balancer.into_iter().chain(chooses).collect::<Vec<_>>().join(", ")
-    }
-}
-
-/// How requests are spaced.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Arrivals {
-    /// Independently: exponential gaps.
-    Poisson,
-    /// Evenly, each client with a phase of its own.
-    Constant,
 }
 
 /// A plain node: 4 cores, 16 GiB, 110 pods, with the labels that every kubelet registers with (`initialNode` in

@@ -13,8 +13,7 @@ use drainsim::engine::{Distribution, Duration, Time};
 use drainsim::simulation::Setup;
 use drainsim::simulation::latency::{Hop, Latencies};
 use drainsim::simulation::setup::{
-    Action, ActionKind, App, Capacity, DeploymentSetup, DrainOptions, Life, NodeSetup, Reaction, Shutdown, When,
-    plain_node,
+    Action, ActionKind, App, DeploymentSetup, DrainOptions, NodeSetup, Reaction, When, plain_node,
 };
 
 /// The name of the workload, and of its Service and its budget.
@@ -90,16 +89,10 @@ pub fn cluster(nodes: &[&str], replicas: u32, reaction: Reaction, hook: Option<H
             placement: Vec::new(),
         }],
         apps: vec![App {
-            profile: "recorded".into(),
             startup: Distribution::Constant(Duration::from_micros(300)),
             service_time: Distribution::Constant(Duration::from_millis(20)),
-            reaction: Distribution::Constant(Duration::ZERO),
-            stop_signal: Signal::Term,
             reactions: BTreeMap::from([(Signal::Term, reaction)]),
-            keep_alive_timeout: None,
-            shutdown: Shutdown::default(),
-            capacity: Capacity::default(),
-            life: Life::default(),
+            ..App::plain("recorded")
         }],
         latencies: lab(),
         ..Setup::default()

@@ -4,7 +4,7 @@ use drainsim::api::pod::Hook;
 use drainsim::engine::{Duration, Time};
 use drainsim::simulation::latency::{Hop, Latencies};
 use drainsim::simulation::outcome::{Failure, FailureKind, Outcome, PodOutcome};
-use drainsim::simulation::setup::{Arrivals, Connections, Origin, Reaction, Resolve, Retries, Traffic, Via};
+use drainsim::simulation::setup::{Arrivals, Connections, Reaction, Traffic};
 use drainsim::simulation::{Setup, run};
 use rayon::prelude::*;
 
@@ -37,21 +37,11 @@ fn experiment(reaction: Reaction, hook: Option<Hook>) -> Setup {
     let kept = Connections::KeepAlive { idle_max: 100, idle_timeout: None, requests_max: None, age_max: None };
     for (name, connections) in CLIENTS.into_iter().zip([Connections::New, kept]) {
         setup.traffic.push(Traffic {
-            name: name.into(),
-            service: SERVICE,
-            rate: 150.0,
             arrivals: Arrivals::Constant,
-            from: vec!["n3".into()],
             connections,
-            balancer: None,
-            resolve: Resolve::Address,
-            origin: Origin::default(),
-            via: Via::KubeProxy,
             timeout: Duration::from_secs(2),
-            connect_timeout: None,
-            retries: Retries::default(),
-            start: Time::ZERO,
             stop: Some(Time::from_secs(8)),
+            ..Traffic::plain(name, SERVICE, 150.0, vec!["n3".into()])
         });
     }
     act(&mut setup, START, drain("n1", Duration::ZERO));

@@ -9,8 +9,6 @@ use crate::scenario::source::Spanned;
 use crate::scenario::values::{ConnectionsEntry, PathEntry, ResolveEntry, Sources};
 use crate::simulation::setup::{Arrivals, LoadBalancer, RequestsMode, Traffic, Via};
 
-const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
-
 /// No scenario may send more requests one by one in a run: they take about a minute.
 const REQUESTS_MAX: f64 = 1e9;
 
@@ -76,7 +74,7 @@ impl Compiler<'_> {
                 return None;
             }
             Some(timeout) => timeout.value,
-            None => TIMEOUT_DEFAULT,
+            None => Traffic::TIMEOUT,
         };
         let name = self.name_of(entry);
         if entry.timeout.is_none() {

@@ -584,17 +584,5 @@ impl<'a> Network<'a> {
 
 #[cfg(test)]
 fn test_app(service_time: crate::engine::Distribution) -> crate::simulation::setup::App {
-    use crate::engine::{Distribution, Duration};
-    crate::simulation::setup::App {
-        profile: "test".into(),
-        startup: Distribution::constant(Duration::ZERO),
-        service_time,
-        reaction: Distribution::constant(Duration::ZERO),
-        stop_signal: crate::api::pod::Signal::Term,
-        reactions: std::collections::BTreeMap::new(),
-        keep_alive_timeout: None,
-        shutdown: crate::simulation::setup::Shutdown::default(),
-        capacity: crate::simulation::setup::Capacity::default(),
-        life: crate::simulation::setup::Life::default(),
-    }
+    crate::simulation::setup::App { service_time, ..crate::simulation::setup::App::plain("test") }
 }

@@ -69,23 +69,8 @@ fn service(name: &str, local: bool) -> Service {
 }
 
 fn traffic(name: &str, service: u32, connections: Connections) -> Traffic {
-    Traffic {
-        name: name.into(),
-        service: ServiceId(service),
-        rate: 60.0,
-        arrivals: Arrivals::Poisson,
-        from: (0..NODES).map(|n| format!("n{n}")).collect(),
-        connections,
-        balancer: None,
-        resolve: Resolve::Address,
-        origin: Origin::default(),
-        via: Via::KubeProxy,
-        timeout: ms(700),
-        connect_timeout: None,
-        retries: Retries::default(),
-        start: Time::ZERO,
-        stop: None,
-    }
+    let nodes = (0..NODES).map(|n| format!("n{n}")).collect();
+    Traffic { connections, timeout: ms(700), ..Traffic::plain(name, ServiceId(service), 60.0, nodes) }
 }
 
 fn cause(index: usize) -> CauseId {

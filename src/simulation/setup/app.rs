@@ -33,6 +33,26 @@ pub struct App {
     pub life: Life,
 }
 
+impl App {
+    /// One that takes no time for anything, has no handler for any signal, keeps idle connections for ever, has no limits and
+    /// ends only when it is ended: what a test or a profile starts from.
+    #[must_use]
+    pub fn plain(profile: &str) -> Self {
+        Self {
+            profile: profile.to_string(),
+            startup: Distribution::constant(Duration::ZERO),
+            service_time: Distribution::constant(Duration::ZERO),
+            reaction: Distribution::constant(Duration::ZERO),
+            stop_signal: Signal::Term,
+            reactions: BTreeMap::new(),
+            keep_alive_timeout: None,
+            shutdown: Shutdown::default(),
+            capacity: Capacity::default(),
+            life: Life::default(),
+        }
+    }
+}
+
 /// How much a process can do at a time. By default there is no limit: a request takes its service time, whatever else goes
 /// on.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]

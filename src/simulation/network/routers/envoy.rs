@@ -182,6 +182,7 @@ impl<'a> Envoys<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::ServiceId;
     use crate::engine::Duration;
     use crate::simulation::latency::Latencies;
     use crate::simulation::setup::{EnvoyProfile, Traffic};
@@ -195,7 +196,8 @@ mod tests {
         let mut latencies = Latencies::default();
         latencies.set(Hop::Watch, Distribution::Constant(ms(10)));
         latencies.set(Hop::XdsPush, Distribution::Constant(ms(20)));
-        let traffic = Traffic { via: Via::Envoy(config), from: vec!["a".into()], ..super::super::test_traffic() };
+        let traffic =
+            Traffic { via: Via::Envoy(config), ..Traffic::plain("test", ServiceId(0), 1.0, vec!["a".into()]) };
         Setup { latencies, traffic: vec![traffic], ..Setup::default() }
     }
 

@@ -361,27 +361,3 @@ pub(super) fn nth_choice(pods: &[PodId], choice: u64, tried: u32) -> PodId {
     let first = pods.partition_point(|pod| *pod < pick(pods, choice));
     pods[(first + tried as usize) % pods.len()]
 }
-
-#[cfg(test)]
-fn test_traffic() -> crate::simulation::setup::Traffic {
-    use crate::api::ServiceId;
-    use crate::engine::Duration;
-    use crate::simulation::setup::{Arrivals, Connections, Resolve, Retries, Traffic, Via};
-    Traffic {
-        name: "test".into(),
-        service: ServiceId(0),
-        rate: 1.0,
-        arrivals: Arrivals::Constant,
-        from: Vec::new(),
-        connections: Connections::New,
-        origin: crate::simulation::setup::Origin::default(),
-        resolve: Resolve::Address,
-        balancer: None,
-        via: Via::KubeProxy,
-        timeout: Duration::from_secs(10),
-        connect_timeout: None,
-        retries: Retries::default(),
-        start: Time::ZERO,
-        stop: None,
-    }
-}
