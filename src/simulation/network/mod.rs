@@ -607,7 +607,9 @@ impl<'a> Network<'a> {
             }
         }
         if by_proxy {
-            match self.proxies.last_route_clean(pod, self.sockets.node_of(pod), services) {
+            let routed = services.iter().copied().filter(|s| !self.setup.services[s.index()].headless);
+            let routed: Vec<ServiceId> = routed.collect();
+            match self.proxies.last_route_clean(pod, self.sockets.node_of(pod), &routed) {
                 None if !by_others => return (None, Router::KubeProxy),
                 Some((to, node)) if last.is_none_or(|(time, ..)| time < to) => {
                     last = Some((to, node, Router::KubeProxy));
