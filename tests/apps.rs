@@ -84,6 +84,7 @@ fn does(app: &App) -> String {
     match app.reactions.get(&app.stop_signal) {
         None | Some(Reaction::Ignore) => "nothing".into(),
         Some(Reaction::ExitNow) => "exits".into(),
+        Some(Reaction::Outlast { .. }) => "outlasts its clients".into(),
         Some(Reaction::Drain { in_flight_max: None, .. }) => "winds down".into(),
         Some(Reaction::Drain { in_flight_max: Some(limit), .. }) => format!("winds down, {limit} at most"),
     }

@@ -4,18 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use drainsim::api::pdb::{Budget, UnhealthyPodEvictionPolicy};
-use drainsim::api::pod::{Container, Hook, HookStep, Placement, Probe, Signal};
-use drainsim::api::quantity::Resources;
+use drainsim::api::pod::{Container, Hook, HookStep, Probe, Signal};
 use drainsim::api::workload::Strategy as RolloutStrategy;
 use drainsim::api::{
-    IntOrPercent, Labels, PdbSpec, PodId, PodTemplate, RestartPolicy, Selector, Service, ServiceId, TemplateId, Version,
+    IntOrPercent, Labels, PdbSpec, PodId, PodTemplate, Selector, Service, ServiceId, TemplateId, Version,
 };
 use drainsim::engine::{Distribution, Duration, Time};
 use drainsim::simulation::latency::Hop;
 use drainsim::simulation::observe::What;
 use drainsim::simulation::setup::{
     Action, ActionKind, App, Arrivals, Connections, DeploymentSetup, DrainOptions, Life, NodeSetup, Partition,
-    PartitionScope, Reaction, Traffic, When, plain_node,
+    PartitionScope, Reaction, Restarted, Traffic, When, plain_node,
 };
 use drainsim::simulation::{Outcome, Setup, run};
 use proptest::prelude::*;
@@ -408,29 +407,17 @@ fn build(nodes: usize, workloads: &[Workload], actions: &[(u64, Deed)], minor: u
         let selector = Selector::labels([("app", name.as_str())]);
         let probe = Probe { period: Duration::from_secs(1), ..Probe::default() };
         let container = |n: usize| Container {
-            name: format!("c{n}"),
-            image: format!("image-{number}"),
             pre_stop: w.hook.clone().filter(|_| n == 0),
             readiness: (w.probe && n == 0).then_some(probe),
-            startup: None,
             liveness: (w.liveness && n == 0).then_some(probe),
             sidecar: n >= w.containers,
-            app: u32::try_from(number).unwrap(),
+            ..Container::plain(&format!("c{n}"), &format!("image-{number}"), u32::try_from(number).unwrap())
         };
         setup.apps.push(w.app.clone());
         setup.templates.push(PodTemplate {
-            namespace: "default".into(),
-            labels,
             termination_grace_period_seconds: w.grace,
             init_containers: w.sidecar.then(|| container(w.containers)).into_iter().collect(),
-            containers: (0..w.containers).map(container).collect(),
-            serving: 0,
-            restart_policy: RestartPolicy::Always,
-            priority: 0,
-            requests: Resources::default(),
-            placement: Placement::default(),
-            has_empty_dir: false,
-            hints: drainsim::api::pod::DisruptionHints::default(),
+            ..PodTemplate::plain(labels, (0..w.containers).map(container).collect())
         });
         setup.deployments.push(DeploymentSetup {
             namespace: "default".into(),
@@ -507,7 +494,7 @@ fn build(nodes: usize, workloads: &[Workload], actions: &[(u64, Deed)], minor: u
                 force: false,
             },
             Deed::Scale(w, replicas) => ActionKind::Scale { deployment: workload(*w), replicas: *replicas },
-            Deed::Restart(w) => ActionKind::RolloutRestart { deployment: workload(*w) },
+            Deed::Restart(w) => ActionKind::RolloutRestart(Restarted::Deployment(workload(*w))),
         };
         setup.actions.push(Action { name: String::new(), when: When::At(Time::from_millis(*at)), what });
     }

@@ -341,7 +341,7 @@ impl Compiler<'_> {
         name: &Spanned<String>,
         manifest: TemplateManifest,
     ) -> TemplateId {
-        let TemplateManifest { template, containers, restart_policy, .. } = manifest;
+        let TemplateManifest { template, containers, gates, annotations, restart_policy, .. } = manifest;
         if let (Some(span), "Deployment" | "ReplicaSet" | "DaemonSet", policy) =
             (&restart_policy, kind, template.restart_policy)
             && policy != RestartPolicy::Always
@@ -374,6 +374,8 @@ impl Compiler<'_> {
             namespace: namespace.to_string(),
             name: name.value.clone(),
             containers,
+            gates,
+            annotations,
         });
         TemplateId::from(self.setup.templates.len() - 1)
     }

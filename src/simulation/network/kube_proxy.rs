@@ -129,7 +129,7 @@ impl<'a> KubeProxies<'a> {
     pub fn new(setup: &'a Setup, random: Random) -> Self {
         let by_ingress = |service| {
             let reads_ready = |t: &Traffic| t.via != Via::KubeProxy || t.resolve != Resolve::Address;
-            setup.traffic.iter().any(|t| t.service == service && reads_ready(t))
+            setup.traffic.iter().flat_map(Traffic::legs).any(|t| t.service == service && reads_ready(t))
         };
         let by_datagrams =
             |service| setup.traffic.iter().any(|t| t.service == service && t.connections == Connections::Udp);

@@ -31,6 +31,18 @@ pub struct App {
     pub capacity: Capacity,
     /// What the process does without being asked.
     pub life: Life,
+    /// It is the front of its pod ([`PodTemplate::front`](crate::api::PodTemplate::front)), and answers so for the container
+    /// behind it if that takes no request.
+    pub nobody_behind: Option<NobodyBehind>,
+}
+
+/// What a proxy answers for an application that refuses its connection, or ends with the request unanswered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NobodyBehind {
+    /// Bad gateway.
+    Http502,
+    /// Service unavailable.
+    Http503,
 }
 
 impl App {
@@ -49,6 +61,7 @@ impl App {
             shutdown: Shutdown::default(),
             capacity: Capacity::default(),
             life: Life::default(),
+            nobody_behind: None,
         }
     }
 }
@@ -115,6 +128,13 @@ pub enum Reaction {
         in_flight_max: Option<Duration>,
         /// Works so long after the last request before it exits (flushing, closing pools).
         work: Duration,
+    },
+    /// Goes on accepting until nobody is connected, then ends at once.
+    Outlast {
+        /// So long in any case.
+        least: Duration,
+        /// From there it looks so often; the first time after one such pause.
+        every: Duration,
     },
 }
 

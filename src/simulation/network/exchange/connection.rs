@@ -64,7 +64,8 @@ pub(super) struct Connection {
 /// What a proxy has connections to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum End {
-    Pod(PodId),
+    /// By way of this node, where the proxy is that has chosen the pod, if that is not the client's.
+    Pod(PodId, Option<NodeId>),
     Node(NodeId),
 }
 
@@ -161,7 +162,10 @@ impl<'a> Exchange<'a> {
             return self.silence(attempt, Fault { cause, ..Fault::new(FailureKind::RequestTimeout, None, now) });
         }
         // A load balancer has connections to nodes; which pods are behind them was decided when they were made.
-        let end = transit.filter(|_| traffic.via == Via::KubeProxy).map(End::Node).or(pod.map(End::Pod));
+        let end = match (traffic.via, transit) {
+            (Via::KubeProxy, Some(node)) => Some(End::Node(node)),
+            _ => pod.map(|pod| End::Pod(pod, transit)),
+        };
         if upstream(traffic).is_some()
             && let Some(end) = end
             && let Some(connection) = self.take_idle(now, client, Some(end), plane.sockets)
@@ -212,7 +216,7 @@ impl<'a> Exchange<'a> {
             let connection = &self.connections[id];
             let fits = match end {
                 None => true,
-                Some(End::Pod(pod)) => connection.pod == Some(pod),
+                Some(End::Pod(pod, transit)) => connection.pod == Some(pod) && connection.transit == transit,
                 Some(End::Node(node)) => connection.transit == Some(node),
             };
             if !fits {
@@ -245,12 +249,12 @@ impl<'a> Exchange<'a> {
         let silence = connection.pod.map_or(Some(connection.cause), |pod| plane.sockets.separation(node, pod));
         let silence = connection.lost.or(silence);
         let state = connection.pod.map(|pod| plane.sockets.end(pod).state);
-        if silence.is_none() && matches!(state, Some(Listener::Open | Listener::Closed)) {
+        if silence.is_none() && state.is_some_and(|state| state != Listener::Gone) {
             self.clients[connection.client].tracking.answered(connection.from);
         }
         match (silence, connection.pod) {
             (None, Some(pod)) => match plane.sockets.end(pod).state {
-                Listener::Open => {
+                Listener::Open | Listener::Unattended => {
                     (connection.established, connection.idle_since) = (Some(now), now);
                     let told = self.queue.schedule(now + connection.delay, Happening::Connected(id));
                     connection.timer = Some(told);
