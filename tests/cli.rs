@@ -149,17 +149,29 @@ fn what_is_listed_can_be_shown() {
 
 #[cfg(unix)]
 #[test]
-fn a_closed_pipe_is_quiet() {
+fn a_closed_pipe_is_quiet_and_hides_no_failure() {
     use std::process::{Command, Stdio};
-    let mut child = Command::new(assert_cmd::cargo::cargo_bin("drainsim"))
-        .args(["completions", "bash"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    drop(child.stdout.take());
-    let output = child.wait_with_output().unwrap();
-    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
+    let run = [
+        "run",
+        "scenarios/m06-the-race.yaml",
+        "--set",
+        "spec.duration=20s",
+        "--set",
+        "spec.expect[0]=failedRequests < 0",
+    ];
+    let test = [&["test", "--no-shrink"], &run[1..]].concat();
+    let json = [&run[..], &["-o", "json"]].concat();
+    for (args, code) in [(&["completions", "bash"][..], 0), (&run[..], 1), (&json[..], 1), (&test[..], 1)] {
+        let mut child = Command::new(assert_cmd::cargo::cargo_bin("drainsim"))
+            .args(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(code), String::new()), "{args:?}");
+    }
 }
 
 /// Rows M1 to M11: what they teach holds for whatever seed somebody tries first. 200 seeds: by hand, after changes of the

@@ -203,6 +203,24 @@ fn an_upgrade_goes_on_beside_a_node_that_never_empties() {
 }
 
 #[test]
+fn a_long_upgrade_is_followed_to_its_last_node() {
+    let mut items = small("True");
+    let node = |n: u32| {
+        json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": format!("n{n}")},
+        "status": {"conditions": [{"type": "Ready", "status": "True"}]}})
+    };
+    items.extend((0..6).map(node));
+    let mut all = Question::drain(&["a", "b", "n0", "n1", "n2", "n3", "n4", "n5"]);
+    // ten minutes are over between two drains, when none is open that could be going on
+    for (minutes, hours) in [(3, 0), (300, 24)] {
+        all.upgrade = Some(Upgrade { max_parallel: 1, then: Then::Replace(Duration::from_secs(minutes * 60)) });
+        let run = play(&load_items(items.clone(), &all));
+        assert!(run.is_drained(), "{minutes}m: {:?}", run.nodes);
+        assert!(run.took.is_some_and(|took| took > Duration::from_secs(hours * 3600)), "{:?}", run.took);
+    }
+}
+
+#[test]
 fn without_ignore_daemonsets_kubectl_refuses() {
     let mut refused = question(&[2]);
     refused.drain.ignore_daemonsets = false;
@@ -280,6 +298,33 @@ fn a_node_that_does_not_answer_never_lets_its_pods_go() {
     assert!(play(&load_items(small("False"), &Question::drain(&["b"]))).is_drained(), "its kubelet is there");
 }
 
+/// A mesh puts its sidecar into pods as they are created: the Deployment of the export does not have it.
+#[test]
+fn a_sidecar_that_was_injected_into_the_pods_found_is_taken_for_new_ones_too() {
+    let proxy = json!({"name": "istio-proxy", "image": "docker.io/istio/proxyv2:1.27.1", "restartPolicy": "Always",
+        "lifecycle": {"preStop": {"exec": {"command":
+            ["pilot-agent", "request", "--debug-port=15020", "POST", "drain"]}}}});
+    for native in [false, true] {
+        let mut items = small("True");
+        let spec = &mut items[4]["spec"];
+        if native {
+            spec["initContainers"] = json!([{"name": "istio-init", "image": "docker.io/istio/proxyv2:1.27.1"}, proxy]);
+        } else {
+            let mut ordinary = proxy.clone();
+            (ordinary["restartPolicy"], ordinary["lifecycle"]) = (Value::Null, Value::Null);
+            spec["containers"].as_array_mut().unwrap().push(ordinary);
+        }
+        let cluster = load_items(items, &Question::drain(&["b"]));
+        let template = &cluster.setup.templates[0];
+        let front = template.front.expect("requests come through it");
+        assert_eq!(template.container(front.container).name, "istio-proxy");
+        assert_eq!((template.serving().name.as_str(), template.container_count()), ("c", 2), "istio-init has ended");
+        assert_eq!(template.container(front.container).sidecar, native);
+        assert!(cluster.assumptions.iter().any(|a| a.contains("not in their template")), "{:?}", cluster.assumptions);
+        assert!(play(&cluster).is_drained());
+    }
+}
+
 #[test]
 fn nothing_is_placed_on_a_node_that_is_not_ready() {
     for ready in ["Unknown", "False"] {
@@ -304,6 +349,43 @@ fn an_outage_is_followed_to_its_end() {
     assert!(run.took.is_some_and(|took| took < Duration::from_secs(30)), "{:?}", run.took);
     let web = &run.services[0];
     assert!(!web.is_out && web.without_endpoints > Duration::from_secs(90), "{:?}", web.without_endpoints);
+}
+
+#[test]
+fn what_would_keep_requests_from_failing_is_named_and_has_been_tried() {
+    let mut items = small("True");
+    let export = |items: &[Value]| json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("c.json");
+    std::fs::write(&path, export(&items)).unwrap();
+    let args = ["drain", "b", "-f", path.to_str().unwrap(), "--runs", "3", "--traffic", "*=50/s"];
+    let answer = || -> Value {
+        let json = drainsim(&[&args[..], &["-o", "json"]].concat()).success().get_output().stdout.clone();
+        serde_json::from_slice(&json).unwrap()
+    };
+    let unprobed = answer();
+    let left = unprobed["cure"]["left"].as_str().unwrap();
+    assert!(left.contains("counted as Ready before it listened; a readiness probe would have kept it out"), "{left}");
+    for at in [2, 3] {
+        let probe = json!({"periodSeconds": 1, "tcpSocket": {"port": 80}});
+        items[at]["spec"]["template"]["spec"]["containers"][0]["readinessProbe"] = probe;
+    }
+    std::fs::write(&path, export(&items)).unwrap();
+    let answer = answer();
+    assert!(answer["services"][0]["failed"].as_u64().unwrap() > 0);
+    let cause = answer["losses"][0]["cause"].as_str().unwrap();
+    assert!(cause.starts_with("default/web had no ready endpoint from"), "the only pod goes: {cause}");
+    let patch = r#"{"spec":{"template":{"spec":{"containers":[{"lifecycle":{"preStop":{"sleep":{"seconds":5}}},"name":"c"}],"terminationGracePeriodSeconds":35}}}}"#;
+    let changes = [
+        "kubectl scale deployment web -n default --replicas=2".to_string(),
+        "kubectl create poddisruptionbudget web -n default --selector='app=web' --max-unavailable=1".into(),
+        format!("kubectl patch deployment web -n default --patch '{patch}'"),
+    ];
+    assert_eq!(answer["cure"], json!({"changes": changes, "failed": 0, "left": null, "ends": true}));
+    let text = drainsim(&args).success().get_output().stdout.clone();
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.contains("tried: with all of these no request fails any more, and the drain ends after"), "{text}");
+    assert!(changes.iter().all(|change| text.contains(change)), "each on a line of its own: {text}");
 }
 
 #[test]

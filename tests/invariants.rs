@@ -433,6 +433,7 @@ fn build(nodes: usize, workloads: &[Workload], actions: &[(u64, Deed)], minor: u
             namespace: "default".into(),
             name: name.clone(),
             selector: Some(selector.clone()),
+            headless: false,
             publish_not_ready_addresses: false,
             ..Service::default()
         });

@@ -420,3 +420,60 @@ fn sarif_is_what_code_scanning_reads() {
         assert!(position("startLine", "startColumn") < position("endLine", "endColumn"), "{result}");
     }
 }
+
+/// A folder as `helm template --output-dir` leaves it, with one file that nobody can read.
+#[test]
+fn what_cannot_be_read_hides_nothing_else_and_empty_templates_are_no_mistake() {
+    let web = LONELY.as_bytes();
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &[u8]| std::fs::write(folder.path().join(name), text).unwrap();
+    write("a-empty.yaml", b"");
+    write("b-comments.yaml", b"---\n# Source: web/templates/hpa.yaml\n---\n");
+    write("web.yaml", web);
+    let run = |args: &[&str]| {
+        let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("drainsim"));
+        let output = command.arg("lint").args(args).arg(folder.path()).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+    };
+    let (code, clean, errors) = run(&[]);
+    assert_eq!((code, errors.as_str()), (1, ""), "{clean}");
+    assert!(clean.contains("warning[single-replica]"), "{clean}");
+    write("c-broken.yaml", b"kind: Service\nspec: {ports: [\n");
+    let (code, text, errors) = run(&[]);
+    assert_eq!((code, text), (2, clean), "the others are looked at all the same");
+    assert!(errors.contains("c-broken.yaml:"), "{errors}");
+    let (code, json, _) = run(&["-o", "json"]);
+    assert!(code == 2 && json.contains("c-broken.yaml:"), "{json}");
+}
+
+const LONELY: &str = r#"
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  selector: {matchLabels: {app: web}}
+  template: {metadata: {labels: {app: web}}, spec: {containers: [{name: c, image: "shop/web:1"}]}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {selector: {app: web}, ports: [{port: 80}]}
+"#;
+
+#[test]
+fn of_an_unknown_application_nothing_is_said_as_if_it_were_known() {
+    let scenario = "apiVersion: drainsim/v1alpha1\nkind: Scenario\nmetadata: {name: s}\nspec:\n  duration: 1m\n  nodes: [{name: n1}]\n";
+    let ids = |apps: &str| -> Vec<&str> {
+        let text = format!("{scenario}{apps}---{LONELY}");
+        let findings = lint(
+            &Memory([("s.yaml".into(), text.into_bytes())].into()),
+            &[Input::Path("s.yaml".into())],
+            &Options::default(),
+        );
+        findings.unwrap().list.iter().map(|f| f.rule.id).collect()
+    };
+    assert!(!ids("").contains(&"stop-signal-not-graceful"), "{:?}", ids(""));
+    let named = ids("  apps: [{deployment: web, profile: exits-at-once}]\n");
+    assert!(named.contains(&"stop-signal-not-graceful"), "what is said is known: {named:?}");
+}

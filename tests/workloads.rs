@@ -80,3 +80,24 @@ fn without_overwrite_a_label_that_is_there_stays() {
     let outcome = outcome(spec, ORPHAN);
     assert!(outcome.pods.iter().all(|p| p.exists));
 }
+
+#[test]
+fn nodes_have_the_labels_that_kubelets_give_them_and_a_pod_without_a_place_is_told_why() {
+    let web = |selector: &str| {
+        format!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: web}}\nspec:\n  replicas: 3\n  selector: {{matchLabels: {{app: web}}}}\n  \
+             template:\n    metadata: {{labels: {{app: web}}}}\n    spec:\n      nodeSelector: {selector}\n      \
+             containers: [{{name: c, image: \"nginx:1.27\"}}]\n"
+        )
+    };
+    let plain = outcome("", &web("{kubernetes.io/os: linux, kubernetes.io/arch: amd64}"));
+    assert!(plain.pods.iter().all(|p| p.node.is_some()) && plain.warnings.is_empty(), "{:?}", plain.warnings);
+    let windows = outcome("", &web("{kubernetes.io/os: windows}"));
+    let why = "0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector";
+    assert!(windows.pods.iter().all(|p| p.node.is_none() && p.unschedulable == why), "{:?}", windows.pods);
+    assert!(
+        matches!(&windows.warnings[..], [one] if one.ends_with(&format!("2 other pods start Pending: {why}"))),
+        "{:?}",
+        windows.warnings
+    );
+}

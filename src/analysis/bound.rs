@@ -13,7 +13,7 @@ pub mod replay;
 pub mod shutdown;
 pub mod victims;
 
-use crate::api::TemplateId;
+use crate::api::{ServiceId, TemplateId};
 use crate::engine::{Distribution, Duration};
 use crate::simulation::Setup;
 use crate::simulation::latency::Hop;
@@ -109,6 +109,10 @@ pub struct Bound {
     pub worst: Vec<Worst>,
     /// What is taken for granted and was not proved of this scenario.
     pub premises: Vec<String>,
+    /// The Services that have to have a ready endpoint at any time, for that.
+    pub needs_ready: Vec<ServiceId>,
+    /// Those of them that cannot, because their only pod goes: their names. For their pods nothing is shown.
+    pub outages: Vec<String>,
     /// Hops of the longest chain that have no longest span, so that a quantile stands for it.
     pub cut: Vec<Hop>,
     /// At most one pod is taken away, so that nothing else can be in the way of its deletion.
@@ -145,7 +149,17 @@ pub fn bound(setup: &Setup, quantile: f64) -> Result<Bound, Vec<String>> {
     worst.sort_by_key(|w| std::cmp::Reverse(w.deficit()));
     let in_chain = |hop: &&Hop| worst[0].propagation.terms.iter().any(|t| t.from == hop.name()) && limits.is_cut(**hop);
     let cut = Hop::ALL.iter().filter(in_chain).copied().collect();
-    Ok(Bound { premises: victims.premises(setup), cut, alone: victims.is_alone(), races: victims.races(setup), worst })
+    let needs_ready = victims.needs_ready(setup);
+    let name = |service: &ServiceId| setup.services[service.index()].full_name();
+    Ok(Bound {
+        premises: victims::premises(setup, &needs_ready),
+        outages: victims.outages(setup).iter().map(name).collect(),
+        needs_ready,
+        cut,
+        alone: victims.is_alone(),
+        races: victims.races(setup),
+        worst,
+    })
 }
 
 /// What the arithmetic does not hold for.
@@ -196,12 +210,13 @@ fn refusals(setup: &Setup) -> Vec<String> {
     if life.into_iter().any(|l| l.crashes_at.is_some() || l.hangs_at.is_some() || l.exits_after.is_some()) {
         refuse("a process ends or hangs by itself: its listener closes before any deletion");
     }
-    for service in &setup.services {
+    for service in setup.services.iter().filter(|s| !s.headless) {
+        let name = service.full_name();
         if service.publish_not_ready_addresses {
-            refuse("a Service with publishNotReadyAddresses keeps terminating pods until they have ended");
+            refuse(&format!("{name} has publishNotReadyAddresses, which keeps terminating pods until they have ended"));
         }
         if service.internal_traffic_local {
-            refuse("a Service with internalTrafficPolicy Local may have no other endpoint on the node");
+            refuse(&format!("{name} has internalTrafficPolicy Local: there may be no other endpoint on the node"));
         }
     }
     let failed = &setup.kube_proxy.failed_syncs;

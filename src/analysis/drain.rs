@@ -3,6 +3,8 @@
 //! How long to simulate follows from the answer. A run ends soon after the drain has. If it does not end, it is asked
 //! whether it ever will; only where that cannot be proved is more time simulated.
 
+pub mod cure;
+
 use std::collections::BTreeMap;
 
 use crate::analysis::deadlock::{self, Deadlock, Remedy};
@@ -10,12 +12,15 @@ use crate::api::PdbId;
 use crate::engine::Duration;
 use crate::simulation::end_state::EndState;
 use crate::simulation::outcome::{DrainOutcome, Outcome, PodOutcome, Requests};
+use crate::simulation::setup::{ActionKind, When};
 use crate::simulation::{Setup, run_until_settled};
 
 /// A run goes on for so long after the last action, so that requests under way come to their ends.
 const SETTLE: Duration = Duration::from_secs(30);
 /// How long is simulated at first, and then, if nothing could be proved.
 const HORIZONS: [Duration; 3] = [Duration::from_secs(600), Duration::from_secs(3600), Duration::from_secs(6 * 3600)];
+/// An upgrade of many nodes that still gets on may take longer: twice as long each time, up to this.
+const HORIZON_MAX: Duration = Duration::from_secs(16 * 24 * 3600);
 /// More changes than these are not looked for.
 const REMEDIES_MAX: usize = 8;
 
@@ -89,18 +94,41 @@ impl DrainRun {
 /// Plays the question once. `nodes` are those that are to be drained.
 #[must_use]
 pub fn play(setup: &Setup, nodes: &[String], seed: u64) -> DrainRun {
-    let mut last = None;
-    for horizon in HORIZONS {
+    let mut horizons = HORIZONS.into_iter();
+    let mut horizon = HORIZONS[0];
+    let mut reached = None;
+    loop {
         let outcome = run_until_settled(&Setup { duration: horizon, ..setup.clone() }, seed, false, SETTLE);
         let deadlocks = outcome.end_state.as_deref().map(|state| deadlock::prove(setup, state)).unwrap_or_default();
         let open = outcome.end_state.as_deref().map_or(0, |state| state.drains.len());
-        let decided = deadlocks.len() == open;
-        last = Some(of(&outcome, nodes, deadlocks));
-        if decided {
-            break;
-        }
+        let settled = outcome.end < crate::engine::Time::ZERO + horizon;
+        let decided = settled || (deadlocks.len() == open && !more_drains_may_begin(setup, &outcome));
+        let run = of(&outcome, nodes, deadlocks);
+        let drained = run.nodes.iter().filter(|n| matches!(n, NodeEnd::Drained(_))).count();
+        horizon = match horizons.find(|next| *next > horizon) {
+            _ if decided => return run,
+            Some(next) => next,
+            None if Some(drained) > reached && horizon < HORIZON_MAX => horizon * 2,
+            None => return run,
+        };
+        reached = Some(drained);
     }
-    last.expect("there is a horizon")
+}
+
+/// Whether the window of an upgrade has a place for a node that nobody has come to yet: between two drains none is open, and
+/// nothing is decided all the same.
+fn more_drains_may_begin(setup: &Setup, outcome: &Outcome) -> bool {
+    let drains = || setup.actions.iter().filter(|a| matches!(a.what, ActionKind::Drain(_)));
+    let places = drains().filter(|a| matches!(a.when, When::At(_))).count();
+    let begun = setup.actions.iter().enumerate().filter(|(_, a)| matches!(a.what, ActionKind::Drain(_)));
+    let begun: Vec<bool> = begun
+        .filter_map(|(number, _)| {
+            let parts = || outcome.drains.iter().filter(|d| d.action as usize == number);
+            parts().next()?;
+            Some(parts().all(|d| d.completed_at.is_some()))
+        })
+        .collect();
+    begun.len() < drains().count() && begun.iter().filter(|done| !**done).count() < places
 }
 
 /// The first part of a run of [`play`], with its history: as long as the drain goes on, but ten minutes at most.

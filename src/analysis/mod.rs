@@ -7,6 +7,7 @@ pub mod deadlock;
 pub mod drain;
 pub mod judge;
 pub mod lint;
+pub mod open_drain;
 pub mod paired;
 pub mod runs;
 pub mod shrink;

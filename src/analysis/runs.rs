@@ -5,11 +5,13 @@
 //! over runs ([`statistics::ratio_interval`]). Where few of the runs have failures such an interval is rough and tends
 //! to be too short above; where none has, it would have no width at all, and the rule of three takes its place.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 use crate::analysis::judge::{self, Verdict};
+use crate::analysis::open_drain::OpenDrain;
 use crate::analysis::statistics::{self, Interval};
 use crate::engine::{Duration, Time};
 use crate::scenario::expectation::{Checked, Expectation};
@@ -32,6 +34,8 @@ pub struct Run {
     pub expected_failed: Option<f64>,
     /// Drains, in order of start: the node, and how long it took if it was completed.
     pub drains: Vec<(String, Option<Duration>)>,
+    /// Why those that were not completed were not, by node.
+    pub open_drains: Vec<(String, OpenDrain)>,
     /// The least slack of all pods, in nanoseconds.
     pub least_slack: Option<i64>,
     /// What became of the expectations.
@@ -49,6 +53,7 @@ impl Run {
             requests: outcome.requests.clone(),
             expected_failed: outcome.expected_failed(),
             drains: outcome.drains.iter().map(|d| (d.node.clone(), took(d.started_at, d.completed_at))).collect(),
+            open_drains: OpenDrain::all(outcome),
             least_slack: outcome.pods.iter().filter_map(|p| p.slack_nanos).min(),
             expectations: expectations.iter().map(|e| e.evaluate(outcome)).collect(),
         }
@@ -159,6 +164,8 @@ pub struct DrainSummary {
     pub completed: u64,
     /// How long the completed ones took, seconds; `None` if none was.
     pub duration: Option<Spread>,
+    /// Why the others were not completed, and how many of them, the most frequent first.
+    pub open: Vec<(OpenDrain, u64)>,
 }
 
 /// One expectation over all runs.
@@ -268,9 +275,18 @@ fn drains(runs: &[Run]) -> Vec<DrainSummary> {
             started: of_node().count() as u64,
             completed: took.len() as u64,
             duration: Spread::new(&took, 0.0),
+            open: by_frequency(runs.iter().flat_map(|r| &r.open_drains).filter(|(name, _)| name == node)),
         }
     };
     nodes.into_iter().map(summary).collect()
+}
+
+fn by_frequency<'a>(open: impl Iterator<Item = &'a (String, OpenDrain)>) -> Vec<(OpenDrain, u64)> {
+    let mut counts: BTreeMap<&OpenDrain, u64> = BTreeMap::new();
+    open.for_each(|(_, why)| *counts.entry(why).or_default() += 1);
+    let mut sorted: Vec<(OpenDrain, u64)> = counts.into_iter().map(|(why, count)| (why.clone(), count)).collect();
+    sorted.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    sorted
 }
 
 fn expectations(runs: &[Run], expected: &[Expectation]) -> Vec<ExpectationSummary> {
@@ -303,6 +319,7 @@ mod tests {
             requests.failed_by.insert(FailureKind::Refused, failed);
         }
         Run {
+            open_drains: Vec::new(),
             seed,
             digest: format!("{seed:016x}"),
             requests,

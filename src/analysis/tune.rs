@@ -16,6 +16,7 @@
 
 pub mod budgets;
 mod parts;
+pub mod slept;
 mod trial;
 
 use std::collections::BTreeMap;

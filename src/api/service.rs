@@ -14,6 +14,9 @@ pub struct Service {
     pub name: String,
     /// `spec.selector`. A Service without one has no endpoints of ours.
     pub selector: Option<Selector>,
+    /// `spec.clusterIP: None`. kube-proxy passes it over (`ShouldSkipService` in `pkg/proxy/util/utils.go`, v1.36): only DNS
+    /// leads to its pods.
+    pub headless: bool,
     /// `spec.publishNotReadyAddresses`.
     pub publish_not_ready_addresses: bool,
     /// `spec.internalTrafficPolicy: Local`.

@@ -9,6 +9,7 @@ use super::{Changes, Files, Input};
 use crate::analysis::bound::{self, Limits, order, replay};
 use crate::report::bound::{Answer, Cover, data, render};
 use crate::scenario::{Disk, Scenario, patch};
+use crate::simulation::Setup;
 
 /// `drainsim bound FILE…`
 #[derive(Args, Debug)]
@@ -72,18 +73,20 @@ pub(super) fn run(args: &BoundArgs) -> Result<ExitCode, Failure> {
     let base = args.changes.load(&inputs)?;
     let bound = bound::bound(&base.setup, args.quantile)
         .map_err(|reasons| Failure::usage(format!("there is no bound for this scenario: {}", reasons.join("; "))))?;
-    let cover = cover(args, &inputs)?;
+    let cover = cover(args, &inputs, &base.setup, &bound)?;
     let limits = Limits { setup: &base.setup, quantile: args.quantile };
     let mut settings = settings(args, &inputs, &limits, &bound);
     let changed = load(&inputs, &[&args.changes.sets()[..], &settings].concat())?;
     let first_seed = args.changes.seed(&base);
     let jobs = usize::from(args.jobs.unwrap_or(0));
+    output::note(&format!("looking for a run that shows it, among {} seeds", args.runs));
     let attained = replay::search(&changed.setup, &bound, first_seed, args.runs, jobs).map(|start| {
         let (nearer, phases) =
             replay::approach(&limits, &changed.setup, &bound, start, args.runs / RUNS_OF_A_ROUND, jobs);
         settings.extend(phases.iter().map(|(hop, span)| format!("spec.latencies.{}={span}", hop.name())));
         nearer
     });
+    output::end_notes();
     let mut words = vec!["drainsim".to_string(), "run".to_string()];
     words.extend(args.files.words());
     let sets =
@@ -130,7 +133,7 @@ fn load(inputs: &[Input], sets: &[String]) -> Result<Scenario, Failure> {
 }
 
 /// The smallest sleep of whole seconds that leaves no deficit, by the bound of the scenario with that sleep.
-fn cover(args: &BoundArgs, inputs: &[Input]) -> Result<Cover, Failure> {
+fn cover(args: &BoundArgs, inputs: &[Input], setup: &Setup, bound: &bound::Bound) -> Result<Cover, Failure> {
     const GRACE_NO_LIMIT: u64 = 3600;
     let with = |seconds: u64, more: Option<String>| {
         let sets = [format!("preStop={seconds}s")].into_iter().chain(more);
@@ -148,7 +151,17 @@ fn cover(args: &BoundArgs, inputs: &[Input]) -> Result<Cover, Failure> {
     if deficit(seconds).is_none_or(|d| d > 0) {
         return Ok(Cover::None("an action asks for a grace period that is over before".to_string()));
     }
-    let patches = patch::of_objects(&Disk, inputs, &with(seconds, None));
+    // The sleep counts against the grace period: one that ends before it would undo it, and the apiserver refuses that.
+    let late = bound.worst.iter().filter(|worst| worst.deficit() > 0);
+    let changes = late.flat_map(|worst| {
+        let template = &setup.templates[worst.template.index()];
+        let object = worst.workload.replacen('/', &format!("/{}/", template.namespace), 1);
+        let grace = template.termination_grace_period_seconds;
+        let longer = (grace <= seconds).then(|| format!("{object}:gracePeriod={}s", grace + seconds));
+        std::iter::once(format!("{object}:preStop={seconds}s")).chain(longer)
+    });
+    let sets: Vec<String> = args.changes.sets().into_iter().chain(changes).collect();
+    let patches = patch::of_objects(&Disk, inputs, &sets);
     let patches = patches.into_iter().map(|p| p.command()).collect();
     Ok(Cover::Sleep { seconds, grace_above_seconds: seconds, patches })
 }

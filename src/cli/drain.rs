@@ -7,11 +7,11 @@ use clap::{Args, ValueEnum};
 use super::backend::Input;
 use super::output::{self, Failure, Format, Progress, print, print_data};
 use crate::analysis::attitudes::Cases;
-use crate::analysis::drain::{self, DrainRun};
+use crate::analysis::drain::{self, DrainRun, cure};
 use crate::analysis::runs;
 use crate::api::Version;
 use crate::engine::Duration;
-use crate::report::cluster::{self, Answer, DrainAnswer};
+use crate::report::cluster::{self, Answer, Cure, DrainAnswer, Loss};
 use crate::report::kubectl;
 use crate::scenario::cluster::{Cluster, HOW_TO_EXPORT, Question, Targets, Then, Upgrade};
 use crate::scenario::{Disk, selector};
@@ -198,6 +198,9 @@ fn duration(text: &str) -> Result<Duration, String> {
     text.parse().map_err(|error: crate::engine::ParseDurationError| error.to_string())
 }
 
+/// So many Services are told why they lose requests.
+const LOSSES_MAX: usize = 16;
+
 pub(super) fn run(args: &DrainArgs) -> Result<ExitCode, Failure> {
     let question = question(args)?;
     let cluster = Cluster::load(&Disk, &inputs(&args.files)?, &question)
@@ -224,7 +227,20 @@ pub(super) fn run(args: &DrainArgs) -> Result<ExitCode, Failure> {
     let cases = Cases::of_drains(&cluster.unknown_apps, &cluster.setup, &runs, all);
     let stuck = runs.iter().find(|run| !run.deadlocks.is_empty());
     let resolution = stuck.map(|run| drain::resolve(&cluster.setup, &cluster.nodes, run));
+    let losing = cure::losing(&runs);
+    let why = |setup: &_, (service, run): &(_, &DrainRun)| Loss::of(setup, &cure::again(setup, run), *service);
+    let losses: Vec<Loss> = losing.iter().take(LOSSES_MAX).filter_map(|one| why(&cluster.setup, one)).collect();
+    // Of a drain that does not end, that has to be resolved first.
+    let ends = runs.iter().all(DrainRun::is_drained);
+    let cure = cure::all_changes(&cluster.setup, &losing).filter(|_| ends);
+    let cure = cure.map(|(changes, setup)| {
+        let runs = all(&setup);
+        let left = cure::losing(&runs).first().and_then(|one| why(&setup, one));
+        Cure { changes, left, runs }
+    });
     let answer = Answer {
+        losses: &losses,
+        cure: cure.as_ref(),
         setup: &cluster.setup,
         nodes: &cluster.nodes,
         runs: &runs,

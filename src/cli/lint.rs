@@ -133,6 +133,9 @@ pub(super) fn run(args: &LintArgs) -> Result<ExitCode, Failure> {
         LintFormat::Sarif => print_data(Format::Json, &sarif(&findings))?,
         LintFormat::Github => print(&render::github(&findings))?,
     }
+    if findings.unread.has_errors() {
+        return Err(Failure::Rendered(findings.unread.render(output::colour_errors())));
+    }
     let worst = match args.fail_on {
         FailOn::Error => Some(Severity::Error),
         FailOn::Warning => Some(Severity::Warning),

@@ -45,8 +45,6 @@ impl Failure {
             format!("{red}error:{red:#} {text}")
         };
         let text = match self {
-            // Whoever reads has enough, as with `| head`.
-            Self::Write(error) if error.kind() == ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
             Self::Write(error) => label(&format!("the result cannot be written: {error}")),
             Self::Usage(text) | Self::NothingSelected(text) => label(text),
             Self::Rendered(text) => text.trim_end().to_string(),
@@ -59,7 +57,16 @@ impl Failure {
 /// Prints a text for people: escapes are stripped where NO_COLOR is set or stdout is no terminal.
 pub(super) fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = anstream::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(Failure::Write)
+    written(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
+}
+
+/// Whoever closes the pipe has read enough, as `head` does. That changes nothing about the result, nor about the exit code
+/// that tells it.
+fn written(result: std::io::Result<()>) -> Result<(), Failure> {
+    match result {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::Write(error)),
+        _ => Ok(()),
+    }
 }
 
 /// Says something on stderr.
@@ -78,7 +85,7 @@ pub(super) fn print_data(format: Format, data: &impl Serialize) -> Result<(), Fa
         text.push('\n');
     }
     let mut stdout = std::io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(Failure::Write)
+    written(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
 }
 
 /// Whether diagnostics may be coloured.

@@ -11,7 +11,7 @@ use crate::analysis::attitudes::Cases;
 use crate::analysis::runs::{self, Run, Summary};
 use crate::report::json::{Context, ResultSet, RunResult};
 use crate::report::kubectl::{self, Cluster};
-use crate::report::{Report, summary, text};
+use crate::report::{Report, summary, text, why_requests_failed};
 
 /// `drainsim run FILE…`
 #[derive(Args, Debug)]
@@ -135,7 +135,21 @@ fn many(scenario: &Scenario, options: &RunOptions, count: u32, words: &[String])
         return Err(Failure::usage("there is nothing to sum up"));
     };
     let replay = replay(words, &options.changes.sets(), summary.worst.seed);
+    let worst_cause = (summary.worst.failed > 0).then(|| {
+        let outcome = backend::simulate(&scenario.setup, summary.worst.seed, false);
+        why_requests_failed(&Report {
+            scenario: &scenario.name,
+            setup: &scenario.setup,
+            outcome: &outcome,
+            expectations: &[],
+            warnings: &[],
+            assumptions: &[],
+            cases: None,
+        })
+    });
+    let worst_cause = worst_cause.flatten();
     let context = Context {
+        worst_cause: worst_cause.as_deref(),
         scenario: &scenario.name,
         warnings: &scenario.warnings,
         assumptions: &scenario.assumptions,

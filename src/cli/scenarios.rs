@@ -2,13 +2,15 @@
 
 use std::process::ExitCode;
 
-use clap::builder::PossibleValuesParser;
+use clap::builder::{PossibleValue, TypedValueParser};
+use clap::error::ErrorKind;
 use clap::{Args, Subcommand};
 
 use super::backend::Input;
 use super::output::{Failure, print};
 use super::{explain, get, run};
 use crate::report::listing;
+use crate::scenario::help_with_name;
 use crate::scenario::library::{Builtin, LIBRARY, find};
 
 /// `drainsim scenarios …`
@@ -28,8 +30,8 @@ pub(super) enum ScenariosCommand {
 
 #[derive(Args, Debug)]
 pub(super) struct Name {
-    /// The scenario: see `drainsim scenarios list`
-    #[arg(value_name = "NAME", value_parser = PossibleValuesParser::new(LIBRARY.iter().map(|b| b.name)), hide_possible_values = true)]
+    /// The scenario, or the beginning of its name if no other one begins so: see `drainsim scenarios list`
+    #[arg(value_name = "NAME", value_parser = NameParser, hide_possible_values = true)]
     name: String,
 }
 
@@ -63,6 +65,43 @@ pub(super) struct NamedGet {
     options: get::GetOptions,
 }
 
+/// Names with their completions; who has mistyped one does not want to see a hundred others.
+#[derive(Clone)]
+struct NameParser;
+
+impl TypedValueParser for NameParser {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        _: Option<&clap::Arg>,
+        value: &std::ffi::OsStr,
+    ) -> Result<String, clap::Error> {
+        let wanted = value.to_string_lossy();
+        whole_name(&wanted)
+            .map_err(|text| clap::Error::raw(ErrorKind::InvalidValue, format!("{text}\n")).with_cmd(command))
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(LIBRARY.iter().map(|b| PossibleValue::new(b.name))))
+    }
+}
+
+fn whole_name(wanted: &str) -> Result<String, String> {
+    let names = || LIBRARY.iter().map(|b| b.name);
+    let begin: Vec<&str> = names().filter(|name| !wanted.is_empty() && name.starts_with(wanted)).collect();
+    match begin[..] {
+        _ if names().any(|name| name == wanted) => Ok(wanted.to_string()),
+        [one] => Ok(one.to_string()),
+        [] => {
+            let help = help_with_name(wanted, "built-in scenarios", names());
+            Err(format!("there is no built-in scenario `{wanted}`: {help}"))
+        }
+        _ => Err(format!("`{wanted}` is the beginning of several names: {}", begin.join(", "))),
+    }
+}
+
 impl Name {
     fn find(&self) -> Result<&'static Builtin, Failure> {
         find(&self.name).ok_or_else(|| Failure::usage(format!("there is no built-in scenario `{}`", self.name)))
@@ -89,4 +128,18 @@ pub(super) fn run(command: &ScenariosCommand) -> Result<ExitCode, Failure> {
         ScenariosCommand::Explain(args) => return explain::run_inputs(&[args.name.input()?], &args.question),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_known_by_its_beginning() {
+        assert_eq!(whole_name("m11").as_deref(), Ok("m11-two-drains-one-budget"));
+        assert_eq!(whole_name("m07-prestop-sleep").as_deref(), Ok("m07-prestop-sleep"), "another one goes on after it");
+        assert!(whole_name("m07").unwrap_err().contains("m07-prestop-sleep, m07-prestop-sleep-too-short"));
+        assert!(whole_name("m06-the-rase").unwrap_err().contains("did you mean `m06-the-race`?"));
+        assert!(whole_name("").is_err());
+    }
 }

@@ -7,6 +7,7 @@ use clap::Args;
 use super::output::{self, Failure, Format, print, print_data, shell_word};
 use super::{Changes, Files};
 use crate::analysis::tune::budgets::{Scaled, Turned};
+use crate::analysis::tune::slept::Slept;
 use crate::analysis::tune::{Plan, Promise, Trial, Tuner};
 use crate::engine::Duration;
 use crate::report::tune::data::TuneResult;
@@ -106,8 +107,9 @@ pub(super) fn run(args: &TuneArgs) -> Result<ExitCode, Failure> {
     let inputs = args.files.inputs()?;
     let base = args.changes.load(&inputs)?;
     let most = args.up_to.as_nanos() / 1_000_000_000;
+    let turned = Slept::of(&base.setup);
     let sets_at = |seconds: u64, grace: u64| {
-        let more = [format!("preStop={seconds}s"), format!("gracePeriod={grace}s")];
+        let more = turned.iter().flat_map(|object| object.sets(seconds, grace));
         args.changes.sets().into_iter().chain(more).collect::<Vec<String>>()
     };
     // All are loaded before anything is run; a grace period that is no limit shows how long a shutdown takes.
@@ -161,6 +163,7 @@ pub(super) fn run(args: &TuneArgs) -> Result<ExitCode, Failure> {
         words.iter().map(|w| shell_word(w)).collect::<Vec<_>>().join(" ")
     });
     let question = Question {
+        grace: Slept::graces(&turned),
         scenario: &base.name,
         promise,
         most,

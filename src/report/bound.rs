@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::style::{BAD, BOLD, DIM, GOOD, PLAIN, WIDTH, paint, plural, seconds, thousands, wrap};
+use super::style::{BAD, BOLD, DIM, GOOD, PLAIN, WIDTH, and, paint, plural, seconds, thousands, wrap};
 use super::table::{Align, Cell, Table};
 use crate::analysis::bound::order::Orders;
 use crate::analysis::bound::race::{Race, Step};
 use crate::analysis::bound::replay::Attained;
-use crate::analysis::bound::{Bound, Chain};
+use crate::analysis::bound::{Bound, Chain, Worst};
 
 /// What is not in the bound, whatever the scenario.
 pub const NOT_COVERED: [&str; 3] = [
@@ -69,6 +69,7 @@ struct Data<'a> {
     alone: bool,
     hops_by_quantile: Vec<&'static str>,
     premises: &'a [String],
+    outages: &'a [String],
     not_covered: [&'static str; 3],
     cover: &'a Cover,
     attained: Option<AttainedData<'a>>,
@@ -147,6 +148,7 @@ pub fn data(answer: &Answer<'_>) -> serde_json::Value {
         alone: bound.alone,
         hops_by_quantile: bound.cut.iter().map(|hop| hop.name()).collect(),
         premises: &bound.premises,
+        outages: &bound.outages,
         not_covered: NOT_COVERED,
         cover: answer.cover,
         attained: answer.attained.map(|a| AttainedData {
@@ -197,17 +199,44 @@ pub fn render(answer: &Answer<'_>) -> String {
     let worst = &bound.worst[0];
     let deficit = worst.deficit();
     let (style, sign, title) = if deficit > 0 {
-        let title =
-            format!("the last route can outlive the listener of {}: by {} at most", worst.workload, seconds(deficit));
+        let alike = bound.worst.iter().filter(|w| w.deficit() == deficit).count() as u64;
+        let others = if alike > 1 { format!(" and {}", plural(alike - 1, "other workload")) } else { String::new() };
+        let title = format!(
+            "the last route can outlive the listener of {}{others}: by {} at most",
+            worst.workload,
+            seconds(deficit)
+        );
         (BAD, "✗", title)
     } else {
         let title = format!("every listener outlives the last route to it: by {} at least", seconds(deficit));
         (GOOD, "✓", title)
     };
     let _ = writeln!(out, "{} {}", paint(style, sign), paint(BOLD, &title));
+    if !bound.outages.is_empty() {
+        let (they_have, their) = if bound.outages.len() == 1 { ("it has", "its") } else { ("they have", "their") };
+        let text = format!(
+            "not so for {}: {they_have} no endpoint when {their} only pod goes, and then kube-proxy sends to it as long as it \
+             terminates; it takes more replicas first",
+            some(&bound.outages)
+        );
+        for (number, line) in wrap(&text, WIDTH - 2).iter().enumerate() {
+            let mark = if number == 0 { paint(BAD, "✗") } else { " ".to_string() };
+            let _ = writeln!(out, "{mark} {line}");
+        }
+    }
     cover(&mut out, answer.cover, deficit);
+    let mut told: Vec<&Worst> = Vec::new();
     for worst in &bound.worst {
-        let _ = writeln!(out, "\n{}", paint(BOLD, &format!("{}: from the deletion of a pod", worst.workload)));
+        let is_like = |other: &Worst| other.propagation == worst.propagation && other.shutdown == worst.shutdown;
+        if told.iter().any(|other| is_like(other)) {
+            continue;
+        }
+        told.push(worst);
+        let alike: Vec<String> = bound.worst.iter().filter(|w| is_like(w)).map(|w| w.workload.clone()).collect();
+        for line in wrap(&format!("{}: from the deletion of a pod", some(&alike)), WIDTH) {
+            let first = if line.starts_with(&alike[0]) { "\n" } else { "" };
+            let _ = writeln!(out, "{first}{}", paint(BOLD, &line));
+        }
         let mut table = Table::new(2, 3, &[(Align::Left, ""), (Align::Left, ""), (Align::Right, "")]);
         chain(&mut table, "the longest way into the last router", &worst.propagation);
         chain(&mut table, "the shortest way to a closed listener", &worst.shutdown);
@@ -238,6 +267,18 @@ pub fn render(answer: &Answer<'_>) -> String {
     list(&mut out, &NOT_COVERED.map(String::from));
     let _ = writeln!(out, "\n{}", paint(DIM, answer.scenario));
     out
+}
+
+/// The first few of many names.
+fn some(names: &[String]) -> String {
+    const MANY: usize = 4;
+    match names {
+        [first @ .., _, _] if names.len() > MANY => {
+            let first = &first[..MANY - 1];
+            format!("{} and {} more", first.join(", "), names.len() - first.len())
+        }
+        _ => and(names),
+    }
 }
 
 fn list(out: &mut String, items: &[String]) {
@@ -329,7 +370,14 @@ fn race(out: &mut String, budget: &str, race: &Race) {
 
 fn attained(out: &mut String, answer: &Answer<'_>, deficit: i64) {
     let Some(attained) = answer.attained else {
-        let _ = writeln!(out, "  none of {} took a pod away that somebody sent to", plural(answer.tried.into(), "run"));
+        let runs = plural(answer.tried.into(), "run");
+        let text = match answer.bound.needs_ready.is_empty() {
+            true => format!("none of {runs} took a pod away that somebody sent to"),
+            false => format!("in none of {runs} did a pod go whose Services had another ready endpoint all the time"),
+        };
+        for line in wrap(&text, WIDTH - 2) {
+            let _ = writeln!(out, "  {line}");
+        }
         return;
     };
     let _ = writeln!(out, "  {}", answer.replay);

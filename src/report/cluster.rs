@@ -20,6 +20,9 @@ use crate::simulation::Setup;
 use crate::simulation::outcome::Requests;
 
 mod data;
+mod loss;
+
+pub use loss::{Cure, Loss};
 
 pub use data::{BlockedAnswer, DrainAnswer, IgnoredAnswer, NodeAnswer, RefusalsAnswer, ServiceAnswer};
 
@@ -43,6 +46,10 @@ pub struct Answer<'a> {
     pub warnings: &'a [String],
     /// What was taken for granted.
     pub assumptions: &'a [String],
+    /// Why requests were lost, the Service with most losses first.
+    pub losses: &'a [Loss],
+    /// What was tried against that.
+    pub cure: Option<&'a Cure>,
     /// What comes out if unknown applications do something else.
     pub cases: Option<&'a Cases>,
     /// Whether blocked pods are told one by one, with what else may help.
@@ -84,6 +91,8 @@ pub fn render(answer: &Answer<'_>) -> String {
     section(&mut out, "What holds it up", &holds_up(answer));
     section(&mut out, "Nodes", &nodes(answer));
     section(&mut out, "Services", &services(answer));
+    section(&mut out, "Why requests fail", &loss::causes(answer));
+    section(&mut out, "What would help", &loss::cures(answer));
     section(&mut out, "Unknown applications", &cases::render(answer.cases));
     section(&mut out, "Input", &input(answer));
     section(&mut out, "Warnings", &bullets(answer.warnings, WARN));
@@ -117,7 +126,7 @@ fn head(out: &mut String, answer: &Answer<'_>) {
             (0, true) => format!("kubectl drain of {what} fails{}", often(runs - drained)),
             (0, false) => format!(
                 "the drain of {what} does not end within {} of simulated time{}; whether it ever does is not proved",
-                answer.runs.iter().map(|r| r.simulated).max().unwrap_or_default(),
+                short(answer.runs.iter().map(|r| r.simulated).max().unwrap_or_default()),
                 often(runs - drained)
             ),
             (n, _) => format!("the drain of {what} never ends{}", often(n)),

@@ -569,6 +569,7 @@ mod tests {
             warnings: &[],
             assumptions: &[],
             replay: "drainsim run naive-drain.yaml --seed 1",
+            worst_cause: Some("refused by web-1"),
             cases: None,
         };
         ResultSet::new(&context, &Summary::new(&runs, &expectations).unwrap(), &runs)

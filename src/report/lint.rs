@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::analysis::lint::{Finding, Findings, RULES, Rule};
 use crate::report::style;
 use crate::report::workflow::annotation;
-use crate::scenario::diagnostic::Severity;
+use crate::scenario::diagnostic::{Diagnostic, Severity};
 use crate::scenario::source::Span;
 
 /// Notes stand behind a line number and `= note: `.
@@ -96,6 +96,8 @@ pub struct LintResult<'a> {
     findings: Vec<FindingEntry<'a>>,
     /// How many Kubernetes objects were looked at.
     objects: usize,
+    /// What could not be read, as `FILE:LINE:COLUMN: WHAT`; the exit code is 2 then.
+    unread: Vec<String>,
 }
 
 #[derive(Serialize, JsonSchema, Debug)]
@@ -162,7 +164,8 @@ impl<'a> LintResult<'a> {
             related: f.related.iter().map(|(span, message)| RelatedEntry { message, place: Place::of(span) }).collect(),
             page: f.rule.page(),
         };
-        Self { findings: findings.list.iter().map(entry).collect(), objects: findings.objects }
+        let unread = findings.unread.list.iter().map(Diagnostic::one_line).collect();
+        Self { findings: findings.list.iter().map(entry).collect(), objects: findings.objects, unread }
     }
 }
 

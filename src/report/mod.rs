@@ -62,6 +62,12 @@ impl<'a> Report<'a> {
     }
 }
 
+/// The sentence of why most requests of a run failed; `None` if none did.
+#[must_use]
+pub fn why_requests_failed(report: &Report<'_>) -> Option<String> {
+    verdict::cause(report, None)
+}
+
 /// Why the failed request at this place of [`Outcome::failures`] failed, in a sentence; `None` if there is none.
 #[must_use]
 pub fn why_of_request(report: &Report<'_>, index: usize) -> Option<String> {

@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 
 use super::style::{
-    BAD, BOLD, DIM, GOOD, PLAIN, WIDTH, paint, percent, plural, seconds, share, shorten, thousands, wrap,
+    BAD, BOLD, DIM, GOOD, PLAIN, WIDTH, and, paint, percent, plural, seconds, share, shorten, thousands, wrap,
 };
 use super::table::{Align, Cell, Table};
 use super::text::{requests, section};
 use crate::analysis::judge::Verdict;
+use crate::analysis::open_drain::OpenDrain;
 use crate::analysis::runs::{CONFIDENCE, ExpectationSummary, Percentile, Run, Spread, Summary};
 use crate::analysis::statistics::Interval;
 
@@ -33,7 +34,10 @@ pub fn render(context: &Context<'_>, summary: &Summary, runs: &[Run]) -> String 
             worst.seed,
             seconds(-slack)
         )),
-        (failed, _) => Some(format!("seed {}: {} failed", worst.seed, plural(failed, "request"))),
+        (failed, _) => {
+            let why = context.worst_cause.map_or_else(String::new, |cause| format!(": {cause}"));
+            Some(format!("seed {}: {} failed{why}", worst.seed, plural(failed, "request")))
+        }
     };
     if let Some(what) = what {
         let lines: String = wrap(&what, WIDTH - 2).iter().map(|line| format!("  {line}\n")).collect();
@@ -93,6 +97,12 @@ fn head(out: &mut String, summary: &Summary) {
     for drain in summary.drains.iter().filter(|d| d.completed < d.started) {
         let (open, drains) = (thousands(drain.started - drain.completed), plural(drain.started, "drain"));
         let _ = writeln!(out, "{} {open} of {drains} of {} not completed", paint(BAD, "✗"), drain.node);
+        for line in drain.open.iter().flat_map(|(why, count)| {
+            let runs = if drain.open.len() == 1 { String::new() } else { format!(" ({} times)", thousands(*count)) };
+            wrap(&format!("{}{runs}", open_drain(why)), WIDTH - 2)
+        }) {
+            let _ = writeln!(out, "  {line}");
+        }
     }
     let all = summary.expectations.len() as u64;
     let of = |verdict| summary.expectations.iter().filter(|e| e.verdict == verdict).count();
@@ -107,6 +117,18 @@ fn head(out: &mut String, summary: &Summary) {
         (_, 0) => writeln!(out, "{} all {all} expectations hold in every run", paint(GOOD, "✓")),
         (_, _) => writeln!(out, "{} {failed} of {} failed in some run", paint(BAD, "✗"), plural(all, "expectation")),
     };
+}
+
+/// Why a drain was not completed.
+pub(super) fn open_drain(why: &OpenDrain) -> String {
+    match why {
+        OpenDrain::GivenUp(line) => format!("kubectl gave it up: {line}"),
+        OpenDrain::Refused(budgets) => match &budgets[..] {
+            [one] => format!("the budget {one} still refused evictions when the run ended"),
+            many => format!("the budgets {} still refused evictions when the run ended", and(many)),
+        },
+        OpenDrain::GoingOn => "it was still waiting for pods to go when the run ended".to_string(),
+    }
 }
 
 /// One line for each number that a run has.
@@ -187,8 +209,14 @@ mod tests {
             .collect();
         let assumptions = ["nginx stops at once on SIGTERM".to_string()];
         let replay = "drainsim run naive-drain.yaml --seed 7";
-        let context =
-            Context { scenario: "naive-drain", warnings: &[], assumptions: &assumptions, replay, cases: None };
+        let context = Context {
+            scenario: "naive-drain",
+            warnings: &[],
+            assumptions: &assumptions,
+            replay,
+            worst_cause: Some("refused by web-1: it closed its listener at 10.150s"),
+            cases: None,
+        };
         let text = anstream::adapter::strip_str(&render(&context, &Summary::new(&runs, &expectations).unwrap(), &runs))
             .to_string();
         for line in text.lines() {
@@ -227,5 +255,24 @@ mod tests {
         let text = text([outcome.clone(), outcome]);
         assert!(text.lines().nth(2).unwrap().starts_with("✗ 2 of 2 drains of node-2 not completed"), "{text}");
         assert!(!text.contains("drain of node-2"), "{text}");
+    }
+
+    #[test]
+    fn why_drains_did_not_end_is_told_with_how_often() {
+        let mut given_up = fixture::calm_outcome();
+        let drain = &mut given_up.drains[0];
+        (drain.completed_at, drain.ended_at) = (None, Some(crate::engine::Time::from_secs(9)));
+        let line = "cannot delete Pods with local storage (use --delete-emptydir-data to override): shop/a-1";
+        drain.messages.push((crate::engine::Time::from_secs(9), line.into()));
+        let mut other = given_up.clone();
+        other.drains[0].messages.last_mut().unwrap().1 = line.replace("a-1", "a-2");
+        let once = text([given_up.clone(), other.clone(), fixture::calm_outcome()]);
+        let why =
+            "  kubectl gave it up: cannot delete Pods with local storage (use --delete-emptydir-data to override)";
+        assert!(once.contains(why), "{once}");
+        (other.drains[0].ended_at, other.drains[0].evictions_denied) = (None, 3);
+        other.pdbs[0].denials = 3;
+        let both = text([given_up.clone(), given_up, other]);
+        assert!(both.contains("override)\n  (2 times)\n") && both.contains("still refused evictions"), "{both}");
     }
 }

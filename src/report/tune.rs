@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use super::style::{BAD, BOLD, DIM, GOOD, PLAIN, WIDTH, paint, percent, plural, thousands, wrap};
 use super::table::{Align, Cell, Table};
+use crate::analysis::open_drain::OpenDrain;
 use crate::analysis::tune::budgets::{Scaled, Turned, said};
 use crate::analysis::tune::{Part, Promise, Trial, Tuned, Worth};
 use crate::simulation::outcome::{FailureKind, PodActivity};
@@ -23,6 +24,8 @@ pub struct Question<'a> {
     pub keep_budgets: bool,
     /// What the sleep is needed for: the 99th percentile, seconds, and what each hop adds.
     pub parts: Option<&'a (f64, Vec<Part>)>,
+    /// The shortest and the longest grace period of the pods that get the sleep, seconds, as they are now.
+    pub grace: (u64, u64),
     /// `kubectl patch …`, one an object.
     pub patches: &'a [String],
     /// The same with more replicas.
@@ -54,7 +57,7 @@ pub fn render(question: &Question<'_>, tuned: &Tuned) -> String {
                 _ => format!("preStop {} s and {} keep the promise: {promise}", best.seconds, changed.join(", ")),
             };
             title_line(&mut out, GOOD, "✓", &title);
-            recommendation(&mut out, best, tuned.one_less.as_ref());
+            recommendation(&mut out, question, best, tuned.one_less.as_ref());
             budget_lines(&mut out, tuned, best);
         }
         None => {
@@ -222,7 +225,7 @@ fn more_replicas(out: &mut String, tuned: &Tuned, found: (&[Scaled], &[Turned], 
     });
 }
 
-fn recommendation(out: &mut String, best: &Trial, one_less: Option<&Trial>) {
+fn recommendation(out: &mut String, question: &Question<'_>, best: &Trial, one_less: Option<&Trial>) {
     let high = percent(best.broken_share.high);
     let mut lines = vec![format!(
         "confirmed with {} under seeds that it was not chosen by: {} broke the promise, so at most {high} of all runs do",
@@ -241,9 +244,14 @@ fn recommendation(out: &mut String, best: &Trial, one_less: Option<&Trial>) {
     }
     let grace = grace_seconds(best);
     if let Some(longest) = best.shutdown_max {
-        let why = if grace == 30 { ", the default" } else { "" };
+        let what = match question.grace {
+            (30, 30) if grace == 30 => "30, the default".to_string(),
+            (shortest, longest) if shortest >= grace && shortest == longest => format!("may stay at {shortest}"),
+            (shortest, longest) if shortest >= grace => format!("may stay as it is, {shortest} to {longest}"),
+            _ => grace.to_string(),
+        };
         lines.push(format!(
-            "terminationGracePeriodSeconds {grace}{why}: the longest shutdown took {longest:.1} s from the deletion on"
+            "terminationGracePeriodSeconds {what}: the longest shutdown took {longest:.1} s from the deletion on"
         ));
     }
     if best.killed > 0 {
@@ -303,7 +311,11 @@ fn decider(out: &mut String, question: &Question<'_>, tuned: &Tuned, decisive: &
 /// Why a drain takes longer than it may.
 fn what_is_late(question: &Question<'_>, tuned: &Tuned, decisive: &Trial) -> Vec<String> {
     let mut lines = Vec::new();
-    if decisive.unfinished > 0 {
+    let given_up: Vec<(&String, u64)> = decisive.open.iter().filter_map(|(why, n)| given_up(why, *n)).collect();
+    for (words, runs) in &given_up {
+        lines.push(format!("in {} kubectl gave a drain up: {words}", plural(*runs, "run")));
+    }
+    if decisive.open.len() > given_up.len() {
         lines.push(format!("in {} a drain did not end before the run did", plural(decisive.unfinished, "run")));
     }
     if let Some((median, longest)) = decisive.drain {
@@ -313,6 +325,11 @@ fn what_is_late(question: &Question<'_>, tuned: &Tuned, decisive: &Trial) -> Vec
     let same = |t: &&Trial| t.allowed == decisive.allowed && t.seconds < decisive.seconds && t.worth() != Worth::Late;
     let shorter = tuned.trials.iter().filter(same).map(|t| t.seconds).max();
     let wide = tuned.budgets.iter().zip(&decisive.allowed).all(|(budget, allowed)| *allowed == budget.pods);
+    let refused: u64 = given_up.iter().map(|(_, runs)| runs).sum();
+    if refused >= decisive.unfinished && decisive.late == decisive.unfinished && refused > 0 {
+        lines.push("no sleep and no budget changes that".to_string() + &fields_for(&given_up));
+        return lines;
+    }
     lines.push(match (shorter, decisive.shutdown_max, within) {
         (Some(seconds), ..) => format!(
             "the sleep decides: with {seconds} s drains are in time, but too much is lost; the latencies on the way to \
@@ -334,6 +351,27 @@ fn what_is_late(question: &Question<'_>, tuned: &Tuned, decisive: &Trial) -> Vec
             .to_string(),
     });
     lines
+}
+
+fn given_up(why: &OpenDrain, runs: u64) -> Option<(&String, u64)> {
+    match why {
+        OpenDrain::GivenUp(words) => Some((words, runs)),
+        OpenDrain::Refused(_) | OpenDrain::GoingOn => None,
+    }
+}
+
+/// The fields of the scenario's drain for the flags that kubectl names.
+fn fields_for(given_up: &[(&String, u64)]) -> String {
+    const FLAGS: [(&str, &str); 3] = [
+        ("--ignore-daemonsets", "ignoreDaemonsets: true"),
+        ("--delete-emptydir-data", "deleteEmptydirData: true"),
+        ("--force", "force: true"),
+    ];
+    let named = FLAGS.iter().filter(|(flag, _)| given_up.iter().any(|(words, _)| words.contains(flag)));
+    match named.map(|(_, field)| *field).collect::<Vec<_>>().join(", ") {
+        none if none.is_empty() => String::new(),
+        fields => format!("; the flag does, which is `{fields}` in the scenario's drain, where it is meant"),
+    }
 }
 
 /// Why a longer sleep does not help.
@@ -400,6 +438,7 @@ fn front(tuned: &Tuned) -> String {
             (Worth::Loses, false) if trial.short > trial.losing => (BAD, "too few ready"),
             (Worth::Loses, false) if for_want_of_endpoints(trial) => (BAD, "nobody ready"),
             (Worth::Loses, false) => (BAD, "too short"),
+            (Worth::Late, false) if trial.open.iter().any(|(why, n)| given_up(why, *n).is_some()) => (BAD, "given up"),
             (Worth::Late, false) => (BAD, "too late"),
         };
         let mark = if trial.is_beaten(&tuned.trials) { "" } else { "•" };

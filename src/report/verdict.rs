@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Report;
 use super::style::{and, between, plural, seconds, share, thousands};
-use crate::api::PodId;
+use crate::api::{PodId, ServiceId};
 use crate::engine::Time;
 use crate::simulation::Outcome;
 use crate::simulation::outcome::{DrainOutcome, Failure, FailureKind, PodActivity, PodOutcome, Requests};
@@ -27,7 +27,7 @@ pub(super) fn verdict(report: &Report<'_>) -> Verdict {
     if failed > 0 {
         let (sent, rate) = (thousands(requests.sent), share(failed, requests.sent));
         let headline = format!("{} of {sent} requests failed ({rate}){}", thousands(failed), meanwhile(report));
-        return Verdict { good: Some(false), headline, cause: cause(report) };
+        return Verdict { good: Some(false), headline, cause: cause(report, None) };
     }
     let race = tightest(report.outcome);
     if requests.sent == 0 {
@@ -58,9 +58,13 @@ pub(super) fn left_undone(report: &Report<'_>) -> Vec<(String, Option<String>)> 
         let (count, name) = (homeless.len() as u64, &first.name);
         let since = first.created_at;
         let pods = if count == 1 { format!("pod {name}") } else { format!("{}, first {name}", plural(count, "pod")) };
+        let why = match first.unschedulable.as_str() {
+            "" => "no node fits, or none has room",
+            why => why,
+        };
         lines.push((
             format!("{pods} had no node when the run ended"),
-            Some(format!("it has been waiting since {since}: no node fits, or none has room")),
+            Some(format!("it has been waiting since {since}: {why}")),
         ));
     }
     lines
@@ -157,10 +161,12 @@ fn drains(drains: &[DrainOutcome]) -> String {
     }
 }
 
-/// The sentence of the commonest failure, and how much it explains if not everything.
-fn cause(report: &Report<'_>) -> Option<String> {
+/// The sentence of the commonest failure, of all requests or of those to a Service, and how much it explains if not
+/// everything.
+pub(super) fn cause(report: &Report<'_>, service: Option<ServiceId>) -> Option<String> {
     let mut groups: BTreeMap<(FailureKind, PodActivity), Vec<&Failure>> = BTreeMap::new();
-    for failure in &report.outcome.failures {
+    let failures = || report.outcome.failures.iter().filter(|f| service.is_none_or(|id| f.service == id));
+    for failure in failures() {
         groups.entry((failure.kind, failure.pod_phase)).or_default().push(failure);
     }
     let (_, group) = groups.iter().max_by_key(|(key, group)| (group.len(), std::cmp::Reverse(**key)))?;
@@ -177,10 +183,14 @@ fn cause(report: &Report<'_>) -> Option<String> {
         text.push_str("; ");
         text.push_str(&advice);
     }
-    let kept = report.outcome.failures.len();
+    let kept = failures().count();
     if group.len() < kept {
         // Of very many failures only the first are kept.
-        let first = if (kept as u64) < report.outcome.requests.failed() { "the first " } else { "" };
+        let all = match service {
+            None => report.outcome.requests.failed(),
+            Some(id) => report.outcome.services.iter().filter(|s| s.id == id).map(|s| s.requests.failed()).sum(),
+        };
+        let first = if (kept as u64) < all { "the first " } else { "" };
         text.push_str(&format!(" (this kind: {} of {first}{})", thousands(group.len() as u64), thousands(kept as u64)));
     } else if pods.len() > 1 {
         text.push_str(&format!(" (likewise {})", plural(pods.len() as u64 - 1, "other pod")));
@@ -422,7 +432,6 @@ pub(super) fn failed_by(requests: &Requests) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::ServiceId;
     use crate::simulation::Setup;
     use crate::simulation::fixture;
 

@@ -120,7 +120,7 @@ record! {
         pub count: Option<Spanned<u32>>,
         /// The node joins the cluster and is Ready at this time; it has been there for long if left out.
         pub ready: Option<Duration>,
-        /// Labels.
+        /// Labels, besides `kubernetes.io/hostname`, `kubernetes.io/os: linux` and `kubernetes.io/arch: amd64`.
         #[schemars(default)]
         pub labels: MapOf<String>,
         /// Taints.

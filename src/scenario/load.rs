@@ -102,8 +102,15 @@ impl Files for Memory {
 
 /// Reads all inputs, and the manifests that scenarios among them name.
 pub fn read_documents(files: &dyn Files, inputs: &[Input], problems: &mut Diagnostics) -> Vec<Document> {
-    let mut reader =
-        Reader { files, problems, documents: Vec::new(), read: BTreeSet::new(), stack: Vec::new(), count: 0 };
+    let mut reader = Reader {
+        files,
+        problems,
+        documents: Vec::new(),
+        read: BTreeSet::new(),
+        stack: Vec::new(),
+        in_directory: false,
+        count: 0,
+    };
     for input in inputs {
         match input {
             Input::Path(path) => reader.path(path, None),
@@ -150,6 +157,8 @@ struct Reader<'a> {
     read: BTreeSet<PathBuf>,
     /// The files whose manifests are being read, outermost first.
     stack: Vec<PathBuf>,
+    /// The file was found in a directory, not named.
+    in_directory: bool,
     count: u32,
 }
 
@@ -169,8 +178,17 @@ impl Reader<'_> {
             Ok(mut found) => {
                 // A directory that contains the file that names it is no cycle: that file has been read.
                 found.retain(|file| !self.stack.contains(&normal(file)));
-                for file in found {
-                    self.file(&file, named_at);
+                let before = (self.documents.len(), self.problems.list.len());
+                let seen = self.read.len();
+                let outer = std::mem::replace(&mut self.in_directory, true);
+                for file in &found {
+                    self.file(file, named_at);
+                }
+                self.in_directory = outer;
+                let silent = before == (self.documents.len(), self.problems.list.len());
+                if silent && self.read.len() == seen + found.len() {
+                    let message = format!("no file of `{}` has an object in it", path.display());
+                    self.told(named_at, Diagnostic::error(message));
                 }
             }
             Err(problem) => self.told(named_at, *problem),
@@ -226,6 +244,10 @@ impl Reader<'_> {
             Ok(roots) => roots,
             Err(problem) => return self.problems.push(*problem),
         };
+        // Templates that came out empty lie among the others in a directory, as kubectl takes it.
+        if roots.is_empty() && self.in_directory {
+            return;
+        }
         if roots.is_empty() {
             let what = if text.trim().is_empty() { "is empty" } else { "contains only comments" };
             self.problems.push(Diagnostic::error(format!("`{name}` {what}")));
@@ -235,6 +257,7 @@ impl Reader<'_> {
         for root in roots {
             unfold(root, &mut self.documents, self.problems);
         }
+        let outer = std::mem::replace(&mut self.in_directory, false);
         for (manifest, span) in named_manifests(&self.documents[first..]) {
             match path {
                 Some(path) => {
@@ -244,6 +267,7 @@ impl Reader<'_> {
                 None => self.path(Path::new(&manifest), Some(&span)),
             }
         }
+        self.in_directory = outer;
     }
 
     fn told(&mut self, named_at: Option<&Span>, problem: Diagnostic) {

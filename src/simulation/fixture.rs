@@ -25,6 +25,7 @@ pub(crate) fn setup() -> Setup {
             namespace: "default".to_string(),
             name: "nginx".to_string(),
             selector: None,
+            headless: false,
             publish_not_ready_addresses: false,
             ..Service::default()
         }],
@@ -184,6 +185,7 @@ fn pod(id: u32, name: &str, node: &str, created: u64, times: PodTimes, slack_nan
         created_at: ms(created),
         times,
         slack_nanos,
+        unschedulable: String::new(),
     }
 }
 

@@ -311,12 +311,14 @@ impl Default for KubeletSetup {
     }
 }
 
-/// A plain node: 4 cores, 16 GiB, 110 pods, labelled with its host name.
+/// A plain node: 4 cores, 16 GiB, 110 pods, with the labels that every kubelet registers with (`initialNode` in
+/// `pkg/kubelet/kubelet_node_status.go`, v1.36): many a manifest asks for `kubernetes.io/os: linux`.
 #[must_use]
 pub fn plain_node(name: &str) -> Node {
+    let label = |key: &str, value: &str| (format!("kubernetes.io/{key}"), value.to_string());
     Node {
         name: name.to_string(),
-        labels: Labels::from([("kubernetes.io/hostname".to_string(), name.to_string())]),
+        labels: Labels::from([label("hostname", name), label("os", "linux"), label("arch", "amd64")]),
         unschedulable: false,
         taints: Vec::<Taint>::new(),
         ready: true,

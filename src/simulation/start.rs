@@ -290,8 +290,11 @@ fn add_pod(world: &mut World<'_>, meta: PodMeta, pod: Pod, node: Option<&str>) -
         }
     }
     let by_name = node.and_then(|name| world.ctx.store.node_by_name(name));
-    let node =
-        by_name.or_else(|| world.scheduler.place_now(&world.ctx, meta.template, pod.labels, &meta.owner, meta.luck));
+    let place = |world: &mut World<'_>| {
+        world.scheduler.place_now(&world.ctx, meta.template, pod.labels, &meta.owner, meta.luck)
+    };
+    let placed = by_name.map_or_else(|| place(world), Ok);
+    let node = placed.as_ref().ok().copied();
     let version = match node {
         Some(_) => {
             let (statuses, ready) = long_running(world.ctx.setup, &world.ctx.store.templates[meta.template.index()]);
@@ -315,9 +318,9 @@ fn add_pod(world: &mut World<'_>, meta: PodMeta, pod: Pod, node: Option<&str>) -
     world.daemon_set.start_with(&world.ctx, id);
     world.job.start_with(&world.ctx, id);
     world.ctx.observer.pod_mut(id).ready_at = node.filter(|_| version.ready).map(|_| Time::ZERO);
-    match node {
-        Some(node) => world.kubelets.adopt(&mut world.ctx, &mut world.network, id, node),
-        None => world.warnings.push(format!("no node has room for {name}: it starts Pending")),
+    match placed {
+        Ok(node) => world.kubelets.adopt(&mut world.ctx, &mut world.network, id, node),
+        Err(why) => world.pending_at_start.entry(why).or_default().push(name),
     }
     node.is_some()
 }

@@ -13,7 +13,8 @@ use crate::simulation::world::World;
 /// Takes the world apart.
 pub(super) fn outcome(world: World<'_>, seed: u64, end: Time, events: u64) -> Outcome {
     let end_state = end_state::of(&world);
-    let World { mut ctx, network, evictions, kubectl, warnings, .. } = world;
+    let World { mut ctx, network, evictions, kubectl, mut warnings, pending_at_start, scheduler, .. } = world;
+    warnings.extend(pending_at_start.iter().map(|(why, pods)| starts_pending(pods, the_filters(why))));
     let network = network.finish(end);
     debug_assert_eq!(
         network.requests.sent,
@@ -53,6 +54,11 @@ pub(super) fn outcome(world: World<'_>, seed: u64, end: Time, events: u64) -> Ou
             created_at: meta.created_at,
             times,
             slack_nanos,
+            unschedulable: if last.is_some_and(|p| p.node.is_none()) {
+                the_filters(&scheduler.unschedulable_reason(&ctx, id)).to_string()
+            } else {
+                String::new()
+            },
         });
     }
     let services = (0..store.services.len())
@@ -117,6 +123,21 @@ pub(super) fn outcome(world: World<'_>, seed: u64, end: Time, events: u64) -> Ou
         trace: ctx.observer.trace,
         warnings,
         end_state,
+    }
+}
+
+/// What the filters said of the nodes, without what the scheduler adds about preemption.
+fn the_filters(message: &str) -> &str {
+    message.split_once(". ").map_or(message, |(filters, _)| filters)
+}
+
+/// One sentence for all pods that the scheduler refused with the same words.
+fn starts_pending(pods: &[String], why: &str) -> String {
+    match pods {
+        [one] => format!("{one} starts Pending: {why}"),
+        [first, second] => format!("{first} and {second} start Pending: {why}"),
+        [first, rest @ ..] => format!("{first} and {} other pods start Pending: {why}", rest.len()),
+        [] => String::new(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! One run: all components, the loop, and the dispatch: which event is whose.
 
+use std::collections::BTreeMap;
+
 use crate::api::{Endpoints, Kind, Node, NodeId, PodId, ReplicaSetId, Revision};
 use crate::engine::{Duration, Time};
 use crate::simulation::context::{Context, Watches};
@@ -97,6 +99,8 @@ pub(super) struct World<'a> {
     pub(super) kubectl: Kubectl,
     pub(super) machines: Machines,
     pub(super) warnings: Vec<String>,
+    /// Pods that found no node when the run began, by what the scheduler said.
+    pub(super) pending_at_start: BTreeMap<String, Vec<String>>,
     /// How far each action of the setup has come.
     pub(super) progress: Vec<Progress>,
     /// Who waits for a node to become Ready.
@@ -139,6 +143,7 @@ impl<'a> World<'a> {
             kubectl: Kubectl::new(),
             machines: Machines::default(),
             warnings: Vec::new(),
+            pending_at_start: BTreeMap::new(),
             progress: vec![Progress::Waiting; setup.actions.len()],
             joining: Vec::new(),
             shutting_down: Vec::new(),

@@ -53,6 +53,7 @@ pub fn cluster(nodes: &[&str], replicas: u32, reaction: Reaction, hook: Option<H
             namespace: "default".into(),
             name: NAME.into(),
             selector: Some(Selector::labels([("app", NAME)])),
+            headless: false,
             publish_not_ready_addresses: false,
             ..Service::default()
         }],

@@ -8,6 +8,7 @@
 
 use crate::analysis::bound::{Bound, Chain, Limits, Worst};
 use crate::analysis::runs;
+use crate::api::ServiceId;
 use crate::engine::{Distribution, Duration, Key, Random};
 use crate::simulation::latency::Hop;
 use crate::simulation::{self, Setup};
@@ -90,7 +91,7 @@ pub fn approach(
             |span| {
                 let mut setup = quiet.clone();
                 setup.latencies.set(hop, Distribution::Constant(*span));
-                worst_of(&setup, seed).map(|a| a.deficit)
+                worst_of(&setup, seed, &bound.needs_ready).map(|a| a.deficit)
             },
             |_| (),
         );
@@ -108,7 +109,7 @@ pub fn approach(
     }
     let mut whole = replay.clone();
     phases.iter().for_each(|(hop, span)| whole.latencies.set(*hop, Distribution::Constant(*span)));
-    match worst_of(&whole, seed) {
+    match worst_of(&whole, seed, &bound.needs_ready) {
         Some(nearer) if nearer.deficit >= start.deficit => (nearer, phases),
         _ => (start, Phases::new()),
     }
@@ -126,7 +127,8 @@ pub fn search(replay: &Setup, bound: &Bound, first_seed: u64, runs: u32, jobs: u
     while done < runs && best.as_ref().is_none_or(|b| b.deficit < target) {
         let count = BATCH.min(runs - done);
         let first = first_seed.wrapping_add(u64::from(done));
-        for attained in runs::by_seed(first, count, jobs, |seed| worst_of(replay, seed), |_| ()).into_iter().flatten() {
+        let one = |seed| worst_of(replay, seed, &bound.needs_ready);
+        for attained in runs::by_seed(first, count, jobs, one, |_| ()).into_iter().flatten() {
             if best.as_ref().is_none_or(|b| b.deficit < attained.deficit) {
                 best = Some(attained);
             }
@@ -136,12 +138,17 @@ pub fn search(replay: &Setup, bound: &Bound, first_seed: u64, runs: u32, jobs: u
     best
 }
 
-/// The pod with the least slack of one run.
+/// The pod with the least slack of one run, of those to which the bound applies: a pod of a Service that had no ready
+/// endpoint, and had to have one, is sent to as long as it terminates.
 #[must_use]
-pub fn worst_of(setup: &Setup, seed: u64) -> Option<Attained> {
+pub fn worst_of(setup: &Setup, seed: u64, needs_ready: &[ServiceId]) -> Option<Attained> {
     let outcome = simulation::run(setup, seed, false);
     let failed = outcome.requests.failed();
-    let slack = outcome.pods.iter().filter_map(|pod| Some((pod.slack_nanos?, pod)));
+    let was_out = |id: &ServiceId| {
+        needs_ready.contains(id) && outcome.services.iter().any(|s| s.id == *id && s.min_ready_endpoints == 0)
+    };
+    let applies = |pod: &&simulation::outcome::PodOutcome| !pod.services.iter().any(was_out);
+    let slack = outcome.pods.iter().filter(applies).filter_map(|pod| Some((pod.slack_nanos?, pod)));
     let (slack, pod) = slack.min_by_key(|(slack, _)| *slack)?;
     Some(Attained { seed, pod: format!("{}/{}", pod.namespace, pod.name), deficit: slack.saturating_neg(), failed })
 }

@@ -102,23 +102,55 @@ impl Victims {
         asked.chain([own]).min().unwrap_or(own).max(1)
     }
 
-    /// What has to hold and does not follow from the scenario.
+    /// The Services of which all pods may go at the same time.
     #[must_use]
-    pub fn premises(&self, setup: &Setup) -> Vec<String> {
-        let mut premises = Vec::new();
-        for (number, service) in setup.services.iter().enumerate() {
-            let selects = |template: TemplateId| services_of(setup, template).contains(&ServiceId::from(number));
-            let pods: u64 = groups(setup).iter().filter(|g| selects(g.template)).map(|g| u64::from(g.replicas)).sum();
-            let going = (self.workloads.iter().zip(&self.counts)).filter(|((template, _), _)| selects(*template));
-            let going: Option<u64> = going.map(|(_, count)| count.map(u64::from)).sum();
-            if going != Some(0) && going.is_none_or(|going| going >= pods) {
-                premises.push(format!(
-                    "{} always has a ready endpoint: without one, kube-proxy goes on sending to pods that terminate",
-                    service.full_name()
-                ));
-            }
+    pub fn needs_ready(&self, setup: &Setup) -> Vec<ServiceId> {
+        let may_be_empty = |service: &ServiceId| {
+            let (pods, going) = self.pods_of(setup, *service);
+            going != Some(0) && going.is_none_or(|going| going >= pods)
+        };
+        (0..setup.services.len()).map(ServiceId::from).filter(may_be_empty).collect()
+    }
+
+    /// The Services with one pod that nobody makes a second one of before it goes: when it goes they have none for certain.
+    #[must_use]
+    pub fn outages(&self, setup: &Setup) -> Vec<ServiceId> {
+        let replaces_first = |a: &crate::simulation::setup::Action| {
+            !matches!(
+                a.what,
+                ActionKind::Drain(_) | ActionKind::DeletePod { .. } | ActionKind::Cordon(_) | ActionKind::Uncordon(_)
+            )
+        };
+        if !setup.autoscalers.is_empty() || setup.actions.iter().any(replaces_first) {
+            return Vec::new();
         }
-        premises
+        let only_one = |service: &ServiceId| matches!(self.pods_of(setup, *service), (1, going) if going != Some(0));
+        (0..setup.services.len()).map(ServiceId::from).filter(only_one).collect()
+    }
+
+    /// How many pods a Service has, and how many of them may go at most (`None`: any number).
+    fn pods_of(&self, setup: &Setup, service: ServiceId) -> (u64, Option<u64>) {
+        let selects = |template: TemplateId| services_of(setup, template).contains(&service);
+        let pods = groups(setup).iter().filter(|g| selects(g.template)).map(|g| u64::from(g.replicas)).sum();
+        let going = (self.workloads.iter().zip(&self.counts)).filter(|((template, _), _)| selects(*template));
+        (pods, going.map(|(_, count)| count.map(u64::from)).sum())
+    }
+}
+
+/// What has to hold and does not follow from the scenario, in a sentence for all Services.
+#[must_use]
+pub fn premises(setup: &Setup, needs_ready: &[ServiceId]) -> Vec<String> {
+    let names: Vec<String> = needs_ready.iter().map(|s| setup.services[s.index()].full_name()).collect();
+    match &names[..] {
+        [] => Vec::new(),
+        [one] => vec![format!(
+            "{one} always has a ready endpoint: without one, kube-proxy goes on sending to pods that terminate"
+        )],
+        all => vec![format!(
+            "each of these Services always has a ready endpoint, for without one kube-proxy goes on sending to pods that \
+             terminate: {}",
+            all.join(", ")
+        )],
     }
 }
 
@@ -147,12 +179,13 @@ impl Victims {
     }
 }
 
-/// The Services that select pods of a template.
+/// The Services that select pods of a template and are routed to them: DNS alone leads to those of headless ones.
 #[must_use]
 pub fn services_of(setup: &Setup, template: TemplateId) -> Vec<ServiceId> {
     let template = &setup.templates[template.index()];
     let selects = |service: &crate::api::Service| {
-        service.namespace == template.namespace
+        !service.headless
+            && service.namespace == template.namespace
             && service.selector.as_ref().is_some_and(|s| s.matches(&template.labels))
     };
     (0..setup.services.len()).filter(|at| selects(&setup.services[*at])).map(ServiceId::from).collect()

@@ -139,11 +139,13 @@ impl<'a> Cluster<'a> {
     pub fn read(documents: &'a [Document], version: Option<Version>) -> Self {
         let scenario = documents.iter().find(|d| d.is_scenario());
         let said = scenario.and_then(|d| d.node.at(&["spec", "kubernetes"])).and_then(read::<Version>);
-        let setup = scenario.and_then(|_| Scenario::of_documents(documents)).map(|s| s.setup);
+        let scenario_read = scenario.and_then(|_| Scenario::of_documents(documents));
+        let unknown = scenario_read.iter().flat_map(|s| &s.unknown_apps.0).map(|u| u.app).collect();
+        let simulated = scenario_read.as_ref().map(|s| Simulated { setup: &s.setup, unknown });
         let autoscalers: Vec<Autoscaler> = documents.iter().filter_map(autoscaler).collect();
         let mut cluster = Self {
             version: version.or(said).unwrap_or_default(),
-            workloads: workloads(documents, &autoscalers, setup.as_ref()),
+            workloads: workloads(documents, &autoscalers, simulated.as_ref()),
             budgets: documents.iter().filter_map(budget).collect(),
             services: documents.iter().filter_map(service).collect(),
             nodes: documents.iter().filter_map(node).collect(),
@@ -441,7 +443,11 @@ fn owner(document: &Document) -> Option<(String, String)> {
     Some((text(owner, "kind").to_string(), text(owner, "name").to_string()))
 }
 
-fn workloads<'a>(documents: &'a [Document], autoscalers: &[Autoscaler], setup: Option<&Setup>) -> Vec<Workload<'a>> {
+fn workloads<'a>(
+    documents: &'a [Document],
+    autoscalers: &[Autoscaler],
+    simulated: Option<&Simulated<'_>>,
+) -> Vec<Workload<'a>> {
     let there: BTreeSet<(String, String, String)> =
         documents.iter().map(|d| (d.kind.clone(), d.namespace().to_string(), d.name().to_string())).collect();
     let mut workloads: Vec<Workload<'a>> = Vec::new();
@@ -496,14 +502,21 @@ fn workloads<'a>(documents: &'a [Document], autoscalers: &[Autoscaler], setup: O
             spec,
             pod,
         };
-        learn_behaviour(&mut workload, setup);
+        learn_behaviour(&mut workload, simulated);
         workloads.push(workload);
     }
     workloads
 }
 
+/// What a scenario makes of the manifests.
+struct Simulated<'a> {
+    setup: &'a Setup,
+    /// The applications of which nothing is known.
+    unknown: BTreeSet<u32>,
+}
+
 /// How the containers behave: as the scenario has it, else as their images tell.
-fn learn_behaviour(workload: &mut Workload<'_>, setup: Option<&Setup>) {
+fn learn_behaviour(workload: &mut Workload<'_>, simulated: Option<&Simulated<'_>>) {
     let annotations = strings(workload.pod_metadata.and_then(|m| m.get("annotations")).map(Node::entries));
     let alone = |c: &Container<'_>| match profiles::recognise_proxy(c.name, c.image()) {
         Some((mesh, _)) => {
@@ -514,7 +527,7 @@ fn learn_behaviour(workload: &mut Workload<'_>, setup: Option<&Setup>) {
         None => profiles::of_image(c.image()),
     };
     let names: Vec<(String, Option<App>)> = workload.containers().map(|c| (c.name.to_string(), alone(&c))).collect();
-    let template = setup.and_then(|setup| {
+    let template = simulated.and_then(|Simulated { setup, .. }| {
         let named = |namespace: &str, name: &str| (namespace, name) == (&*workload.namespace, &*workload.name);
         let id = match workload.kind.as_str() {
             "Deployment" => setup.deployments.iter().find(|d| named(&d.namespace, &d.name)).map(|d| d.template),
@@ -530,8 +543,10 @@ fn learn_behaviour(workload: &mut Workload<'_>, setup: Option<&Setup>) {
     workload.simulated = template.is_some();
     for (name, of_image) in names {
         let container = template.and_then(|(_, t)| t.containers.iter().find(|c| c.name == name));
-        let simulated = template.zip(container).map(|((setup, _), c)| setup.apps[c.app as usize].clone());
-        workload.apps.extend(simulated.or(of_image).map(|app| (name.clone(), app)));
+        // Of what nothing is known nothing is said: that it exits at once is only what a run takes for granted.
+        let known = container.filter(|c| simulated.is_some_and(|s| !s.unknown.contains(&c.app)));
+        let as_run = template.zip(known).map(|((setup, _), c)| setup.apps[c.app as usize].clone());
+        workload.apps.extend(as_run.or(of_image).map(|app| (name.clone(), app)));
         if let Some(Hook::Exec(steps) | Hook::HttpGet(steps)) = container.and_then(|c| c.pre_stop.as_ref()) {
             workload.hooks.insert(name, steps.clone());
         }

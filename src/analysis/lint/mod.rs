@@ -58,16 +58,21 @@ pub struct Findings {
     pub list: Vec<Finding>,
     /// How many objects were looked at.
     pub objects: usize,
+    /// What could not be read of files beside others that could.
+    pub unread: Diagnostics,
 }
 
 /// Looks at inputs. Several scenarios are looked at one by one, each with the manifests that it names; everything else is
 /// taken for one cluster.
 ///
 /// # Errors
-/// What cannot be read: files that are not there, texts that are no YAML, documents that are no Kubernetes objects.
+/// Nothing at all can be read: files are not there, texts are no YAML, documents are no Kubernetes objects. Where something
+/// can, the rest is in [`Findings::unread`].
 pub fn lint(files: &dyn Files, inputs: &[Input], options: &Options) -> Result<Findings, Diagnostics> {
     let mut findings = Findings::default();
-    for documents in clusters(files, inputs)? {
+    let (clusters, unread) = clusters(files, inputs)?;
+    findings.unread = unread;
+    for documents in clusters {
         findings.objects += documents.iter().filter(|d| !d.is_scenario()).count();
         let cluster = Cluster::read(&documents, options.version);
         for rule in RULES.iter().filter(|rule| options.wants(rule)) {
@@ -81,10 +86,16 @@ pub fn lint(files: &dyn Files, inputs: &[Input], options: &Options) -> Result<Fi
 }
 
 /// The documents of the inputs, one list for each cluster that they describe.
-fn clusters(files: &dyn Files, inputs: &[Input]) -> Result<Vec<Vec<Document>>, Diagnostics> {
-    let together = documents_of(files, inputs)?;
+fn clusters(files: &dyn Files, inputs: &[Input]) -> Result<(Vec<Vec<Document>>, Diagnostics), Diagnostics> {
+    let mut unread = Diagnostics::default();
+    let together = read_documents(files, inputs, &mut unread);
+    unread.list.retain(|d| d.severity == Severity::Error);
+    unread.sort();
+    if together.is_empty() && unread.has_errors() {
+        return Err(unread);
+    }
     if together.iter().filter(|d| d.is_scenario()).count() <= 1 {
-        return Ok(vec![together]);
+        return Ok((vec![together], unread));
     }
     let mut single = Vec::new();
     for input in inputs {
@@ -98,7 +109,8 @@ fn clusters(files: &dyn Files, inputs: &[Input]) -> Result<Vec<Vec<Document>>, D
     }
     let (mut clusters, mut others, mut taken) = (Vec::new(), Vec::new(), BTreeSet::new());
     for input in single {
-        let documents = documents_of(files, std::slice::from_ref(&input))?;
+        // What cannot be read has been told above.
+        let documents = read_documents(files, std::slice::from_ref(&input), &mut Diagnostics::default());
         if documents.iter().any(Document::is_scenario) {
             taken.extend(documents.iter().map(|d| d.kind_span.file.name.clone()));
             clusters.push(documents);
@@ -111,13 +123,7 @@ fn clusters(files: &dyn Files, inputs: &[Input]) -> Result<Vec<Vec<Document>>, D
     if !others.is_empty() {
         clusters.push(others.into_iter().flat_map(|(_, documents)| documents).collect());
     }
-    Ok(clusters)
-}
-
-fn documents_of(files: &dyn Files, inputs: &[Input]) -> Result<Vec<Document>, Diagnostics> {
-    let mut problems = Diagnostics::default();
-    let documents = read_documents(files, inputs, &mut problems);
-    if problems.has_errors() { Err(problems) } else { Ok(documents) }
+    Ok((clusters, unread))
 }
 
 impl Finding {

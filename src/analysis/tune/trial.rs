@@ -1,7 +1,8 @@
 //! One candidate: a sleep and budgets, and what its runs show.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use crate::analysis::open_drain::OpenDrain;
 use crate::analysis::statistics::{self, Interval};
 use crate::analysis::tune::Promise;
 use crate::simulation::Outcome;
@@ -16,6 +17,8 @@ pub(super) struct Kept {
     short: bool,
     late: bool,
     unfinished: bool,
+    /// Why drains did not end.
+    open: Vec<OpenDrain>,
     drain: Option<f64>,
     ready_min: Option<u32>,
     /// The longest time from a deletion to the end of the process, seconds.
@@ -48,6 +51,7 @@ impl Kept {
             short,
             late,
             unfinished,
+            open: OpenDrain::all(outcome).into_iter().map(|(_, why)| why).collect(),
             drain,
             ready_min,
             shutdown: outcome.pods.iter().filter_map(shutdown).max_by(f64::total_cmp),
@@ -76,6 +80,8 @@ pub struct Trial {
     pub late: u64,
     /// In how many of those it did not end.
     pub unfinished: u64,
+    /// Why, and in how many runs.
+    pub open: BTreeMap<OpenDrain, u64>,
     /// Between which ends the share of runs lies that break the promise, each end at the promise's confidence.
     pub broken_share: Interval,
     /// Whether the runs show that the promise is kept.
@@ -117,7 +123,12 @@ impl Trial {
         for kind in kept.iter().flat_map(|k| &k.kinds) {
             *kinds.entry(*kind).or_default() += 1;
         }
+        let mut open = BTreeMap::new();
+        for why in kept.iter().flat_map(|k| k.open.iter().collect::<BTreeSet<_>>()) {
+            *open.entry(why.clone()).or_default() += 1;
+        }
         Self {
+            open,
             seconds,
             allowed: allowed.to_vec(),
             runs,

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::super::cases::UnknownApps;
-use super::{Answer, ServiceSum, command, most_homeless, reason, refusals, service_sums};
+use super::{Answer, ServiceSum, command, loss, most_homeless, reason, refusals, service_sums};
 use crate::analysis::deadlock::{Blocked, Deadlock, Why};
 use crate::analysis::drain::{self, DrainRun, NodeTally};
 use crate::engine::Duration;
@@ -41,6 +41,10 @@ pub struct DrainAnswer {
     pub changes: Vec<String>,
     /// Whether the drain was seen to end with all changes.
     pub changes_resolve: bool,
+    /// Why requests were lost, the Service with most losses first.
+    pub losses: Vec<LossAnswer>,
+    /// What was tried against that; `null` if nothing was.
+    pub cure: Option<CureAnswer>,
     /// Objects of the input that are not modelled.
     pub ignored: Vec<IgnoredAnswer>,
     /// What may make the answer wrong.
@@ -89,6 +93,30 @@ pub struct ServiceAnswer {
     pub zero_endpoint_seconds: f64,
     /// Whether it was without any when a run ended, ten minutes after the drain: the time above is only the beginning.
     pub out_at_end: bool,
+}
+
+/// Why requests to a Service were lost.
+#[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LossAnswer {
+    /// `namespace/name`.
+    pub service: String,
+    /// Why most of them were, in the run that lost most; a sentence.
+    pub cause: String,
+}
+
+/// Changes against the losses, all of them tried together under the same seeds.
+#[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CureAnswer {
+    /// What to type.
+    pub changes: Vec<String>,
+    /// Requests that still fail in all runs.
+    pub failed: u64,
+    /// Why most of those do; `null` if none does.
+    pub left: Option<String>,
+    /// Whether the drain still ends in every run.
+    pub ends: bool,
 }
 
 /// A pod that never leaves.
@@ -191,6 +219,15 @@ impl DrainAnswer {
                 .map(|r| r.changes.iter().map(|c| command(answer.setup, c)).collect())
                 .unwrap_or_default(),
             changes_resolve: answer.resolution.is_some_and(|r| r.run.is_some()),
+            losses: (answer.losses.iter())
+                .map(|loss| LossAnswer { service: loss.service.clone(), cause: loss.cause.clone() })
+                .collect(),
+            cure: answer.cure.map(|cure| CureAnswer {
+                changes: cure.changes.iter().map(|change| loss::command(answer.setup, change)).collect(),
+                failed: loss::failed(&cure.runs),
+                left: cure.left.as_ref().map(|left| left.cause.clone()),
+                ends: cure.runs.iter().all(DrainRun::is_drained),
+            }),
             ignored: answer
                 .ignored
                 .iter()

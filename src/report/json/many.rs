@@ -105,6 +105,17 @@ pub struct DrainSet {
     pub completed: u64,
     /// How long the completed ones took.
     pub duration_seconds: Option<Spread>,
+    /// Why the others were not completed, the most frequent first.
+    pub not_completed: Vec<NotCompleted>,
+}
+
+/// Why drains were not completed.
+#[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
+pub struct NotCompleted {
+    /// One sentence.
+    pub why: String,
+    /// How many drains.
+    pub drains: u64,
 }
 
 /// One expectation over all runs.
@@ -133,6 +144,8 @@ pub struct WorstRun {
     pub failed_requests: u64,
     /// Its least slack.
     pub least_slack_seconds: Option<f64>,
+    /// Why most of its requests failed, in a sentence; null: none did.
+    pub cause: Option<String>,
     /// What to type to see it.
     pub command: String,
 }
@@ -168,6 +181,8 @@ pub struct Context<'a> {
     pub assumptions: &'a [String],
     /// What to type to see the worst run.
     pub replay: &'a str,
+    /// Why most of its requests failed, if any did.
+    pub worst_cause: Option<&'a str>,
     /// What comes out if unknown applications do something else.
     pub cases: Option<&'a Cases>,
 }
@@ -200,6 +215,7 @@ impl ResultSet {
                 seed: summary.worst.seed,
                 failed_requests: summary.worst.failed,
                 least_slack_seconds: summary.worst.least_slack.map(from_nanos),
+                cause: context.worst_cause.map(str::to_string),
                 command: context.replay.to_string(),
             },
             warnings: context.warnings.to_vec(),
@@ -237,6 +253,9 @@ impl DrainSet {
             started: drain.started,
             completed: drain.completed,
             duration_seconds: drain.duration.as_ref().map(Spread::new),
+            not_completed: (drain.open.iter())
+                .map(|(why, drains)| NotCompleted { why: super::super::summary::open_drain(why), drains: *drains })
+                .collect(),
         }
     }
 }

@@ -174,7 +174,10 @@ impl TuneResult {
             },
             met: tuned.recommended.is_some(),
             recommended: tuned.recommended.as_ref().map(trial),
-            termination_grace_period_seconds: tuned.recommended.as_ref().map(grace_seconds),
+            termination_grace_period_seconds: tuned
+                .recommended
+                .as_ref()
+                .map(|best| grace_seconds(best).max(question.grace.1)),
             one_second_less: tuned.one_less.as_ref().map(trial),
             one_pod_tighter: tuned.tighter.iter().filter_map(|(_, t)| t.as_ref()).map(trial).collect(),
             decisive: tuned.decisive.as_ref().map(trial),

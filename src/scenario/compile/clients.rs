@@ -58,7 +58,7 @@ impl Compiler<'_> {
 
     /// Clients of a headless Service look its pods up, unless told otherwise.
     pub(super) fn resolve(&mut self, entry: &TrafficEntry, service: Option<ServiceId>) -> Resolve {
-        let headless = service.is_some_and(|s| self.manifests.services[s.index()].headless);
+        let headless = service.is_some_and(|s| self.manifests.services[s.index()].service.headless);
         match entry.resolve.as_ref().map(|resolve| &resolve.value) {
             Some(ResolveEntry::Address) => {
                 if headless && let Some(resolve) = &entry.resolve {

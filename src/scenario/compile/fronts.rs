@@ -4,6 +4,7 @@ use crate::api::{Front, TemplateId};
 use crate::scenario::compile::Compiler;
 use crate::scenario::diagnostic::Diagnostic;
 use crate::scenario::file::AppEntry;
+use crate::scenario::manifests::TemplateManifest;
 use crate::scenario::profiles::{self, Mesh, ProxyManifest};
 use crate::scenario::source::Spanned;
 use crate::simulation::setup::App;
@@ -44,12 +45,42 @@ impl Compiler<'_> {
                     None => {}
                 }
             }
-            if front.is_none() && has_service {
+            if front.is_none() && has_service && (0..count).all(|c| self.mesh_of(id, c).is_none()) {
                 self.state_injection(id);
             }
             let Some(container) = front.filter(|_| has_service) else { continue };
             self.setup.templates[id.index()].front = Some(Front { container, app: 0 });
             self.state_front(id, container);
+        }
+    }
+
+    /// A pod that was found may have a mesh's sidecar which its template has not, for it is injected into pods as they are
+    /// created: then all of them have it.
+    pub(super) fn take_injected(&mut self, id: TemplateId, pod: &TemplateManifest) {
+        let found = &pod.template;
+        let count = u8::try_from(found.container_count()).unwrap_or(u8::MAX);
+        for number in (0..count).filter(|number| !found.runs_to_completion(*number)) {
+            let container = found.container(number);
+            let (template, origin) = (&mut self.setup.templates[id.index()], &mut self.templates[id.index()]);
+            let known = template.all_containers().any(|c| c.name == container.name);
+            if known || profiles::recognise_proxy(&container.name, &container.image).is_none() {
+                continue;
+            }
+            // Ordinary containers come last, native sidecars first, before what may need the network.
+            let at = template.containers.len();
+            if container.sidecar {
+                template.init_containers.insert(0, container.clone());
+            } else {
+                template.containers.push(container.clone());
+            }
+            origin.containers.insert(at, pod.containers[usize::from(number)].clone());
+            origin.annotations.extend(pod.annotations.clone());
+            template.requests = template.requests.at_least(found.requests);
+            let (title, name) = (origin.title(), container.name.clone());
+            let sentence =
+                format!("{title}: its pods have a container {name} that its template has not; new ones get it, too");
+            let of_many = "found in pods and not in their template, taken to be in new ones, too".to_string();
+            self.assume_of(&format!("{title}, container {name}"), of_many, sentence);
         }
     }
 
@@ -84,7 +115,9 @@ impl Compiler<'_> {
             "{title}: {why} puts a sidecar into its pods that is not in the manifest, and not simulated; requests are taken to \
              reach the application without it (`istioctl kube-inject` and `linkerd inject` write manifests with it)"
         );
-        self.assume_of(&title, "taken to be without the sidecar that is injected into its pods".into(), sentence);
+        let who = format!("{title}, container {}", template.serving().name);
+        let of_many = "taken to be reached without the sidecar that is injected into their pods".to_string();
+        self.assume_of(&who, of_many, sentence);
     }
 
     /// The first entry that says of this container whether it is a front.

@@ -66,7 +66,7 @@ pub(super) fn compile(documents: &[Document], export: bool, problems: &mut Diagn
         manifests,
         problems,
         assumptions: Vec::new(),
-        of_many: export.then(BTreeMap::new),
+        of_many: Vec::new(),
         made_up_stateful_sets: BTreeSet::new(),
         made_up_jobs: BTreeSet::new(),
         templates: Vec::new(),
@@ -74,7 +74,7 @@ pub(super) fn compile(documents: &[Document], export: bool, problems: &mut Diagn
         unknown_apps: UnknownApps::default(),
         setup: Setup { version, duration: file.spec.value.duration.value, ..Setup::default() },
     };
-    compiler.run();
+    compiler.run(export);
     let ignored = std::mem::take(&mut compiler.manifests.ignored);
     let mut originals = Originals::new(documents);
     for template in &compiler.templates {
@@ -138,8 +138,8 @@ struct Compiler<'a> {
     manifests: Manifests,
     problems: &'a mut Diagnostics,
     assumptions: Vec<String>,
-    /// What is assumed of single containers, collected by what it is; `None`: each is told on its own.
-    of_many: Option<BTreeMap<String, Vec<String>>>,
+    /// What is assumed of single containers: the same in words for many, whose container, and which of the assumptions says it.
+    of_many: Vec<(String, String, usize)>,
     /// StatefulSets and Jobs that are known by their pods only.
     made_up_stateful_sets: BTreeSet<usize>,
     made_up_jobs: BTreeSet<usize>,
@@ -174,7 +174,7 @@ impl TemplateOrigin {
 }
 
 impl Compiler<'_> {
-    fn run(&mut self) {
+    fn run(&mut self, export: bool) {
         self.check_duration();
         if self.spec.kubernetes.is_none() {
             let version = self.setup.version;
@@ -192,7 +192,7 @@ impl Compiler<'_> {
         self.readiness_gates();
         self.actions();
         self.latencies();
-        self.tell_assumptions_of_many();
+        self.tell_assumptions_of_many(export);
         self.kube_proxy();
         self.components();
         self.kubelet();
@@ -229,21 +229,38 @@ impl Compiler<'_> {
 
     /// Something that is assumed of one container, in a whole sentence; `of_many` says it of any number of them.
     fn assume_of(&mut self, who: &str, of_many: String, sentence: String) {
-        match &mut self.of_many {
-            Some(collected) => collected.entry(of_many).or_default().push(who.to_string()),
-            None => self.assume(sentence),
-        }
+        self.of_many.push((of_many, who.to_string(), self.assumptions.len()));
+        self.assume(sentence);
     }
 
-    fn tell_assumptions_of_many(&mut self) {
-        for (what, mut who) in self.of_many.take().unwrap_or_default() {
-            who.sort();
-            let count = match who.len() {
+    /// What is assumed of many containers alike is said once, where it was said first; of an export in any case, for a
+    /// cluster has hundreds of them.
+    fn tell_assumptions_of_many(&mut self, export: bool) {
+        const MANY: usize = 4;
+        let least = if export { 1 } else { MANY };
+        let mut groups: BTreeMap<String, Vec<(String, usize)>> = BTreeMap::new();
+        for (what, who, place) in std::mem::take(&mut self.of_many) {
+            groups.entry(what).or_default().push((who, place));
+        }
+        let mut gone = BTreeSet::new();
+        for (what, members) in groups.into_iter().filter(|(_, members)| members.len() >= least) {
+            let count = match members.len() {
                 1 => "1 container".to_string(),
                 n => format!("{n} containers"),
             };
-            self.assume(format!("{count} {what}: {}", found::some_of(&who)));
+            let say_so = if export { "" } else { " (`apps[]` says otherwise)" };
+            let mut who: Vec<String> = members.iter().map(|(who, _)| who.clone()).collect();
+            if export {
+                who.sort();
+            }
+            let mut places = members.iter().map(|(_, place)| *place);
+            if let Some(first) = places.next() {
+                self.assumptions[first] = format!("{count} {what}{say_so}: {}", found::some_of(&who));
+            }
+            gone.extend(places);
         }
+        let kept = std::mem::take(&mut self.assumptions).into_iter().enumerate().filter(|(at, _)| !gone.contains(at));
+        self.assumptions = kept.map(|(_, sentence)| sentence).collect();
     }
 
     fn assume(&mut self, sentence: String) {

@@ -22,8 +22,6 @@ pub struct ServiceManifest {
     pub target: Option<Spanned<TargetPort>>,
     /// Where `trafficDistribution` stands, and the value.
     pub traffic_distribution: Option<Spanned<String>>,
-    /// `clusterIP: None`: clients find the pods by DNS, not through kube-proxy.
-    pub headless: bool,
 }
 
 /// `targetPort`: a port of the pods.
@@ -119,6 +117,7 @@ pub(super) fn read(document: &Document, cx: &mut Cx<'_>) -> Option<ServiceManife
             name: meta.name.value,
             // An empty selector is none: somebody else writes the endpoints.
             selector: (!labels.is_empty()).then(|| Selector::labels(labels)),
+            headless: text("clusterIP") == Some("None"),
             publish_not_ready_addresses: cx.field(spec, "publishNotReadyAddresses").unwrap_or(false),
             internal_traffic_local: text("internalTrafficPolicy") == Some("Local"),
             external_traffic_local: text("externalTrafficPolicy") == Some("Local"),
@@ -133,6 +132,5 @@ pub(super) fn read(document: &Document, cx: &mut Cx<'_>) -> Option<ServiceManife
         traffic_distribution: spec
             .get("trafficDistribution")
             .and_then(|n| Some(Spanned { value: n.as_str()?.to_string(), span: n.span.clone() })),
-        headless: text("clusterIP") == Some("None"),
     })
 }

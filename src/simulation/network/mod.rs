@@ -433,7 +433,16 @@ impl<'a> Network<'a> {
 
     /// Whether any client is connected to the pod at `now`.
     pub fn is_connected(&mut self, now: Time, pod: PodId) -> bool {
-        self.connections_until(now, pod).is_some_and(|until| until > now)
+        self.advance_to_change(now, pod);
+        let Self { exchange, routers, proxies, sockets, ledger, .. } = self;
+        let is_later = |until: Option<Time>| until.is_some_and(|until| until > now);
+        if is_later(sockets.in_flight_until(now, pod, ledger)) || is_later(exchange.in_flight_until(now, pod)) {
+            return true;
+        }
+        // Envoys close what is idle when they hear that the pod is to go; others keep it until they need it no more.
+        exchange
+            .connected_clients(now, pod, sockets)
+            .any(|(leg, node, gateway)| !routers.has_left(now, leg, (node, gateway), pod, proxies))
     }
 
     /// The pod's network is gone: connections to it are neither accepted nor refused, and nobody is told about those that
@@ -598,7 +607,9 @@ impl<'a> Network<'a> {
             }
         }
         if by_proxy {
-            match self.proxies.last_route_clean(pod, self.sockets.node_of(pod), services) {
+            let routed = services.iter().copied().filter(|s| !self.setup.services[s.index()].headless);
+            let routed: Vec<ServiceId> = routed.collect();
+            match self.proxies.last_route_clean(pod, self.sockets.node_of(pod), &routed) {
                 None if !by_others => return (None, Router::KubeProxy),
                 Some((to, node)) if last.is_none_or(|(time, ..)| time < to) => {
                     last = Some((to, node, Router::KubeProxy));

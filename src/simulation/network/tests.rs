@@ -63,6 +63,7 @@ fn service(name: &str, local: bool) -> Service {
         namespace: "default".into(),
         name: name.into(),
         selector: None,
+        headless: false,
         publish_not_ready_addresses: false,
         internal_traffic_local: local,
         ..Service::default()

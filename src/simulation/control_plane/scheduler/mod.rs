@@ -91,6 +91,9 @@ impl Scheduler {
 
     /// The start state: where a pod of this template would be put now, given all nodes of the store and the pods that
     /// were made known by [`assume`](Self::assume) before. `luck` is the pod's, for ties.
+    ///
+    /// # Errors
+    /// Why no node will do, in the words of the event FailedScheduling.
     pub fn place_now(
         &mut self,
         ctx: &Context<'_>,
@@ -98,10 +101,10 @@ impl Scheduler {
         labels: LabelSetId,
         owner: &Owner,
         luck: u64,
-    ) -> Option<NodeId> {
+    ) -> Result<NodeId, String> {
         self.learn_nodes(&ctx.store, Revision(u64::MAX));
         let pod = Incoming::new(&ctx.store, template, labels, OwnerKey::from(owner));
-        self.decide(ctx, &pod, luck, 0).ok()
+        self.decide(ctx, &pod, luck, 0).map_err(|diagnosis| diagnosis.text(ctx.version))
     }
 
     /// The start state: a pod that is on its node already. No effect on one that is on none or has ended.

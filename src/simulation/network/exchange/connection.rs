@@ -15,7 +15,7 @@ use crate::simulation::network::routers::{Goes, Way};
 use crate::simulation::network::sockets::{Closed, Closing, Listener, Sockets, WindingDown};
 use crate::simulation::observe::CauseId;
 use crate::simulation::outcome::FailureKind;
-use crate::simulation::setup::{Connections, GoAway, IdleConnections, Via};
+use crate::simulation::setup::{Connections, GoAway, IdleConnections, Traffic, Via};
 
 /// A connection of a client, made or in the making.
 #[derive(Clone, Debug)]
@@ -572,16 +572,41 @@ impl<'a> Exchange<'a> {
 
     /// When the last connection to a pod will have ended if nothing more comes on any; [`Time::MAX`]: never.
     pub fn connections_until(&self, now: Time, pod: PodId, sockets: &Sockets<'_>) -> Option<Time> {
-        let theirs = self.connections.iter().filter(|(_, c)| c.pod == Some(pod) && c.established.is_some());
-        let ends = theirs.filter(|(id, _)| self.closed(*id, now, sockets).is_none()).map(|(_, connection)| {
+        let ends = self.open_connections(now, pod, sockets).map(|(_, until)| until);
+        ends.max().max(self.in_flight_until(now, pod))
+    }
+
+    /// Who has connections to a pod that are open at `now`: the leg, the node, and the gateway's pod if it is one.
+    pub fn connected_clients<'s>(
+        &'s self,
+        now: Time,
+        pod: PodId,
+        sockets: &'s Sockets<'_>,
+    ) -> impl Iterator<Item = (&'a Traffic, NodeId, Option<PodId>)> + 's {
+        self.open_connections(now, pod, sockets).map(|(connection, _)| {
+            let client = &self.clients[connection.client];
+            (client.traffic, client.node, client.gateway)
+        })
+    }
+
+    /// The connections to a pod that are open at `now`, and until when if nothing more comes on them.
+    fn open_connections<'s>(
+        &'s self,
+        now: Time,
+        pod: PodId,
+        sockets: &'s Sockets<'_>,
+    ) -> impl Iterator<Item = (&'s Connection, Time)> + 's {
+        let theirs = self.connections.iter().filter(move |(_, c)| c.pod == Some(pod) && c.established.is_some());
+        let open = theirs.filter(move |(id, _)| self.closed(*id, now, sockets).is_none());
+        let ends = open.map(move |(_, connection)| {
             let client = match self.clients[connection.client].traffic.connections {
                 Connections::KeepAlive { idle_timeout, .. } => idle_timeout,
                 Connections::New | Connections::Http2 { .. } | Connections::Udp => None,
             };
             let patience = [client, sockets.kept_app(pod).keep_alive_timeout].into_iter().flatten().min();
-            patience.map_or(Time::MAX, |patience| connection.idle_since + patience)
+            (connection, patience.map_or(Time::MAX, |patience| connection.idle_since + patience))
         });
-        ends.filter(|at| *at > now).max().max(self.in_flight_until(now, pod))
+        ends.filter(move |(_, until)| *until > now)
     }
 
     /// Until when streams that are on their way may reach a pod that has just sent a graceful GOAWAY.

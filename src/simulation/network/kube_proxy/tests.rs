@@ -14,6 +14,7 @@ fn setup(version: u8, min: Duration) -> Setup {
         namespace: "default".into(),
         name: name.into(),
         selector: None,
+        headless: false,
         publish_not_ready_addresses: false,
         ..Service::default()
     };

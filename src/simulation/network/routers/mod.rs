@@ -335,6 +335,30 @@ impl<'a> Routers<'a> {
         one_of(route, cause, choice)
     }
 
+    /// Whether the Envoy that sends for a stream's leg, beside the clients on a node or in a gateway's pod, has heard by `now` that
+    /// a pod is not to be sent to: it closes its idle connections to that.
+    ///
+    /// Source: Envoy, `source/common/upstream/cluster_manager_impl.cc` removeHosts (1.32).
+    pub fn has_left(
+        &mut self,
+        now: Time,
+        leg: &Traffic,
+        (node, gateway): (NodeId, Option<PodId>),
+        pod: PodId,
+        proxies: &KubeProxies<'_>,
+    ) -> bool {
+        let Via::Envoy(config) = leg.via else { return false };
+        let seat = gateway.map_or(Some(Seat::Node(node)), |gateway| self.gateways.get(&gateway).copied());
+        let envoys = self.envoys.iter_mut().find(|envoys| envoys.config() == config);
+        let (Some(seat), Some(envoys)) = (seat, envoys) else { return false };
+        envoys.fold(seat, now, proxies.log());
+        let entries = known(envoys.syncs(seat), now).unwrap_or(0);
+        match proxies.route_ready(leg.service, proxies.version(leg.service, entries)).0 {
+            Route::Pods(pods) => !pods.contains(&pod),
+            Route::Reject | Route::Drop => true,
+        }
+    }
+
     /// When the load balancer of a stream will hear of a change, as far as is known.
     pub fn next_reconciliation(&self, stream: usize) -> Option<Time> {
         self.balancers[stream].as_ref()?.next_reconciliation()
