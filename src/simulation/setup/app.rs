@@ -177,7 +177,8 @@ pub enum IdleConnections {
     Serve,
     /// As [`Serve`](Self::Serve), but the process does not wait for them: it exits when no request is in flight.
     ServeUntilExit,
-    /// They stay open until the exit, or until something comes on one: it is then closed, and what came is not answered.
+    /// They stay open until the exit, or until something comes on one: it is then closed, and what came is not answered. Those
+    /// that are busy at that moment are closed behind the answer.
     CloseOnUse,
 }
 

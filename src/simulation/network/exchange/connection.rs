@@ -522,6 +522,11 @@ impl<'a> Exchange<'a> {
             let last_answer = idle.filter(|at| connection.answered && *at >= goodbye && !connection.is_http2);
             last_answer.map(|at| Closed { at, cause, by: graceful })
         });
+        // a paused connector closes what it was working on then behind the answer, and what was idle when it is used
+        let paused = sockets.winding_down(pod).filter(|w| self.closes_on_use(id, w)).and_then(|w| {
+            let last_answer = idle.filter(|at| connection.answered && *at > w.since);
+            last_answer.map(|at| Closed { at, cause: w.cause, by: graceful })
+        });
         let by_pod = sockets.closings(pod, established, by).find_map(|closed| match (closed.by, idle) {
             // its work goes on, and it may be used again after that
             (Closing::Gracefully { spares_busy: true }, None) => None,
@@ -531,7 +536,7 @@ impl<'a> Exchange<'a> {
             (Closing::Gracefully { .. }, _) if self.goes_away_gracefully(id, sockets) => None,
             _ => Some(closed),
         });
-        let all = [timed_out, announced, by_pod, self.goes_away(id, sockets)];
+        let all = [timed_out, announced, paused, by_pod, self.goes_away(id, sockets)];
         all.into_iter().flatten().filter(|closed| closed.at <= by).min_by_key(|closed| closed.at)
     }
 
@@ -562,12 +567,17 @@ impl<'a> Exchange<'a> {
             let hard = |closed: &Closed| !matches!(closed.by, Closing::Gracefully { .. });
             return sockets.closings(pod, established, now).find(hard);
         }
-        let on_use = |w: &WindingDown| {
-            w.shutdown.idle_connections == IdleConnections::CloseOnUse && established <= w.since && !connection.is_http2
-        };
-        let on_use = sockets.winding_down(pod).filter(on_use);
+        let on_use = sockets.winding_down(pod).filter(|w| self.closes_on_use(id, w));
         let by = Closing::Gracefully { spares_busy: false };
         self.closed(id, now, sockets).or(on_use.map(|w| Closed { at: now, cause: w.cause, by }))
+    }
+
+    /// Whether the connection is one that a process which winds down closes when it is used.
+    fn closes_on_use(&self, id: usize, winding_down: &WindingDown) -> bool {
+        let connection = &self.connections[id];
+        winding_down.shutdown.idle_connections == IdleConnections::CloseOnUse
+            && connection.established.is_some_and(|established| established <= winding_down.since)
+            && !connection.is_http2
     }
 
     /// When the last connection to a pod will have ended if nothing more comes on any; [`Time::MAX`]: never.
