@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::{env, fs};
 
+use drainsim::scenario::library;
 use drainsim::scenario::profiles::{PROFILES, Profile};
 use drainsim::scenario::unknown_apps::Attitude;
 use drainsim::scenario::{Input, Scenario};
@@ -83,6 +84,7 @@ fn does(app: &App) -> String {
     match app.reactions.get(&app.stop_signal) {
         None | Some(Reaction::Ignore) => "nothing".into(),
         Some(Reaction::ExitNow) => "exits".into(),
+        Some(Reaction::Outlast { .. }) => "outlasts its clients".into(),
         Some(Reaction::Drain { in_flight_max: None, .. }) => "winds down".into(),
         Some(Reaction::Drain { in_flight_max: Some(limit), .. }) => format!("winds down, {limit} at most"),
     }
@@ -103,8 +105,9 @@ fn table() -> String {
             row.enough.map_or("more than 10 s".into(), |s| if s == 0 { "none".into() } else { format!("{s} s") });
         writeln!(
             out,
-            "| `{}` | {} | {} | {} | {} | {enough} | {} | {} |",
+            "| [`{}`](../scenarios/{}.yaml) | {} | {} | {} | {} | {enough} | {} | {} |",
             profile.name,
+            scenario_of(profile.name),
             app.stop_signal.name(),
             does(&app),
             per_run(row.new),
@@ -115,6 +118,57 @@ fn table() -> String {
         .unwrap();
     }
     out
+}
+
+/// The built-in scenario that is about a profile.
+fn scenario_of(profile: &str) -> String {
+    match profile {
+        "exits-at-once" => "app-1-exits-at-term".into(),
+        "graceful" => "app-2-winds-down".into(),
+        name => format!("app-{name}"),
+    }
+}
+
+fn builtin(name: &str) -> Option<Scenario> {
+    library::find(name).map(|builtin| load(builtin.text))
+}
+
+#[test]
+fn every_profile_is_played_by_a_scenario_of_its_own() {
+    let plays = |profile: &str| {
+        let Some(Scenario { setup, .. }) = builtin(&scenario_of(profile)) else { return false };
+        let mut containers = setup.templates.iter().flat_map(|template| &template.containers);
+        containers.any(|container| setup.apps[container.app as usize].profile == profile)
+    };
+    let missing: Vec<&str> = PROFILES.iter().map(|p| p.name).filter(|name| !plays(name)).collect();
+    assert_eq!(missing, [""; 0], "no scenarios/app-NAME.yaml, or one in which no container behaves so");
+}
+
+/// Pairs to be compared are the same Deployments under the same clients.
+#[test]
+fn pairs_differ_in_the_server_alone() {
+    for (one, other) in [
+        ("app-dotnet", "app-dotnet-6"),
+        ("app-go-shutdown", "app-go-default"),
+        ("app-go-shutdown", "app-go-shutdown-not-awaited"),
+        ("app-gunicorn", "app-gunicorn-gthread"),
+        ("app-gunicorn", "app-gunicorn-uvicorn"),
+        ("app-node-close", "app-node-close-18"),
+        ("app-puma", "app-unicorn"),
+        ("app-spring-boot", "app-spring-boot-3.3"),
+    ] {
+        let [one, other] = [one, other].map(|name| {
+            let mut setup = builtin(name).unwrap().setup;
+            for app in &mut setup.apps {
+                let (startup, service_time) = (app.startup.clone(), app.service_time.clone());
+                *app = App { startup, service_time, ..Profile::by_name("graceful").unwrap().app() };
+            }
+            format!("{setup:#?}")
+        });
+        assert_eq!(one.lines().count(), other.lines().count());
+        let differences: Vec<_> = one.lines().zip(other.lines()).filter(|(one, other)| one != other).collect();
+        assert!(differences.iter().all(|(one, _)| one.contains("image")), "{differences:?}");
+    }
 }
 
 #[test]
@@ -165,6 +219,7 @@ fn a_process_waits_for_what_it_serves_on() {
     assert!(with("gunicorn-gthread") <= 3, "the next response on each closes it, idle ones after 2 s");
     assert_eq!(with("graceful"), 0);
     assert_eq!(with("ignores-term"), 30);
+    assert_eq!(with("ingress-nginx"), 10, "the controller outlives its nginx");
 }
 
 /// A Deployment of this image and command, its pods of this spec.

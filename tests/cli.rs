@@ -1,6 +1,7 @@
 //! The program as a user meets it: what it writes where, and with which exit code it ends.
 
 use assert_cmd::Command;
+use drainsim::scenario::library::LIBRARY;
 
 fn drainsim(args: &[&str]) -> std::process::Output {
     Command::cargo_bin("drainsim").unwrap().args(args).env_remove("NO_COLOR").output().unwrap()
@@ -138,12 +139,21 @@ fn schemas_are_json_schemas() {
     assert!(printed(&["schema", "expectations"]).contains("minReadyEndpoints"));
 }
 
+/// The names of the scenarios that `drainsim scenarios list` shows.
+fn listed(part: &str) -> Vec<String> {
+    let list = printed(&["scenarios", "list", part]);
+    assert!(!list.contains('\u{1b}'), "no colour in a pipe");
+    let entries = list.lines().filter(|line| !line.starts_with([' ', '#']));
+    entries.filter_map(|line| Some(line.split_whitespace().next()?.to_string())).collect()
+}
+
 #[test]
 fn what_is_listed_can_be_shown() {
-    let list = printed(&["scenarios", "list"]);
-    assert!(!list.contains('\u{1b}'), "no colour in a pipe");
-    for name in list.lines().filter(|line| !line.starts_with(' ')).filter_map(|line| line.split_whitespace().next()) {
-        assert!(printed(&["scenarios", "show", name]).contains("kind: Scenario"), "{name}");
+    assert_eq!(listed("").len(), LIBRARY.len());
+    let proxies = listed("proxy-");
+    assert!(proxies.len() > 5 && proxies.iter().all(|name| name.contains("proxy-")), "{proxies:?}");
+    for name in listed("") {
+        assert!(printed(&["scenarios", "show", &name]).contains("kind: Scenario"), "{name}");
     }
 }
 
@@ -174,16 +184,16 @@ fn a_closed_pipe_is_quiet_and_hides_no_failure() {
     }
 }
 
-/// Rows M1 to M11: what they teach holds for whatever seed somebody tries first. 200 seeds: by hand, after changes of the
-/// model.
+/// What the rows M1 to M19 and the scenarios of applications teach holds for whatever seed somebody tries first. 200 seeds: by
+/// hand, after changes of the model.
 #[test]
 fn the_expectations_of_the_library_hold_for_the_first_seeds() {
-    let list = printed(&["scenarios", "list"]);
-    let first_words =
-        list.lines().filter(|line| !line.starts_with(' ')).filter_map(|line| line.split_whitespace().next());
-    let names: Vec<&str> = first_words.filter(|name| name.starts_with("m0") || name.starts_with("m1")).collect();
-    assert!(names.len() >= 13, "{names:?}");
-    for name in names {
-        printed(&["scenarios", "run", name, "--runs", "20"]);
+    let rows: Vec<String> = listed("m").into_iter().filter(|n| n.starts_with("m0") || n.starts_with("m1")).collect();
+    let applications = listed("app-");
+    assert!(rows.len() >= 13 && applications.len() >= 30, "{rows:?} {applications:?}");
+    for (names, runs) in [(rows, "20"), (applications, "5")] {
+        for name in names {
+            printed(&["scenarios", "run", &name, "--runs", runs]);
+        }
     }
 }

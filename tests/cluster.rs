@@ -298,6 +298,33 @@ fn a_node_that_does_not_answer_never_lets_its_pods_go() {
     assert!(play(&load_items(small("False"), &Question::drain(&["b"]))).is_drained(), "its kubelet is there");
 }
 
+/// A mesh puts its sidecar into pods as they are created: the Deployment of the export does not have it.
+#[test]
+fn a_sidecar_that_was_injected_into_the_pods_found_is_taken_for_new_ones_too() {
+    let proxy = json!({"name": "istio-proxy", "image": "docker.io/istio/proxyv2:1.27.1", "restartPolicy": "Always",
+        "lifecycle": {"preStop": {"exec": {"command":
+            ["pilot-agent", "request", "--debug-port=15020", "POST", "drain"]}}}});
+    for native in [false, true] {
+        let mut items = small("True");
+        let spec = &mut items[4]["spec"];
+        if native {
+            spec["initContainers"] = json!([{"name": "istio-init", "image": "docker.io/istio/proxyv2:1.27.1"}, proxy]);
+        } else {
+            let mut ordinary = proxy.clone();
+            (ordinary["restartPolicy"], ordinary["lifecycle"]) = (Value::Null, Value::Null);
+            spec["containers"].as_array_mut().unwrap().push(ordinary);
+        }
+        let cluster = load_items(items, &Question::drain(&["b"]));
+        let template = &cluster.setup.templates[0];
+        let front = template.front.expect("requests come through it");
+        assert_eq!(template.container(front.container).name, "istio-proxy");
+        assert_eq!((template.serving().name.as_str(), template.container_count()), ("c", 2), "istio-init has ended");
+        assert_eq!(template.container(front.container).sidecar, native);
+        assert!(cluster.assumptions.iter().any(|a| a.contains("not in their template")), "{:?}", cluster.assumptions);
+        assert!(play(&cluster).is_drained());
+    }
+}
+
 #[test]
 fn nothing_is_placed_on_a_node_that_is_not_ready() {
     for ready in ["Unknown", "False"] {

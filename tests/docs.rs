@@ -16,6 +16,7 @@ use std::{env, fs};
 
 use assert_cmd::Command;
 use drainsim::analysis::lint::RULES;
+use drainsim::scenario::library::{GROUPS, LIBRARY};
 use serde_json::Value;
 
 const FORMAT_PAGE: &str = "docs/scenario-format.md";
@@ -324,7 +325,7 @@ fn the_catalogue_is_that_of_the_files() {
     assert!(page == with_catalogue(&page), "{} is out of date: UPDATE_DOCS=1 cargo test --test docs", path.display());
 }
 
-/// The page with its table of scenarios written anew.
+/// The page with its tables of scenarios written anew.
 fn with_catalogue(page: &str) -> String {
     const START: &str = "<!-- scenarios -->\n";
     let Some((before, (_, after))) =
@@ -332,23 +333,28 @@ fn with_catalogue(page: &str) -> String {
     else {
         return page.to_string();
     };
-    let mut names: Vec<String> = fs::read_dir(root().join("scenarios"))
-        .unwrap()
-        .filter_map(|entry| Some(entry.unwrap().file_name().to_str()?.strip_suffix(".yaml")?.to_string()))
-        .collect();
-    names.sort();
-    let mut table = String::from("\n| row | scenario | what it shows |\n|---|---|---|\n");
-    for name in names {
-        let text = fs::read_to_string(root().join(format!("scenarios/{name}.yaml"))).unwrap();
-        let header = text.split("\n---").next().unwrap();
-        let header: Value = serde_saphyr::from_str(header).unwrap_or_else(|e| panic!("{name}: {e}"));
-        let metadata = &header["metadata"];
-        let of = |value: &Value| value.as_str().unwrap_or_default().trim().replace('|', "\\|");
-        let (row, description) = (of(&metadata["labels"]["row"]), of(&metadata["description"]));
-        assert!(!description.is_empty(), "{name} has no description");
-        writeln!(table, "| {row} | [{name}](../scenarios/{name}.yaml) | {description} |").unwrap();
+    let mut catalogue = String::new();
+    for group in GROUPS {
+        let mut rows = Vec::new();
+        for builtin in LIBRARY.iter().filter(|builtin| builtin.group() == group) {
+            let header = builtin.text.split("\n---").next().unwrap();
+            let header: Value = serde_saphyr::from_str(header).unwrap_or_else(|e| panic!("{}: {e}", builtin.name));
+            let of = |value: &Value| value.as_str().unwrap_or_default().trim().replace('|', "\\|");
+            let description = of(&header["metadata"]["description"]);
+            assert!(!description.is_empty(), "{} has no description", builtin.name);
+            rows.push((of(&header["metadata"]["labels"]["row"]), builtin.name, description));
+        }
+        // most groups have no numbers
+        let numbered = rows.iter().any(|(row, ..)| !row.is_empty());
+        let head =
+            if numbered { "| row | scenario | what it shows |\n|---|" } else { "| scenario | what it shows |\n|" };
+        write!(catalogue, "\n## {}\n\n{head}---|---|\n", group.title).unwrap();
+        for (row, name, description) in rows {
+            let row = if numbered { format!("| {row} ") } else { String::new() };
+            writeln!(catalogue, "{row}| [{name}](../scenarios/{name}.yaml) | {description} |").unwrap();
+        }
     }
-    format!("{before}{START}{table}\n<!-- end -->{after}")
+    format!("{before}{START}{catalogue}\n<!-- end -->{after}")
 }
 
 /// `string`, `Latency`, `list of Taint`, `map of string`.

@@ -4,18 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use drainsim::api::pdb::{Budget, UnhealthyPodEvictionPolicy};
-use drainsim::api::pod::{Container, Hook, HookStep, Placement, Probe, Signal};
-use drainsim::api::quantity::Resources;
+use drainsim::api::pod::{Container, Hook, HookStep, Probe, Signal};
 use drainsim::api::workload::Strategy as RolloutStrategy;
 use drainsim::api::{
-    IntOrPercent, Labels, PdbSpec, PodId, PodTemplate, RestartPolicy, Selector, Service, ServiceId, TemplateId, Version,
+    IntOrPercent, Labels, PdbSpec, PodId, PodTemplate, Selector, Service, ServiceId, TemplateId, Version,
 };
 use drainsim::engine::{Distribution, Duration, Time};
 use drainsim::simulation::latency::Hop;
 use drainsim::simulation::observe::What;
 use drainsim::simulation::setup::{
-    Action, ActionKind, App, Arrivals, Connections, DeploymentSetup, DrainOptions, Life, NodeSetup, Partition,
-    PartitionScope, Reaction, Traffic, When, plain_node,
+    Action, ActionKind, App, Arrivals, Connections, DeploymentSetup, DrainOptions, EnvoyProfile, IngressNginx, Life,
+    NodeSetup, Partition, PartitionScope, Reaction, Restarted, Traffic, Via, When, plain_node,
 };
 use drainsim::simulation::{Outcome, Setup, run};
 use proptest::prelude::*;
@@ -408,29 +407,17 @@ fn build(nodes: usize, workloads: &[Workload], actions: &[(u64, Deed)], minor: u
         let selector = Selector::labels([("app", name.as_str())]);
         let probe = Probe { period: Duration::from_secs(1), ..Probe::default() };
         let container = |n: usize| Container {
-            name: format!("c{n}"),
-            image: format!("image-{number}"),
             pre_stop: w.hook.clone().filter(|_| n == 0),
             readiness: (w.probe && n == 0).then_some(probe),
-            startup: None,
             liveness: (w.liveness && n == 0).then_some(probe),
             sidecar: n >= w.containers,
-            app: u32::try_from(number).unwrap(),
+            ..Container::plain(&format!("c{n}"), &format!("image-{number}"), u32::try_from(number).unwrap())
         };
         setup.apps.push(w.app.clone());
         setup.templates.push(PodTemplate {
-            namespace: "default".into(),
-            labels,
             termination_grace_period_seconds: w.grace,
             init_containers: w.sidecar.then(|| container(w.containers)).into_iter().collect(),
-            containers: (0..w.containers).map(container).collect(),
-            serving: 0,
-            restart_policy: RestartPolicy::Always,
-            priority: 0,
-            requests: Resources::default(),
-            placement: Placement::default(),
-            has_empty_dir: false,
-            hints: drainsim::api::pod::DisruptionHints::default(),
+            ..PodTemplate::plain(labels, (0..w.containers).map(container).collect())
         });
         setup.deployments.push(DeploymentSetup {
             namespace: "default".into(),
@@ -469,11 +456,19 @@ fn build(nodes: usize, workloads: &[Workload], actions: &[(u64, Deed)], minor: u
         } else {
             Connections::New
         };
+        // Some are behind the pods of the first one.
+        let onward = (number > 0 && w.keep_alive).then(|| {
+            let nginx = Via::IngressNginx(IngressNginx::default());
+            let via = if number % 2 == 0 { nginx } else { Via::Envoy(EnvoyProfile::IstioGateway.defaults()) };
+            Box::new(Traffic::onward(&name, ServiceId::from(number), via))
+        });
+        let front = ServiceId::from(if onward.is_some() { 0 } else { number });
         setup.traffic.push(Traffic {
             arrivals: if number % 2 == 0 { Arrivals::Poisson } else { Arrivals::Constant },
             connections,
             timeout: Duration::from_secs(5),
-            ..Traffic::plain(&name, ServiceId::from(number), w.rate, (0..nodes).map(node).collect())
+            onward,
+            ..Traffic::plain(&name, front, w.rate, (0..nodes).map(node).collect())
         });
     }
     for (at, deed) in actions {
@@ -508,7 +503,7 @@ fn build(nodes: usize, workloads: &[Workload], actions: &[(u64, Deed)], minor: u
                 force: false,
             },
             Deed::Scale(w, replicas) => ActionKind::Scale { deployment: workload(*w), replicas: *replicas },
-            Deed::Restart(w) => ActionKind::RolloutRestart { deployment: workload(*w) },
+            Deed::Restart(w) => ActionKind::RolloutRestart(Restarted::Deployment(workload(*w))),
         };
         setup.actions.push(Action { name: String::new(), when: When::At(Time::from_millis(*at)), what });
     }

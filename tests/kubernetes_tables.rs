@@ -14,6 +14,7 @@ mod kubernetes_tables {
     mod eviction;
     mod grace;
     mod numbers;
+    mod readiness;
     mod restarts;
     mod rollout;
     mod selectors;
@@ -47,6 +48,11 @@ mod kubernetes_tables {
     #[test]
     fn numbers_and_percentages() {
         numbers::check();
+    }
+
+    #[test]
+    fn pods_are_ready() {
+        readiness::check();
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Paths as people have measured them: whole runs, many seeds.
 
+use drainsim::engine::{Duration, Time};
 use drainsim::scenario::{Input, Scenario, library};
+use drainsim::simulation::observe::What;
 use drainsim::simulation::outcome::PodOutcome;
 use drainsim::simulation::{Outcome, Setup, run};
 
@@ -48,6 +50,45 @@ fn clean_after(setup: &Setup, seeds: u64) -> Vec<f64> {
         outcomes(setup, seeds).flat_map(|outcome| outcome.pods.iter().filter_map(clean).collect::<Vec<_>>()).collect();
     all.sort_by(f64::total_cmp);
     all
+}
+
+/// With a readiness gate, a new pod is Ready after its target is healthy: in every run, whatever was drawn. Without, it is Ready
+/// long before.
+#[test]
+fn gated_pods_are_ready_after_their_targets_are_healthy() {
+    for (profile, machines) in [("aws-alb-ip", 1), ("aws-alb-ip", 4), ("aws-nlb-ip", 2), ("gcp-neg", 2)] {
+        let via = format!("{{profile: {profile}, machines: {machines}, readinessGate: true}}");
+        let setup = setup(&via, 5, &["spec.duration=15m", "spec.traffic[0].rate=1/s"]);
+        for seed in 1..=20 {
+            let outcome = run(&setup, seed, true);
+            let at = |pod, is: fn(What) -> bool| {
+                let of_pod = outcome.trace.entries().iter().filter(move |entry| entry.what.pod() == Some(pod));
+                of_pod.filter(move |entry| is(entry.what)).map(|entry| entry.time).next()
+            };
+            let new: Vec<_> = outcome.pods.iter().filter(|pod| pod.created_at > Time::ZERO).collect();
+            assert!(!new.is_empty(), "{profile}: the drained pod has a successor");
+            for pod in new {
+                let listens = at(pod.id, |what| matches!(what, What::ListenerOpened { .. })).unwrap();
+                let healthy = at(pod.id, |what| matches!(what, What::TargetHealth { healthy: 1, .. })).unwrap();
+                let written = at(pod.id, |what| matches!(what, What::GateWritten { status: 1, .. })).unwrap();
+                let ready = at(pod.id, |what| matches!(what, What::PodReady { .. })).unwrap();
+                let order = [listens, healthy, written, ready];
+                assert!(order.is_sorted_by(|a, b| a < b), "{profile}, seed {seed}: {order:?}");
+                assert!(ready.since(healthy) < Duration::from_secs(4), "{profile}, seed {seed}: {order:?}");
+            }
+        }
+    }
+}
+
+/// A gate that nobody sets is taken to be True, and one that is always True changes nothing.
+#[test]
+fn a_gate_that_nobody_sets_changes_nothing() {
+    let gate = "Deployment/default/web:spec.template.spec.readinessGates=[{conditionType: example.com/a}]";
+    let (plain, gated) = (setup("aws-alb-ip", 5, &[]), setup("aws-alb-ip", 5, &[gate]));
+    assert_eq!(gated.templates[0].readiness_gates.len(), 1);
+    for seed in 1..=3 {
+        assert_eq!(run(&plain, seed, false).digest, run(&gated, seed, false).digest);
+    }
 }
 
 /// "Consistently two minutes", "about two minutes" to a target that answers: aws-load-balancer-controller issues 2366 and 3270,
@@ -115,4 +156,79 @@ fn retries_make_up_for_a_debounce() {
     assert!(gateway > 20 && without == 0, "{gateway}, {without}");
     // What is left are connections that were accepted, and reset before their first request.
     assert!(istio < 5 && retried > gateway / 2, "{istio}, {retried}");
+}
+
+/// A built-in scenario with changes.
+fn changed(name: &str, sets: &[&str]) -> Setup {
+    let builtin = library::find(name).unwrap();
+    let input = Input::Builtin { name: builtin.name.into(), text: builtin.text.into() };
+    let sets: Vec<String> = sets.iter().map(ToString::to_string).collect();
+    Scenario::load(&[input], &sets).unwrap_or_else(|problems| panic!("{problems}")).setup
+}
+
+/// An ordinary sidecar ends by its own clock, whatever the application does in preStop: Istio's after
+/// terminationDrainDuration, and its listener after drainDuration if that is sooner (istio `pkg/envoy/agent.go`).
+#[test]
+fn the_sidecar_of_a_mesh_does_not_wait_for_the_application() {
+    let config = "Deployment/web:spec.template.metadata.annotations.proxy\\.istio\\.io/config";
+    for (drain, seconds) in [("5s", 5.0), ("20s", 20.0), ("80s", 45.0)] {
+        let set = format!("{config}=\"terminationDrainDuration: {drain}\"");
+        let outcome = run(&changed("path-mesh-sidecar-trap", &[&set]), 1, false);
+        let times = outcome.pods.iter().find(|pod| pod.times.deleted_at.is_some()).unwrap().times;
+        let accepted = times.front_closed_at.unwrap().since(times.front_sigterm_at.unwrap()).as_secs_f64();
+        assert!((seconds..seconds + 0.2).contains(&accepted), "{drain}: {accepted}");
+        assert_eq!(times.listener_closed_at, times.front_closed_at);
+        let slept = times.sigterm_at.unwrap().since(times.deleted_at.unwrap()).as_secs_f64();
+        assert!((60.0..61.0).contains(&slept), "{slept}");
+    }
+}
+
+/// What would be lost if the sidecar were a container like any other is nothing: it is the way through it that loses.
+#[test]
+fn a_sidecar_that_is_not_in_the_way_costs_nothing() {
+    let beside = "spec.apps[0]={deployment: web, container: istio-proxy, fronts: false}";
+    let lost = |sets: &[&str]| outcomes(&changed("path-mesh-sidecar-trap", sets), 5).map(|o| o.requests.failed()).min();
+    assert!(lost(&[]) > Some(0));
+    assert_eq!(outcomes(&changed("path-mesh-sidecar-trap", &[beside]), 5).map(|o| o.requests.failed()).sum::<u64>(), 0);
+}
+
+/// By default long requests are cut 5 s after the stop signal; EXIT_ON_ZERO_ACTIVE_CONNECTIONS waits for them, but not for
+/// connections that are still to come.
+#[test]
+fn a_sidecar_that_waits_for_its_connections_cuts_none_and_awaits_none() {
+    let name = "path-mesh-sidecar-exit-on-zero";
+    let value = "Deployment/web:spec.template.spec.containers[1].env[0].value";
+    let failed = |sets: &[&str]| outcomes(&changed(name, sets), 10).map(|o| o.requests.failed()).sum::<u64>();
+    assert_eq!(failed(&[]), 0);
+    assert!(failed(&[&format!("{value}=\"false\"")]) > 0);
+    let trap = "path-mesh-sidecar-trap";
+    let variable = "Deployment/web:spec.template.spec.containers[1].env=[{name: EXIT_ON_ZERO_ACTIVE_CONNECTIONS, value: \"true\"}]";
+    let outcome = run(&changed(trap, &[variable]), 1, false);
+    assert!(outcome.requests.failed() > 0, "the first second without a connection ends it");
+}
+
+/// Which requests die because the gateway's pod goes, and which because a pod behind it goes: each drain has losses of its own.
+#[test]
+fn a_gateway_and_the_pods_behind_it_are_told_apart() {
+    // The pods behind leave without a sleep, and nobody asks another one.
+    let via = "spec.traffic[0].via=[service-load-balancer, \
+               {profile: envoy-gateway, service: ingress-nginx-controller}]";
+    let sets = [via, "Deployment/default/web:preStop=0s", "spec.traffic[0].rate=200/s"];
+    let setup = changed("path-ingress-pod-drained", &sets);
+    let by = |outcome: &Outcome, prefix: &str| -> u64 {
+        outcome.pods.iter().filter(|p| p.name.starts_with(prefix)).map(|p| p.times.failed_requests).sum()
+    };
+    let (mut gateway, mut behind) = (0, 0);
+    for outcome in outcomes(&setup, 10) {
+        gateway += by(&outcome, "ingress-nginx");
+        behind += by(&outcome, "web");
+        assert_eq!(by(&outcome, "ingress-nginx") + by(&outcome, "web"), outcome.requests.failed());
+        assert_eq!(outcome.traffic[0].failed_behind, Some(by(&outcome, "web")));
+        for failure in &outcome.failures {
+            // The node of the gateway's pod is drained after 1 min, that of the pod behind it after 5 min.
+            let late = failure.sent_at.as_secs_f64() > 300.0;
+            assert_eq!(failure.gateway.is_some(), late, "{failure:?}");
+        }
+    }
+    assert!(gateway > 100 && behind > 50, "{gateway}, {behind}");
 }

@@ -178,7 +178,7 @@ fn refusals(setup: &Setup) -> Vec<String> {
             | ActionKind::DeletePod { .. }
             | ActionKind::PatchAutoscaler { .. }
             | ActionKind::Scale { .. }
-            | ActionKind::RolloutRestart { .. }
+            | ActionKind::RolloutRestart(_)
             | ActionKind::AddNode { .. }
             | ActionKind::Taint { .. }
             | ActionKind::ScaleReplicaSet { .. }

@@ -17,6 +17,16 @@ pub enum DaemonSetUpdate {
     },
 }
 
+impl DaemonSetUpdate {
+    /// Whether a new pod may run beside the old one.
+    ///
+    /// Source: `pkg/controller/daemon/util/daemonset_util.go` AllowsSurge, SurgeCount (v1.36).
+    #[must_use]
+    pub fn surges(self) -> bool {
+        matches!(self, Self::RollingUpdate { max_surge, .. } if max_surge.scaled_up(100) > 0)
+    }
+}
+
 impl Default for DaemonSetUpdate {
     /// Source: `pkg/apis/apps/v1/defaults.go` SetDefaults_DaemonSet (v1.36).
     fn default() -> Self {

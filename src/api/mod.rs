@@ -14,6 +14,7 @@ pub mod node;
 pub mod pdb;
 pub mod pod;
 pub mod quantity;
+pub mod readiness;
 pub mod service;
 pub mod stateful_set;
 pub mod store;
@@ -32,7 +33,8 @@ pub use meta::{
 };
 pub use node::{Node, Taint, TaintEffect, Toleration};
 pub use pdb::{Pdb, PdbSpec, PdbStatus};
-pub use pod::{Container, ContainerStatus, Owner, Phase, Pod, PodMeta, PodTemplate, RestartPolicy};
+pub use pod::{Container, ContainerStatus, Front, Owner, Phase, Pod, PodMeta, PodTemplate, RestartPolicy};
+pub use readiness::{Gates, ReadinessGate};
 pub use service::{Endpoint, Endpoints, Service, ServiceType, TrafficDistribution};
 pub use stateful_set::StatefulSet;
 pub use store::{Kind, Revision, Store, Table};

@@ -5,6 +5,7 @@ use crate::api::labels::{LabelSetId, Labels, Selector};
 use crate::api::meta::{DaemonSetId, JobId, NodeId, ReplicaSetId, StatefulSetId, TemplateId};
 use crate::api::node::Toleration;
 use crate::api::quantity::Resources;
+use crate::api::readiness::{Gates, ReadinessGate};
 use crate::engine::{Duration, Time};
 
 /// A pod template together with its namespace: everything that the copies of a workload share.
@@ -22,6 +23,8 @@ pub struct PodTemplate {
     pub containers: Vec<Container>,
     /// The number of the container that clients speak to; see [`container`](Self::container).
     pub serving: u8,
+    /// The container through which they do, if that is another one.
+    pub front: Option<Front>,
     /// `spec.restartPolicy`.
     pub restart_policy: RestartPolicy,
     /// `spec.priority`, or what `spec.priorityClassName` stands for; 0 unless given.
@@ -34,6 +37,18 @@ pub struct PodTemplate {
     pub has_empty_dir: bool,
     /// What it says to those who remove nodes.
     pub hints: DisruptionHints,
+    /// `spec.readinessGates`, at most [`Gates::MAX`], with those that load balancers' webhooks add.
+    pub readiness_gates: Vec<ReadinessGate>,
+}
+
+/// A proxy to which a pod's network leads every connection that comes to the serving container: a mesh's sidecar.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Front {
+    /// Its number.
+    pub container: u8,
+    /// How the two of them meet clients: connections are the proxy's affair, the work is the serving container's. An index
+    /// into `Setup::apps`.
+    pub app: u32,
 }
 
 /// What a pod says to the operators that remove nodes. kubectl reads none of it.
@@ -48,6 +63,28 @@ pub struct DisruptionHints {
 }
 
 impl PodTemplate {
+    /// Pods in the namespace `default` with these labels and containers, the first of which serves, and nothing that a
+    /// manifest need not say: 30 s of grace, no requests, no wishes.
+    #[must_use]
+    pub fn plain(labels: Labels, containers: Vec<Container>) -> Self {
+        Self {
+            namespace: "default".to_string(),
+            labels,
+            termination_grace_period_seconds: 30,
+            init_containers: Vec::new(),
+            containers,
+            serving: 0,
+            front: None,
+            restart_policy: RestartPolicy::Always,
+            priority: 0,
+            requests: Resources::default(),
+            placement: Placement::default(),
+            has_empty_dir: false,
+            hints: DisruptionHints::default(),
+            readiness_gates: Vec::new(),
+        }
+    }
+
     /// The container that clients speak to.
     ///
     /// # Panics
@@ -56,6 +93,12 @@ impl PodTemplate {
     #[must_use]
     pub fn serving(&self) -> &Container {
         self.container(self.serving)
+    }
+
+    /// What clients meet: an index into `Setup::apps`.
+    #[must_use]
+    pub fn entrance(&self) -> u32 {
+        self.front.map_or_else(|| self.serving().app, |front| front.app)
     }
 
     /// A container by its number: `containers` first, in their order, then `init_containers` in theirs.
@@ -152,6 +195,24 @@ pub struct Container {
     pub sidecar: bool,
     /// Index into the applications of the [`Setup`](crate::simulation::Setup): how the process in the container behaves.
     pub app: u32,
+}
+
+impl Container {
+    /// One without hooks and probes. `app` is an index into the applications of the
+    /// [`Setup`](crate::simulation::Setup).
+    #[must_use]
+    pub fn plain(name: &str, image: &str, app: u32) -> Self {
+        Self {
+            name: name.to_string(),
+            image: image.to_string(),
+            pre_stop: None,
+            readiness: None,
+            startup: None,
+            liveness: None,
+            sidecar: false,
+            app,
+        }
+    }
 }
 
 /// A `preStop` hook, as far as the model can see into it.
@@ -491,6 +552,8 @@ pub struct Pod {
     pub finalizer: bool,
     /// Whether its controller has changed since it was created.
     pub handover: Handover,
+    /// The conditions that its readiness gates name.
+    pub gates: Gates,
 }
 
 impl Pod {
@@ -510,6 +573,7 @@ impl Pod {
             reason: None,
             finalizer: false,
             handover: Handover::None,
+            gates: Gates::NONE,
         }
     }
 

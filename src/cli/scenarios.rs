@@ -11,13 +11,13 @@ use super::output::{Failure, print};
 use super::{explain, get, run};
 use crate::report::listing;
 use crate::scenario::help_with_name;
-use crate::scenario::library::{Builtin, LIBRARY, find};
+use crate::scenario::library::{Builtin, GROUPS, LIBRARY, find};
 
 /// `drainsim scenarios …`
 #[derive(Subcommand, Debug)]
 pub(super) enum ScenariosCommand {
     /// List the built-in scenarios
-    List,
+    List(Which),
     /// Print the file of a built-in scenario
     Show(Name),
     /// Run a built-in scenario
@@ -26,6 +26,13 @@ pub(super) enum ScenariosCommand {
     Explain(NamedExplain),
     /// Show pods, nodes or other objects of a built-in scenario at any time of its run
     Get(NamedGet),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Which {
+    /// Only those with this in their names, such as app- or drain
+    #[arg(value_name = "PART")]
+    part: Option<String>,
 }
 
 #[derive(Args, Debug)]
@@ -115,10 +122,7 @@ impl Name {
 
 pub(super) fn run(command: &ScenariosCommand) -> Result<ExitCode, Failure> {
     match command {
-        ScenariosCommand::List => {
-            let rows: Vec<_> = LIBRARY.iter().map(|b| (b.name, b.description())).collect();
-            print(&listing(&rows))?;
-        }
+        ScenariosCommand::List(which) => print(&list(which.part.as_deref().unwrap_or_default())?)?,
         ScenariosCommand::Show(name) => print(name.find()?.text)?,
         ScenariosCommand::Run(args) => {
             let words = ["drainsim", "scenarios", "run", &args.name.name].map(str::to_string);
@@ -128,6 +132,23 @@ pub(super) fn run(command: &ScenariosCommand) -> Result<ExitCode, Failure> {
         ScenariosCommand::Explain(args) => return explain::run_inputs(&[args.name.input()?], &args.question),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The scenarios with this in their names, by what they are about.
+fn list(part: &str) -> Result<String, Failure> {
+    let mut out = String::new();
+    for group in GROUPS {
+        let here = LIBRARY.iter().filter(|b| b.group() == group && b.name.contains(part));
+        let rows: Vec<_> = here.map(|b| (b.name, b.description())).collect();
+        if !rows.is_empty() {
+            let gap = if out.is_empty() { "" } else { "\n" };
+            out.push_str(&format!("{gap}# {}\n\n{}", group.title, listing(&rows)));
+        }
+    }
+    match out.is_empty() {
+        true => Err(Failure::usage(format!("no built-in scenario has `{part}` in its name"))),
+        false => Ok(out),
+    }
 }
 
 #[cfg(test)]

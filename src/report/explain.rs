@@ -75,10 +75,11 @@ fn of_failure(report: &Report<'_>, failure: &Failure) -> String {
             at: clean,
             after: failure.endpoint_not_ready_at,
             place: Place::Right,
-            text: format!("{}: sends no new connection there", names.router(router, failure.client_node)),
+            text: format!("{}: sends no new connection there", names.short_router_of(failure)),
         });
     }
     let client = match router {
+        _ if failure.gateway.is_some() => format!("client of {}", names.short_router_of(failure)),
         Router::KubeProxy | Router::Dns => format!("client on {}", names.node(failure.client_node)),
         _ => format!("client of {}", names.router(router, failure.client_node)),
     };
@@ -88,7 +89,7 @@ fn of_failure(report: &Report<'_>, failure: &Failure) -> String {
     lines.push(Line { after: Some(failure.sent_at), ..request(failure.failed_at, end) });
     axis(&mut out, lines);
     if let Some(pod) = pod {
-        race(&mut out, pod, failure.route_clean_at, &names.the_router(router, failure.client_node));
+        race(&mut out, pod, failure.route_clean_at, &names.the_router_of(failure));
     }
     out
 }

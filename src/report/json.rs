@@ -104,6 +104,9 @@ pub struct Stream {
     /// Its requests.
     #[serde(flatten)]
     pub requests: Requests,
+    /// How many of its failed requests the pods of a gateway had sent on; left out without such a gateway.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed_behind_gateway: Option<u64>,
     /// How long its answers took; `null` if its requests are independent of each other, each with its own service time.
     pub latency: Option<Latency>,
 }
@@ -149,7 +152,7 @@ impl Stream {
             }
         };
         let latency = timed.then(|| Latency { before: spread(before), during: spread(during), after: spread(after) });
-        Self { requests: Requests::new(&stream.requests), latency }
+        Self { requests: Requests::new(&stream.requests), failed_behind_gateway: stream.failed_behind, latency }
     }
 }
 
@@ -247,6 +250,12 @@ pub struct Pod {
     pub listener_closed_at: Option<f64>,
     /// The serving process ended.
     pub exited_at: Option<f64>,
+    /// The pod has a proxy of its own, and that listened no longer; left out if it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy_closed_at: Option<f64>,
+    /// That proxy ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy_exited_at: Option<f64>,
     /// The object was gone.
     pub removed_at: Option<f64>,
     /// An EndpointSlice that no longer says ready was written.
@@ -315,8 +324,11 @@ pub struct Failure {
     pub number: u64,
     /// The Service, `namespace/name`.
     pub service: String,
-    /// The pod that it was sent to.
+    /// The pod that failed it.
     pub pod: Option<String>,
+    /// The pod of a gateway that had sent it on to that one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<String>,
     /// Why it failed.
     pub cause: String,
 }
@@ -458,6 +470,8 @@ impl Pod {
             sigkill_at: at(times.sigkill_at),
             listener_closed_at: at(times.listener_closed_at),
             exited_at: at(times.exited_at),
+            proxy_closed_at: at(times.front_closed_at),
+            proxy_exited_at: at(times.front_exited_at),
             removed_at: at(times.removed_at),
             endpoint_not_ready_at: at(times.endpoint_not_ready_at),
             last_route_clean_at: at(times.last_route_clean.map(|(at, _)| at)),
@@ -501,6 +515,7 @@ impl Failure {
             number: failure.number,
             service: names.service(failure.service),
             pod: failure.pod.map(|pod| names.pod(pod)),
+            gateway: failure.gateway.map(|pod| names.pod(pod)),
             cause: failure_sentence(report, failure),
         }
     }

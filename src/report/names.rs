@@ -4,7 +4,7 @@ use crate::api::{
     AutoscalerId, DaemonSetId, DeploymentId, JobId, NodeId, PdbId, PodId, ReplicaSetId, ServiceId, StatefulSetId,
 };
 use crate::simulation::outcome::{Failure, PodOutcome, Router};
-use crate::simulation::setup::{ActionKind, Applied, DrainOptions, DryRun, PartitionScope, UpgradeProfile};
+use crate::simulation::setup::{ActionKind, Applied, DrainOptions, DryRun, PartitionScope, Restarted, UpgradeProfile};
 use crate::simulation::{Outcome, Setup};
 
 /// Looks names up. An identity that nothing is known of gets a number for a name: a report must not fail.
@@ -78,6 +78,9 @@ impl<'a> Names<'a> {
         if router == Router::Dns {
             return format!("client on {}", self.node(node));
         }
+        if node == NodeId::OUTSIDE {
+            return format!("last {}", router.name());
+        }
         format!("{} {}", router.name(), self.node(node))
     }
 
@@ -90,13 +93,45 @@ impl<'a> Names<'a> {
         if router == Router::Dns {
             return format!("the DNS client on {}", self.node(node));
         }
+        if node == NodeId::OUTSIDE {
+            return format!("the last {} behind the load balancer", router.name());
+        }
         format!("the {} on {}", router.name(), self.node(node))
     }
 
     /// What chose the pod of a request.
     #[must_use]
     pub fn router_of(&self, failure: &Failure) -> Router {
-        self.setup.traffic.get(failure.traffic as usize).map_or_else(Router::default, Router::of)
+        let stream = self.setup.traffic.get(failure.traffic as usize);
+        let leg = stream.map(|stream| if failure.gateway.is_some() { stream.last_leg() } else { stream });
+        leg.map_or_else(Router::default, Router::of)
+    }
+
+    /// The same with its place, as [`the_router`](Self::the_router); of a gateway, its pod: `the ingress-nginx in gateway-x7k2p`.
+    #[must_use]
+    pub fn the_router_of(&self, failure: &Failure) -> String {
+        let router = self.router_of(failure);
+        match failure.gateway {
+            Some(pod) => format!("the {} in {}", router.name(), self.pod(pod)),
+            None => self.the_router(router, failure.client_node),
+        }
+    }
+
+    /// The same in a table: as [`router`](Self::router); of a gateway, its pod.
+    #[must_use]
+    pub fn short_router_of(&self, failure: &Failure) -> String {
+        let router = self.router_of(failure);
+        match failure.gateway {
+            Some(pod) => format!("{} {}", router.name(), self.pod(pod)),
+            None => self.router(router, failure.client_node),
+        }
+    }
+
+    /// `controller of aws-alb-ip`: what keeps the targets of a stream's load balancer.
+    #[must_use]
+    pub fn balancer_controller(&self, traffic: u32) -> String {
+        let balancer = self.setup.traffic.get(traffic as usize).and_then(|t| t.balancer.as_ref());
+        format!("controller of {}", balancer.map_or("the load balancer", |b| b.profile.name()))
     }
 
     /// `default/nginx`.
@@ -208,8 +243,19 @@ impl<'a> Names<'a> {
             ActionKind::Scale { deployment: index, replicas } => {
                 format!("kubectl scale deployment {} --replicas={replicas}", deployment(*index))
             }
-            ActionKind::RolloutRestart { deployment: index } => {
-                format!("kubectl rollout restart deployment {}", deployment(*index))
+            ActionKind::RolloutRestart(workload) => {
+                let (kind, name) = match *workload {
+                    Restarted::Deployment(index) => ("deployment", deployment(index)),
+                    Restarted::StatefulSet(index) => {
+                        let found = self.setup.stateful_sets.get(index);
+                        ("statefulset", found.map_or_else(String::new, |s| format!("{} -n {}", s.name, s.namespace)))
+                    }
+                    Restarted::DaemonSet(index) => {
+                        let found = self.setup.daemon_sets.get(index);
+                        ("daemonset", found.map_or_else(String::new, |s| format!("{} -n {}", s.name, s.namespace)))
+                    }
+                };
+                format!("kubectl rollout restart {kind} {name}")
             }
             ActionKind::AddNode { node, .. } => format!("machine {} joins", node.name),
             ActionKind::ShutOff(node) => format!("{node} loses power"),

@@ -27,6 +27,9 @@ pub(super) fn render(outcome: &Outcome) -> String {
     let longest = pods.iter().map(|p| p.name.chars().count()).max().unwrap_or(0);
     // The names give way: their two ends are enough to know them by.
     let mut text = if excess > 0 { table(&pods, longest.saturating_sub(excess).max(8)).render() } else { whole };
+    if pods.iter().any(|pod| pod.times.front.is_some()) {
+        text.push_str("  TERM and EXIT are the application's; CLOSED is when it, or the proxy before it, was the first to close\n");
+    }
     if all > ROWS_MAX {
         text.push_str(&format!("  … and {}: see -o json\n", plural((all - ROWS_MAX) as u64, "other pod")));
     }

@@ -3,7 +3,8 @@
 use super::style::{BOLD, WIDTH, paint, wrap};
 use super::table::{Align, Table};
 use crate::api::pod::Signal;
-use crate::scenario::profiles::{PROFILES, Profile};
+use crate::engine::Duration;
+use crate::scenario::profiles::Profile;
 use crate::simulation::latency::{Hop, Latencies};
 use crate::simulation::setup::Reaction;
 
@@ -38,7 +39,7 @@ pub fn profiles() -> String {
          image is known, else the one given here.",
     );
     out.push('\n');
-    for profile in PROFILES {
+    for profile in Profile::all() {
         let lines = [format!("{}.", profile.description), behaviour(profile), format!("Source: {}.", profile.source)];
         entry(&mut out, profile.name, &lines);
     }
@@ -79,6 +80,8 @@ fn word(reaction: Reaction) -> String {
     match reaction {
         Reaction::ExitNow => "exit".to_string(),
         Reaction::Ignore => "ignore".to_string(),
+        Reaction::Outlast { .. } => "drain until nobody is connected".to_string(),
+        Reaction::Drain { linger, in_flight_max: Some(Duration::ZERO), .. } => format!("drain for {linger}, then exit"),
         Reaction::Drain { in_flight_max: Some(most), .. } => format!("drain for at most {most}"),
         Reaction::Drain { in_flight_max: None, .. } => "drain".to_string(),
     }
@@ -104,7 +107,7 @@ mod tests {
         let plain = |text: String| anstream::adapter::strip_str(&text).to_string();
         let (latencies, profiles) = (plain(latencies()), plain(profiles()));
         assert!(Hop::ALL.iter().all(|hop| latencies.lines().any(|line| line == hop.name())));
-        assert!(PROFILES.iter().all(|profile| profiles.lines().any(|line| line == profile.name)));
+        assert!(Profile::all().all(|profile| profiles.lines().any(|line| line == profile.name)));
         for line in latencies.lines().chain(profiles.lines()) {
             assert!(line.chars().count() <= WIDTH && line == line.trim_end(), "{line}");
         }

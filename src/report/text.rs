@@ -161,7 +161,7 @@ fn services(report: &Report<'_>) -> String {
 
 /// The streams apart, if they take different ways.
 fn traffic(report: &Report<'_>) -> String {
-    if report.setup.traffic.iter().all(|t| t.via == Via::KubeProxy && t.balancer.is_none()) {
+    if report.setup.traffic.iter().all(|t| t.via == Via::KubeProxy && t.balancer.is_none() && t.onward.is_none()) {
         return String::new();
     }
     let columns = [
@@ -184,7 +184,25 @@ fn traffic(report: &Report<'_>) -> String {
             failed_by(&stream.requests).into(),
         ]);
     }
-    table.render()
+    table.render() + &at_and_behind_gateways(report)
+}
+
+/// What gateways lost that are pods themselves, and what the pods behind them did.
+fn at_and_behind_gateways(report: &Report<'_>) -> String {
+    let mut text = String::new();
+    for (stream, setup) in report.outcome.traffic.iter().zip(&report.setup.traffic) {
+        if let Some(behind) = stream.failed_behind.filter(|_| stream.requests.failed() > 0) {
+            let at = stream.requests.failed() - behind;
+            text.push_str(&format!(
+                "  {}: {} failed before or at pods of {}, {} behind them\n",
+                stream.name,
+                thousands(at),
+                report.names().service(setup.service),
+                thousands(behind)
+            ));
+        }
+    }
+    text
 }
 
 /// How long answers took before, during and after the disruption, where requests have to do with each other.

@@ -388,7 +388,8 @@ fn because(kind: FailureKind, activity: PodActivity) -> &'static str {
         (FailureKind::ConnectTimeout | FailureKind::RequestTimeout, PodActivity::NodeOff) => {
             "sent to a node that is off: no preStop hook runs there"
         }
-        (FailureKind::Refused | FailureKind::ConnectTimeout, _) => {
+        (FailureKind::Refused | FailureKind::ConnectTimeout, _)
+        | (FailureKind::Http502 | FailureKind::Http503, PodActivity::Unattended) => {
             "routes outlive the listener even so: the latencies on the way to kube-proxy decide"
         }
         _ => "not a matter of preStop",
@@ -397,10 +398,13 @@ fn because(kind: FailureKind, activity: PodActivity) -> &'static str {
 
 /// Whether most requests failed because a Service had no endpoint.
 fn for_want_of_endpoints(trial: &Trial) -> bool {
-    let of = |kinds: &[FailureKind]| -> u64 {
-        trial.kinds.iter().filter(|((kind, _), _)| kinds.contains(kind)).map(|(_, count)| count).sum()
-    };
-    2 * of(&[FailureKind::NoEndpoints, FailureKind::Http503]) > of(&FailureKind::ALL)
+    let all: u64 = trial.kinds.values().sum();
+    let wanting = trial.kinds.iter().filter(|((kind, activity), _)| match kind {
+        FailureKind::NoEndpoints => true,
+        FailureKind::Http503 => *activity != PodActivity::Unattended,
+        _ => false,
+    });
+    2 * wanting.map(|(_, count)| count).sum::<u64>() > all
 }
 
 /// All candidates: longer drains, fewer losses. A candidate is on the front if no other one is better in one and in neither

@@ -8,7 +8,7 @@ use crate::api::{PodId, ServiceId};
 use crate::engine::Time;
 use crate::simulation::Outcome;
 use crate::simulation::outcome::{DrainOutcome, Failure, FailureKind, PodActivity, PodOutcome, Requests};
-use crate::simulation::setup::{ActionKind, Resolve, Via};
+use crate::simulation::setup::{ActionKind, Resolve, Restarted, Via};
 
 /// How a run went.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -126,8 +126,14 @@ fn meanwhile(report: &Report<'_>) -> String {
             format!("{faults}, and{drains}")
         };
     }
-    if of(|a| matches!(a, ActionKind::RolloutRestart { .. })) {
-        " while a Deployment was rolled out".to_string()
+    let rolled_out = report.setup.actions.iter().find_map(|action| match action.what {
+        ActionKind::RolloutRestart(Restarted::Deployment(_)) => Some("Deployment"),
+        ActionKind::RolloutRestart(Restarted::StatefulSet(_)) => Some("StatefulSet"),
+        ActionKind::RolloutRestart(Restarted::DaemonSet(_)) => Some("DaemonSet"),
+        _ => None,
+    });
+    if let Some(kind) = rolled_out {
+        format!(" while a {kind} was rolled out")
     } else if of(|a| matches!(a, ActionKind::DeletePod { .. })) {
         " while pods were deleted".to_string()
     } else {
@@ -197,20 +203,20 @@ pub(super) fn failure_sentence(report: &Report<'_>, failure: &Failure) -> String
     let names = report.names();
     let pod = failure.pod.and_then(|pod| names.outcome_of(pod));
     let name = pod.map_or("a pod", |p| p.name.as_str());
-    let router = names.the_router(names.router_of(failure), failure.client_node);
+    let router = names.the_router_of(failure);
     let deadline = |pod: Option<&PodOutcome>, at: fn(&PodOutcome) -> Option<Time>| pod.and_then(at);
     let stream = &report.setup.traffic[failure.traffic as usize];
-    let tracked = stream.via == Via::KubeProxy && stream.resolve == Resolve::Address;
+    let tracked = failure.gateway.is_none() && stream.via == Via::KubeProxy && stream.resolve == Resolve::Address;
     match failure.kind {
         FailureKind::Refused if failure.pod_phase == PodActivity::Starting => {
             format!(
                 "refused by {name}: it was counted as Ready before it listened; a readiness probe would have kept it out"
             )
         }
-        FailureKind::Refused => match deadline(pod, |p| p.times.listener_closed_at) {
-            Some(closed) => {
+        FailureKind::Refused => match closed(report, pod) {
+            Some((closed, who, early)) => {
                 format!(
-                    "refused by {name}: it closed its listener at {closed}, {}",
+                    "refused by {name}: {who} closed its listener at {closed}{early}, {}",
                     still_routed(&router, failure, closed, tracked)
                 )
             }
@@ -237,7 +243,7 @@ pub(super) fn failure_sentence(report: &Report<'_>, failure: &Failure) -> String
                 None => format!("{name} could not be reached within the client's timeout"),
             },
         },
-        FailureKind::ResetInFlight => reset(pod, name, failure),
+        FailureKind::ResetInFlight => reset(report, pod, failure),
         FailureKind::ResetIdle => {
             format!("reset by {name}: the request was sent on an idle connection just as the server closed it")
         }
@@ -251,16 +257,26 @@ pub(super) fn failure_sentence(report: &Report<'_>, failure: &Failure) -> String
         FailureKind::RequestTimeout => {
             format!("{name} accepted the request, but did not answer within the client's timeout")
         }
+        FailureKind::Http502 | FailureKind::Http503 if failure.pod_phase == PodActivity::Unattended => {
+            unattended(report, pod, failure, &router, tracked)
+        }
         FailureKind::Http502 if failure.pod_phase == PodActivity::Draining || failure.route_clean_at.is_some() => {
-            match deadline(pod, |p| p.times.listener_closed_at) {
-                Some(closed) if closed <= failure.sent_at => {
+            match closed(report, pod) {
+                Some((closed, who, early)) if closed <= failure.sent_at => {
                     let still = still_routed(&router, failure, closed, tracked);
-                    format!("502: {name}, the last one asked, had closed its listener at {closed}, {still}")
+                    let who = if who == "it" { ",".to_string() } else { format!(": {who}") };
+                    format!("502: {name}, the last one asked{who} had closed its listener at {closed}{early}, {still}")
                 }
-                _ => format!("502: {}", reset(pod, name, failure)),
+                _ => format!("502: {}", reset(report, pod, failure)),
             }
         }
         FailureKind::Http502 => format!("502: {router} got no proper answer from {name}"),
+        FailureKind::Http503 if pod.is_some() && matches!(stream.via, Via::Envoy(_)) => {
+            format!("503 from {router}: {}", reset(report, pod, failure))
+        }
+        FailureKind::Http503 if pod.is_some() => {
+            format!("503 from {name}: as many requests were waiting as it lets wait")
+        }
         FailureKind::Http503 => {
             let no_endpoints = no_endpoints(report, failure);
             format!("503 from {router}: {no_endpoints}")
@@ -289,8 +305,56 @@ fn routed_until(failure: &Failure) -> String {
         .map_or("still routed there when the run ended".to_string(), |at| format!("routed there until {at}"))
 }
 
-fn reset(pod: Option<&PodOutcome>, name: &str, failure: &Failure) -> String {
+/// When new connections to a pod began to be refused, by what of it (`it`, or its proxy), and whether that was early.
+fn closed(report: &Report<'_>, pod: Option<&PodOutcome>) -> Option<(Time, String, String)> {
+    let pod = pod?;
+    match pod.times.front {
+        None => pod.times.listener_closed_at.map(|at| (at, "it".to_string(), String::new())),
+        Some(front) => {
+            let at = pod.times.front_closed_at?;
+            let behind = report.names().container(pod.id, pod.times.serving);
+            let front = report.names().container(pod.id, front);
+            let asleep = pod.times.sigterm_at.is_none_or(|signal| signal > at);
+            let early = if asleep { format!(", before {behind} was told to stop") } else { String::new() };
+            Some((at, format!("its {front}"), early))
+        }
+    }
+}
+
+/// The proxy of a pod answered by itself.
+fn unattended(report: &Report<'_>, pod: Option<&PodOutcome>, failure: &Failure, router: &str, tracked: bool) -> String {
+    let code = if failure.kind == FailureKind::Http502 { "502" } else { "503" };
+    let Some((pod, front)) = pod.and_then(|pod| Some((pod, pod.times.front?))) else {
+        return format!("{code} from the proxy of a pod: what it stands before did not listen");
+    };
+    let (name, names) = (&pod.name, report.names());
+    let (front, behind) = (names.container(pod.id, front), names.container(pod.id, pod.times.serving));
+    match pod.times.behind_closed_at {
+        Some(closed) if closed <= failure.sent_at => {
+            let still = still_routed(router, failure, closed, tracked);
+            format!("{code} from {front} of {name}: {behind} behind it had closed its listener at {closed}, {still}")
+        }
+        Some(_) if failure.failed_at > failure.sent_at => {
+            let ended = pod.times.exited_at.map_or_else(String::new, |at| format!(" at {at}"));
+            format!("{code} from {front} of {name}: {behind} behind it ended{ended} with the request unfinished")
+        }
+        _ => format!("{code} from {front} of {name}: {behind} behind it did not listen yet"),
+    }
+}
+
+fn reset(report: &Report<'_>, pod: Option<&PodOutcome>, failure: &Failure) -> String {
+    let name = pod.map_or("a pod", |p| p.name.as_str());
     let times = pod.map(|p| p.times);
+    let front = pod.and_then(|pod| Some((pod, pod.times.front?, pod.times.front_exited_at?)));
+    if let Some((pod, front, exited)) = front.filter(|(.., exited)| *exited <= failure.failed_at) {
+        let (front, behind) =
+            (report.names().container(pod.id, front), report.names().container(pod.id, pod.times.serving));
+        let after = pod
+            .times
+            .front_sigterm_at
+            .map_or_else(String::new, |signal| format!(", {} after its stop signal", seconds(between(signal, exited))));
+        return format!("cut by {name}: its {front} ended at {exited}{after}, with the request still in {behind}");
+    }
     let killed = times.and_then(|t| t.sigkill_at).filter(|at| *at <= failure.failed_at);
     if let Some(killed) = killed {
         return format!(
@@ -343,7 +407,14 @@ fn advice(report: &Report<'_>, failure: &Failure, pods: &[PodId]) -> Option<Stri
     let late = pods.iter().filter_map(|p| p.slack_nanos).min().filter(|slack| *slack < 0)?;
     let whole = late.unsigned_abs().div_ceil(1_000_000_000);
     let has_hook = pods.iter().any(|p| p.times.pre_stop_at.is_some());
-    let what = if has_hook {
+    // the proxy was first: the application's own hook does not hold it
+    let proxy = pods.iter().find_map(|pod| {
+        let first = pod.times.front_closed_at.is_some() && pod.times.front_closed_at == pod.times.listener_closed_at;
+        pod.times.front.filter(|_| first).map(|front| report.names().container(pod.id, front))
+    });
+    let what = if let Some(proxy) = proxy {
+        format!("a preStop sleep of {whole} s in {proxy}, on top of how long it lasts now,")
+    } else if has_hook {
         format!("a preStop sleep longer by {whole} s")
     } else {
         format!("a preStop sleep of at least {whole} s")
@@ -458,10 +529,14 @@ mod tests {
 
     #[test]
     fn every_kind_and_phase_has_a_sentence() {
-        use PodActivity::{CutOff, Draining, Exited, Hanging, NetworkGone, NoPod, NodeOff, PreStop, Serving, Starting};
+        use PodActivity::{
+            CutOff, Draining, Exited, Hanging, NetworkGone, NoPod, NodeOff, PreStop, Serving, Starting, Unattended,
+        };
         let mut outcome = fixture::outcome();
         for kind in FailureKind::ALL {
-            for phase in [NoPod, Starting, Serving, PreStop, Draining, Exited, NetworkGone, NodeOff, Hanging, CutOff] {
+            for phase in
+                [NoPod, Starting, Serving, PreStop, Draining, Exited, NetworkGone, NodeOff, Hanging, CutOff, Unattended]
+            {
                 for pod in [None, Some(PodId(0)), Some(PodId(9))] {
                     for service in [ServiceId(0), ServiceId(9)] {
                         let first = outcome.failures[0];

@@ -96,6 +96,14 @@ pub fn sentence(names: &Names<'_>, what: What) -> Sentence {
         }
         What::PodReady { pod } => (kubelet(pod), format!("reports {} Ready", names.the_pod(pod))),
         What::PodNotReady { pod } => (kubelet(pod), format!("reports {} not Ready", names.the_pod(pod))),
+        What::TargetHealth { pod, traffic, healthy } => {
+            let state = if healthy == 1 { "is healthy" } else { "is registered anew, and not healthy yet" };
+            (names.balancer_controller(traffic), format!("the target {} {state}", names.pod(pod)))
+        }
+        What::GateWritten { pod, status, .. } => {
+            let status = if status == 1 { "True" } else { "False" };
+            ("apiserver".to_string(), format!("the readiness gate of {} is {status}", names.the_pod(pod)))
+        }
         What::PodEnded { pod } => (kubelet(pod), format!("reports that {} has ended", names.the_pod(pod))),
         What::PodRemoved { pod } => ("apiserver".to_string(), format!("{} is gone", names.the_pod(pod))),
         What::PodStarting { pod } => (kubelet(pod), format!("begins to set {} up", names.the_pod(pod))),
@@ -147,6 +155,12 @@ pub fn sentence(names: &Names<'_>, what: What) -> Sentence {
         }
         What::SaysGoodbye { pod } => {
             (names.the_pod(pod), "tells its clients to close: responses carry `Connection: close`".to_string())
+        }
+        What::ContainerListens { pod, container } => {
+            (names.the_pod(pod), format!("{} listens", names.container(pod, container)))
+        }
+        What::ContainerStopsListening { pod, container } => {
+            (names.the_pod(pod), format!("{} listens no longer", names.container(pod, container)))
         }
         What::ContainerExited { pod, container, code } => {
             (names.the_pod(pod), format!("{} ends with exit code {code}", names.container(pod, container)))

@@ -21,8 +21,8 @@ mod kube_proxy;
 mod operators;
 
 pub use action::{
-    ActionEntry, DeletePodAction, DrainAction, LabelPodAction, PartitionAction, PatchHpaAction, SpotNoticeAction,
-    TaintAction,
+    ActionEntry, DeletePodAction, DrainAction, LabelPodAction, PartitionAction, PatchHpaAction, RestartAction,
+    SpotNoticeAction, TaintAction,
 };
 pub use kube_proxy::{FailedSyncsEntry, KubeProxyEntry};
 pub use operators::{ClusterAutoscalerAction, KarpenterAction, UpgradeAction};
@@ -155,6 +155,13 @@ fn check_app(node: &Node, problems: &mut Diagnostics) -> bool {
                 .help("add `exitsAfter: 5s`, or leave `exitCode` out"),
         );
     }
+    if let (Some(fronts), None) = (node.entry("fronts"), node.entry("container")) {
+        problems.push(
+            Diagnostic::error("`fronts` needs `container`")
+                .at(&fronts.key_span, "which container of the pod is it?")
+                .help("add `container: istio-proxy`"),
+        );
+    }
     for entry in node.get("signals").map(Node::entries).unwrap_or_default() {
         let name = Node { value: Value::String(entry.key.clone()), span: entry.key_span.clone() };
         Signal::read(&name, problems);
@@ -211,6 +218,9 @@ record! {
         /// All processes of this kind that run then hang from this time on: they accept connections and answer nothing,
         /// neither clients nor probes, and only SIGKILL ends them.
         pub hangs_at: Option<Spanned<Duration>>,
+        /// Requests to the pod come to this container, named by `container`, and it hands them to the one to which the Service
+        /// leads: a mesh's sidecar. Those of Istio and Linkerd are recognised; `false` takes one for a container like any other.
+        pub fronts: Option<Spanned<bool>>,
         /// The process first waits for a Service to accept connections.
         pub waits_for: Option<WaitsForEntry>,
     }

@@ -7,13 +7,17 @@
 use crate::engine::Duration;
 use crate::scenario::diagnostic::{Diagnostic, Diagnostics};
 use crate::scenario::document::Document;
+use crate::scenario::profiles::recognise_proxy;
 use crate::scenario::read::Read;
 use crate::scenario::source::Span;
 use crate::scenario::tree::{Entry, Node, Value};
 
 /// The handles, and what each of them changes.
 pub const HANDLES: [(&str, &str); 5] = [
-    ("preStop", "how long preStop hooks sleep; containers without a hook get one"),
+    (
+        "preStop",
+        "how long preStop hooks sleep; pods without a hook get one, and so does a mesh's sidecar among the containers",
+    ),
     ("gracePeriod", "terminationGracePeriodSeconds of pod templates"),
     ("replicas", "replicas of Deployments and ReplicaSets"),
     ("minAvailable", "minAvailable of PodDisruptionBudgets; removes maxUnavailable"),
@@ -95,7 +99,12 @@ fn pre_stop(pod: &mut Node, sleep: Duration, key: &Span) -> Result<(), String> {
     let Value::List(containers) = &mut containers.node.value else { return Ok(()) };
     let has_hook = |c: &Node| c.at(&["lifecycle", "preStop"]).is_some();
     let any = containers.iter().any(has_hook);
-    for container in containers.iter_mut().filter(|c| !any || has_hook(c)) {
+    // whatever the others do, without it the proxy before them is gone first
+    let is_proxy = |c: &Node| {
+        let text = |key: &str| c.get(key).and_then(Node::as_str).unwrap_or_default();
+        recognise_proxy(text("name"), text("image")).is_some()
+    };
+    for container in containers.iter_mut().filter(|c| !any || has_hook(c) || is_proxy(c)) {
         let hook = descend(container, &["lifecycle", "preStop"], key);
         if hook.get("exec").is_some() {
             let Value::List(words) = &mut descend(hook, &["exec", "command"], key).value else {
@@ -248,6 +257,21 @@ mod tests {
         let containers = document.node.at(&["spec", "template", "spec", "containers"]).unwrap().items();
         assert_eq!(containers[0].at(&["lifecycle", "preStop"]), None, "no hook rather than one of 0s");
         assert!(turned(&deployment(""), "preStop", "1500ms").unwrap_err().contains("whole seconds"));
+    }
+
+    #[test]
+    fn the_sidecar_of_a_mesh_sleeps_as_long_as_what_it_stands_before() {
+        let sidecar = ", lifecycle: {preStop: {sleep: {seconds: 3}}}}, {name: b}, {name: istio-proxy, image: auto";
+        let document = turned(&deployment(sidecar), "preStop", "7s").unwrap();
+        let containers = document.node.at(&["spec", "template", "spec", "containers"]).unwrap().items();
+        let slept: Vec<bool> = containers
+            .iter()
+            .map(|c| {
+                c.at(&["lifecycle", "preStop", "sleep", "seconds"])
+                    .is_some_and(|s| s.value == Value::Number("7".into()))
+            })
+            .collect();
+        assert_eq!(slept, [true, false, true]);
     }
 
     #[test]

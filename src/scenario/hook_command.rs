@@ -201,6 +201,8 @@ fn read_program(program: &str, arguments: &[&str]) -> Option<Vec<HookStep>> {
         // of ingress-nginx: `pkill -SIGTERM -f nginx-ingress-controller`, then a look each second whether nginx runs; source:
         // kubernetes/ingress-nginx cmd/waitshutdown/main.go
         ("wait-shutdown", []) => Some(vec![HookStep::Signal(Signal::Term), HookStep::UntilExit]),
+        // Istio's agent answers at once, and drains
+        ("pilot-agent", ["request", .., "POST", "drain"]) => Some(vec![]),
         ("wait", _) => Some(vec![HookStep::UntilExit]),
         ("tail", _) if arguments.contains(&"--pid=1") || arguments.windows(2).any(|w| w == ["--pid", "1"]) => {
             Some(vec![HookStep::UntilExit])

@@ -25,9 +25,42 @@ library! {
     "app-2-winds-down",
     "app-3-prestop",
     "app-4-connection-close",
+    "app-caddy",
+    "app-dotnet",
+    "app-dotnet-6",
+    "app-envoy",
+    "app-go-default",
+    "app-go-shutdown",
+    "app-go-shutdown-not-awaited",
+    "app-grpc-go-graceful",
+    "app-gunicorn",
+    "app-gunicorn-graceful-timeout",
+    "app-gunicorn-gthread",
+    "app-gunicorn-uvicorn",
+    "app-haproxy",
+    "app-httpd",
+    "app-ignores-term",
+    "app-ingress-nginx",
+    "app-nginx",
+    "app-node-close",
+    "app-node-close-18",
+    "app-node-default",
+    "app-php-fpm",
+    "app-puma",
+    "app-python",
+    "app-quarkus",
+    "app-shell-pid1",
+    "app-spring-boot",
+    "app-spring-boot-3.3",
+    "app-tomcat",
+    "app-traefik",
+    "app-unicorn",
     "app-unknown",
+    "app-uvicorn",
     "apply-in-mid-run",
     "cluster-autoscaler",
+    "daemonset-restarted",
+    "daemonset-restarted-with-surge",
     "daemonset-under-drain",
     "graceful-node-shutdown",
     "grpc-one-connection",
@@ -81,18 +114,28 @@ library! {
     "m26-crash-loop-blocks-drain",
     "m27-a-cluster-as-json",
     "m28-events-and-tables",
+    "path-aws-alb-drain-gated",
     "path-aws-alb-instance",
     "path-aws-alb-ip",
     "path-aws-alb-ip-sleep-70s",
+    "path-aws-alb-rollout",
+    "path-aws-alb-rollout-gated",
     "path-aws-nlb-instance",
     "path-aws-nlb-ip",
     "path-envoy-gateway",
+    "path-gateway-rollout",
     "path-gcp-instance-group",
     "path-gcp-neg",
     "path-gcp-neg-sleep-60s",
+    "path-ingress-pod-drained",
+    "path-ingress-pod-sleep-180s",
     "path-istio-gateway",
     "path-istio-sidecar",
     "path-kube-proxy",
+    "path-mesh-sidecar-exit-on-zero",
+    "path-mesh-sidecar-native",
+    "path-mesh-sidecar-prestop",
+    "path-mesh-sidecar-trap",
     "path-nlb-ingress-nginx",
     "path-nlb-local-policy",
     "path-service-load-balancer",
@@ -112,10 +155,29 @@ library! {
     "spot-notice",
     "statefulset-drained-in-order",
     "statefulset-on-a-lost-node",
+    "statefulset-restarted",
     "upgrade-aks",
     "upgrade-eks",
     "upgrade-gke",
 }
+
+/// What several built-in scenarios are about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Group {
+    /// A heading for them.
+    pub title: &'static str,
+    /// How their names begin.
+    prefix: &'static str,
+}
+
+/// The groups, in the order in which they are shown. The one without a prefix takes the rest.
+pub const GROUPS: &[Group] = &[
+    Group { title: "Situations of four texts, M1 to M28", prefix: "m" },
+    Group { title: "Workloads, nodes, operators and clients", prefix: "" },
+    Group { title: "Paths: load balancers, ingress controllers, meshes", prefix: "path-" },
+    Group { title: "The data plane of the nodes", prefix: "proxy-" },
+    Group { title: "Applications: what each server does on its stop signal", prefix: "app-" },
+];
 
 /// The part of a scenario that says what it is.
 #[derive(Deserialize)]
@@ -130,6 +192,14 @@ struct Metadata {
 }
 
 impl Builtin {
+    /// What it is about.
+    #[must_use]
+    pub fn group(&self) -> &'static Group {
+        let named = GROUPS.iter().filter(|group| !group.prefix.is_empty());
+        let rest = GROUPS.iter().filter(|group| group.prefix.is_empty());
+        named.chain(rest).find(|group| self.name.starts_with(group.prefix)).expect("one group takes the rest")
+    }
+
     /// `metadata.description` of the file's first document; empty if it has none.
     #[must_use]
     pub fn description(&self) -> String {
@@ -165,6 +235,15 @@ mod tests {
             assert!(!builtin.description().is_empty(), "{} has no description", builtin.name);
             assert_eq!(find(builtin.name), Some(builtin));
         }
+    }
+
+    #[test]
+    fn every_group_has_scenarios() {
+        for group in GROUPS {
+            assert!(LIBRARY.iter().any(|b| b.group() == group), "{}", group.title);
+        }
+        assert_eq!(find("app-nginx").map(|b| b.group().prefix), Some("app-"));
+        assert_eq!(find("karpenter").map(|b| b.group().prefix), Some(""));
     }
 
     #[test]

@@ -8,9 +8,11 @@ use crate::api::pod::Signal;
 use crate::engine::{Distribution, Duration};
 use crate::simulation::setup::{App, Reaction, Shutdown};
 
+mod mesh;
 mod recognition;
 mod table;
 
+pub use mesh::{Mesh, PROXIES, ProxyManifest, nobody_behind, recognise_proxy};
 pub use recognition::{Recognised, of_image, recognise};
 pub use table::PROFILES;
 
@@ -35,10 +37,15 @@ pub struct Profile {
 }
 
 impl Profile {
+    /// All of them: those of servers, then those of proxies in pods.
+    pub fn all() -> impl Iterator<Item = &'static Self> + Clone {
+        PROFILES.iter().chain(PROXIES)
+    }
+
     /// The profile of this name.
     #[must_use]
     pub fn by_name(name: &str) -> Option<&'static Self> {
-        PROFILES.iter().find(|p| p.name == name)
+        Self::all().find(|p| p.name == name)
     }
 
     /// An application that behaves so. Service times are p50 20 ms and p99 200 ms, an assumption.
@@ -66,10 +73,10 @@ mod tests {
 
     #[test]
     fn names_are_different_and_every_profile_has_a_source() {
-        let mut names: Vec<_> = PROFILES.iter().map(|p| p.name).collect();
+        let mut names: Vec<_> = Profile::all().map(|p| p.name).collect();
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), PROFILES.len());
-        assert!(PROFILES.iter().all(|p| !p.source.is_empty() && !p.description.is_empty()));
+        assert_eq!(names.len(), Profile::all().count());
+        assert!(Profile::all().all(|p| !p.source.is_empty() && !p.description.is_empty()));
     }
 }

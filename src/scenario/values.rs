@@ -11,7 +11,7 @@ use crate::engine::{Distribution, Duration};
 use crate::scenario::diagnostic::{Diagnostic, Diagnostics};
 use crate::scenario::hook_command::signal_by_name;
 use crate::scenario::latency::{Bound, Bucket, Part};
-use crate::scenario::profiles::PROFILES;
+use crate::scenario::profiles::Profile;
 use crate::scenario::read::{MapOf, Read, expected, record, wrong_type};
 use crate::scenario::source::Spanned;
 use crate::scenario::suggest;
@@ -387,14 +387,14 @@ schema_of!(IntOrPercent, "IntOrPercent", |_g| json_schema!({
 pub struct ProfileName(pub String);
 
 schema_of!(ProfileName, "Profile", |_g| {
-    let names: Vec<_> = PROFILES.iter().map(|p| p.name).collect();
+    let names: Vec<_> = Profile::all().map(|p| p.name).collect();
     json_schema!({"description": "A named way to start, serve and take signals.", "enum": names})
 });
 
 impl Read for ProfileName {
     fn read(node: &Node, problems: &mut Diagnostics) -> Option<Self> {
         let name = String::read(node, problems)?;
-        let names = PROFILES.iter().map(|p| p.name);
+        let names = Profile::all().map(|p| p.name);
         if !names.clone().any(|n| n == name) {
             problems.push(
                 Diagnostic::error(format!("unknown profile `{name}`"))

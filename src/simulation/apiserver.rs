@@ -34,14 +34,30 @@ pub fn commit(ctx: &mut Context<'_>, network: &mut Network<'_>, write: Write) ->
             ctx.publish(Kind::Pod, pod.0);
             Ok(())
         }
-        Write::PodStatus { pod, status } => pod_status(ctx, pod, status),
+        Write::PodStatus { pod, status } => {
+            pod_status(ctx, pod, status)?;
+            tell_of_targets(ctx, network, pod, true);
+            Ok(())
+        }
+        Write::PodCondition { pod, gate, status } => {
+            let head = ctx.store.pods.head(pod.index()).ok_or(WriteError::NotFound)?;
+            if head.gates.is_true(gate) == status {
+                return Ok(());
+            }
+            update_pod(ctx, pod, None, |p| p.gates = p.gates.with(gate, status))?;
+            ctx.note(What::GateWritten { pod, gate: u32::from(gate), status: u32::from(status) });
+            ctx.publish(Kind::Pod, pod.0);
+            Ok(())
+        }
         Write::MarkPodNotReady { pod } => {
             let old = *ctx.store.pods.head(pod.index()).ok_or(WriteError::NotFound)?;
             if !old.ready {
                 return Ok(());
             }
             let ready_since = ctx.now().truncate_to_second();
-            pod_status(ctx, pod, PodStatusPatch { ready: false, ready_since, ..PodStatusPatch::of(&old) })
+            pod_status(ctx, pod, PodStatusPatch { ready: false, ready_since, ..PodStatusPatch::of(&old) })?;
+            tell_of_targets(ctx, network, pod, false);
+            Ok(())
         }
         Write::MarkNodeUnreachable { node } => {
             update_node(ctx, node.0, |n| {
@@ -356,6 +372,20 @@ fn pod_status(ctx: &mut Context<'_>, pod: PodId, status: PodStatusPatch) -> Resu
     }
     ctx.publish(Kind::Pod, pod.0);
     Ok(())
+}
+
+/// Controllers of load balancers that write conditions of readiness gates look at such pods themselves, not only at endpoints:
+/// the containers of a pod that may be a target are ready, and its `node_ready`.
+pub fn tell_of_targets(ctx: &Context<'_>, network: &mut Network<'_>, pod: PodId, node_ready: bool) {
+    let (template, Some(head)) = (ctx.store.template_of(pod), ctx.store.pods.head(pod.index())) else { return };
+    if template.gates_with_setter().next().is_none() {
+        return;
+    }
+    let statuses = ctx.store.container_statuses(head.containers);
+    let containers_ready = node_ready && template.containers_ready(head.phase, statuses);
+    for (place, stream) in template.gates_with_setter() {
+        network.gated_pod(ctx.now(), stream as usize, pod, containers_ready, head.gates.is_true(place));
+    }
 }
 
 fn delete_pod(

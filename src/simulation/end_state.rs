@@ -2,8 +2,8 @@
 
 use crate::api::autoscaler::ScaleTarget;
 use crate::api::{
-    AutoscalerId, Deployment, Labels, Node, NodeId, Owner, PdbId, PdbSpec, PdbStatus, Pod, PodId, PodTemplate,
-    ReplicaSet, StatefulSet, TemplateId,
+    AutoscalerId, DaemonSet, Deployment, Labels, Node, NodeId, Owner, PdbId, PdbSpec, PdbStatus, Pod, PodId,
+    PodTemplate, ReplicaSet, StatefulSet, TemplateId,
 };
 use crate::engine::Time;
 use crate::simulation::world::World;
@@ -29,6 +29,8 @@ pub struct EndState {
     pub deployments: Vec<Option<Deployment>>,
     /// The StatefulSets, by [`StatefulSetId`](crate::api::StatefulSetId).
     pub stateful_sets: Vec<Option<StatefulSet>>,
+    /// The DaemonSets, by [`DaemonSetId`](crate::api::DaemonSetId).
+    pub daemon_sets: Vec<Option<DaemonSet>>,
     /// The fewest and the most replicas that an autoscaler may want of its target.
     pub autoscalers: Vec<(ScaleTarget, u32, u32)>,
     /// How far each action of the setup has come.
@@ -152,6 +154,7 @@ pub(super) fn of(world: &World<'_>) -> Option<Box<EndState>> {
         replica_sets: (0..store.replica_sets.len()).map(|n| store.replica_sets.head(n).cloned()).collect(),
         deployments: (0..store.deployments.len()).map(|n| store.deployments.head(n).cloned()).collect(),
         stateful_sets: (0..store.stateful_sets.len()).map(|n| store.stateful_sets.head(n).cloned()).collect(),
+        daemon_sets: (0..store.daemon_sets.len()).map(|n| store.daemon_sets.head(n).cloned()).collect(),
         autoscalers: (0..store.autoscalers.len())
             .filter_map(|n| world.autoscaler.range(ctx, AutoscalerId::from(n)))
             .collect(),

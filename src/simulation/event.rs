@@ -38,6 +38,8 @@ pub enum Event {
     NodeShutdown(NodeId, ShutdownStep),
     /// The process in a container does something.
     App(PodId, u8, AppStep),
+    /// The controller of the load balancer of a traffic stream may have read something new about the health of targets.
+    TargetHealth(u32),
     /// A running `kubectl` does its next thing: index of the process, and what.
     Kubectl(u32, KubectlStep),
 }

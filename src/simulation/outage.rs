@@ -177,7 +177,12 @@ fn outage(
         } else {
             add(Part::Return, after(&|what| on_node(what, connected)));
         }
-        add(Part::Startup, after(&|what| matches!(what, What::ListenerOpened { pod } if pod == back)));
+        add(
+            Part::Startup,
+            after(
+                &|what| matches!(what, What::ListenerOpened { pod } | What::ContainerListens { pod, .. } if pod == back),
+            ),
+        );
         add(Part::Readiness, to);
     }
     parts.sort_by_key(|(part, at)| (*at, *part));

@@ -213,6 +213,9 @@ pub struct TrafficOutcome {
     /// How many of them were expected to fail, by kind, given all that happened to pods and routes; `None`: they depend on
     /// each other, so that nobody knows.
     pub expected_failures: Option<BTreeMap<FailureKind, f64>>,
+    /// How many of its failed requests a gateway's pod had sent on, so that it was a pod behind the gateway that failed them,
+    /// or there was none; `None`: there is no gateway.
+    pub failed_behind: Option<u64>,
     /// They were counted in bulk: the numbers of its [failures](Failure::number) count those of a client that were kept.
     pub in_bulk: bool,
 }
@@ -348,11 +351,13 @@ pub struct Failure {
     /// The number of the request at its client, from 0. Of a stream that is counted in bulk: its number among those of the
     /// client that were kept.
     pub number: u64,
-    /// Which Service.
+    /// Which Service: the one of a gateway if it had come no further.
     pub service: ServiceId,
-    /// The pod that it was sent to; `None` if there was none.
+    /// The pod that failed it; `None` if there was none.
     pub pod: Option<PodId>,
-    /// What that pod was doing.
+    /// The pod of a gateway that had sent it on, if one had: then it was not the gateway that failed it.
+    pub gateway: Option<PodId>,
+    /// What the pod that failed it was doing.
     pub pod_phase: PodActivity,
     /// Since when the client's router should have known better: the EndpointSlice write that made the pod not ready;
     /// `None`: there was none before the request, or no router is to blame.
@@ -386,4 +391,6 @@ pub enum PodActivity {
     Hanging,
     /// Its node and the client's could not reach each other.
     CutOff,
+    /// Its proxy accepted requests; the container behind that took none, or ended.
+    Unattended,
 }

@@ -24,11 +24,11 @@ mod traffic;
 
 pub use action::{
     Action, ActionKind, Applied, ClusterAutoscalerOptions, DrainOptions, DryRun, KarpenterOptions, Partition,
-    PartitionScope, UpgradeOptions, UpgradeProfile, When,
+    PartitionScope, Restarted, UpgradeOptions, UpgradeProfile, When,
 };
 pub use app::{
-    App, Capacity, ConnectionClose, GoAway, IdleConnections, Life, Reaction, Shutdown, SocketAtShutdown, WaitsFor,
-    WarmUp,
+    App, Capacity, ConnectionClose, GoAway, IdleConnections, Life, NobodyBehind, Reaction, Shutdown, SocketAtShutdown,
+    WaitsFor, WarmUp,
 };
 pub use kube_proxy::{ClusterSize, FailedSyncs, FailureSpan, KubeProxySetup, ProxyMode, SyncCost};
 pub use path::{BalancerProfile, Checked, Envoy, EnvoyProfile, HealthCheck, IngressNginx, LoadBalancer, Targets, Via};

@@ -6,7 +6,7 @@ mod controllers;
 use crate::api::pdb::Pdb;
 use crate::api::pod::ContainerState;
 use crate::api::{
-    Deployment, DeploymentId, NodeId, PdbId, Phase, Pod, PodMeta, ReplicaSet, ReplicaSetId, Selector, ServiceId,
+    Deployment, DeploymentId, Gates, NodeId, PdbId, Phase, Pod, PodMeta, ReplicaSet, ReplicaSetId, Selector, ServiceId,
     TemplateId,
 };
 use crate::engine::{Key, Time};
@@ -226,10 +226,11 @@ fn found_pod(world: &mut World<'_>, meta: PodMeta, pod: Pod, node: Option<&str>,
                 statuses.iter_mut().filter(|s| s.state == ContainerState::Running).for_each(|s| s.ready = false);
             }
             let containers = world.ctx.store.intern_statuses(statuses);
-            Pod { node, phase: Phase::Running, ready, has_ip: true, containers, ..pod }
+            Pod { node, phase: Phase::Running, ready, has_ip: true, containers, gates: Gates::ALL, ..pod }
         }
     };
     let id = world.ctx.store.create_pod(Time::ZERO, meta, version);
+    apiserver::tell_of_targets(&world.ctx, &mut world.network, id, true);
     world.ctx.watches.start_at(world.ctx.store.revision());
     match node {
         None => world.scheduler.on_pod(&mut world.ctx, id, None, Some(version)),
@@ -298,12 +299,13 @@ fn add_pod(world: &mut World<'_>, meta: PodMeta, pod: Pod, node: Option<&str>) -
         Some(_) => {
             let (statuses, ready) = long_running(world.ctx.setup, &world.ctx.store.templates[meta.template.index()]);
             let containers = world.ctx.store.intern_statuses(statuses);
-            Pod { node, phase: Phase::Running, ready, has_ip: true, containers, ..pod }
+            Pod { node, phase: Phase::Running, ready, has_ip: true, containers, gates: Gates::ALL, ..pod }
         }
         None => pod,
     };
     let name = format!("{}/{}", meta.namespace, meta.name);
     let id = world.ctx.store.create_pod(Time::ZERO, meta, version);
+    apiserver::tell_of_targets(&world.ctx, &mut world.network, id, true);
     world.ctx.watches.start_at(world.ctx.store.revision());
     if node.is_some() {
         world.scheduler.assume(&world.ctx, id);

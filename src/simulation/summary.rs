@@ -109,12 +109,13 @@ pub(super) fn outcome(world: World<'_>, seed: u64, end: Time, events: u64) -> Ou
             .map(|n| store.replica_sets.head(n).map_or_else(String::new, |rs| rs.name.clone()))
             .collect(),
         traffic: (ctx.setup.traffic.iter().zip(network.traffic).zip(network.expected_failures))
-            .zip(network.latencies)
-            .map(|(((t, requests), expected_failures), latencies)| TrafficOutcome {
+            .zip(network.latencies.into_iter().zip(network.failed_behind))
+            .map(|(((t, requests), expected_failures), (latencies, failed_behind))| TrafficOutcome {
                 name: t.name.clone(),
                 requests,
                 expected_failures,
                 latencies,
+                failed_behind,
                 in_bulk: ctx.setup.in_bulk(t),
             })
             .collect(),

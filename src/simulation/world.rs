@@ -17,6 +17,7 @@ use crate::simulation::control_plane::replica_set::ReplicaSetController;
 use crate::simulation::control_plane::scheduler::Scheduler;
 use crate::simulation::control_plane::stateful_set::StatefulSetController;
 use crate::simulation::control_plane::taint_eviction::TaintEvictionController;
+use crate::simulation::control_plane::target_health::TargetHealthControllers;
 use crate::simulation::end_state::Progress;
 use crate::simulation::event::{Controller, Event, ShutdownStep, WatchId};
 use crate::simulation::eviction::{Answer, Evictions};
@@ -90,6 +91,7 @@ pub(super) struct World<'a> {
     pub(super) node_lifecycle: NodeLifecycleController,
     pub(super) taint_eviction: TaintEvictionController,
     pub(super) pod_gc: PodGc,
+    pub(super) target_health: TargetHealthControllers,
     pub(super) scheduler: Scheduler,
     pub(super) kubelets: Kubelets,
     pub(super) network: Network<'a>,
@@ -129,6 +131,7 @@ impl<'a> World<'a> {
             node_lifecycle: NodeLifecycleController::new(&setup.controller_manager),
             taint_eviction: TaintEvictionController::default(),
             pod_gc: PodGc::default(),
+            target_health: TargetHealthControllers::new(setup),
             stateful_set: StatefulSetController::new(),
             daemon_set: DaemonSetController::new(),
             job: JobController::new(),
@@ -164,6 +167,11 @@ impl<'a> World<'a> {
                     Write::MarkNodeUnreachable { node } => Some(node),
                     _ => None,
                 };
+                let status_of = match write {
+                    Write::PodStatus { pod, .. } | Write::MarkPodNotReady { pod } => Some(pod),
+                    _ => None,
+                };
+                let may_move_targets = status_of.is_some() || matches!(write, Write::Endpoints { .. });
                 let deleted = match (&write, caller) {
                     (Write::DeletePod { pod, .. }, Caller::Controller(controller, _)) if makes_pods(controller) => {
                         Some(What::DeletedByController { pod: *pod })
@@ -171,6 +179,9 @@ impl<'a> World<'a> {
                     _ => None,
                 };
                 let result = apiserver::commit(ctx, &mut self.network, write);
+                if may_move_targets {
+                    self.target_health.expect(ctx, &self.network, status_of);
+                }
                 if let Some(what) = deleted.filter(|_| result.is_ok()) {
                     ctx.remark(what);
                 }
@@ -210,6 +221,7 @@ impl<'a> World<'a> {
             Event::NodeMonitor(step) => self.node_lifecycle.monitor(ctx, step),
             Event::TaintEviction(pod) => self.taint_eviction.due(ctx, pod),
             Event::PodGc => self.pod_gc.pass(ctx),
+            Event::TargetHealth(stream) => self.target_health.look(ctx, &mut self.network, stream),
             Event::Fault(node, step, epoch) => self.fault_step(node, step, epoch),
             Event::Kubelet(pod, step) => self.kubelets.step(ctx, &mut self.network, pod, step),
             Event::NodeShutdown(node, ShutdownStep::PowerOff) => self.shutdown_is_over(node),
@@ -377,10 +389,12 @@ impl<'a> World<'a> {
     fn some_service_is_out(&self) -> bool {
         let endpoints = &self.ctx.store.endpoints;
         self.ctx.setup.traffic.iter().any(|traffic| {
-            let versions = endpoints.history(traffic.service.index());
-            let mut counts = versions.iter().map(|v| v.value.as_ref().map_or(0, Endpoints::ready_count));
-            let last = counts.next_back();
-            last == Some(0) && counts.any(|count| count > 0)
+            traffic.legs().any(|leg| {
+                let versions = endpoints.history(leg.service.index());
+                let mut counts = versions.iter().map(|v| v.value.as_ref().map_or(0, Endpoints::ready_count));
+                let last = counts.next_back();
+                last == Some(0) && counts.any(|count| count > 0)
+            })
         })
     }
 

@@ -232,6 +232,15 @@ pub enum Write {
         /// Which.
         node: NodeId,
     },
+    /// A controller of a load balancer writes a condition that a readiness gate of a pod names.
+    PodCondition {
+        /// Which.
+        pod: PodId,
+        /// The gate, by its place in the pod's spec.
+        gate: u8,
+        /// Whether the condition is True.
+        status: bool,
+    },
     /// A write of the other workloads' controllers, or one that changes whose pod a pod is.
     Workload(WorkloadWrite),
 }

@@ -3,12 +3,9 @@
 use std::collections::BTreeMap;
 
 use drainsim::api::pdb::{Budget, UnhealthyPodEvictionPolicy};
-use drainsim::api::pod::{Container, Hook, Placement, Probe, Signal};
-use drainsim::api::quantity::Resources;
+use drainsim::api::pod::{Container, Hook, Probe, Signal};
 use drainsim::api::workload::Strategy;
-use drainsim::api::{
-    IntOrPercent, Labels, PdbSpec, PodTemplate, RestartPolicy, Selector, Service, ServiceId, TemplateId, Version,
-};
+use drainsim::api::{IntOrPercent, Labels, PdbSpec, PodTemplate, Selector, Service, ServiceId, TemplateId, Version};
 use drainsim::engine::{Distribution, Duration, Time};
 use drainsim::simulation::Setup;
 use drainsim::simulation::latency::{Hop, Latencies};
@@ -43,6 +40,11 @@ pub fn lab() -> Latencies {
 /// A cluster of these nodes with a Deployment, its Service, and a readiness probe every second.
 pub fn cluster(nodes: &[&str], replicas: u32, reaction: Reaction, hook: Option<Hook>, grace: u64) -> Setup {
     let labels = Labels::from([("app".to_string(), NAME.to_string())]);
+    let container = Container {
+        pre_stop: hook,
+        readiness: Some(Probe { period: Duration::from_secs(1), ..Probe::default() }),
+        ..Container::plain("c", "image", 0)
+    };
     Setup {
         version: Version::minor(36),
         duration: Duration::from_secs(30),
@@ -56,27 +58,8 @@ pub fn cluster(nodes: &[&str], replicas: u32, reaction: Reaction, hook: Option<H
             ..Service::default()
         }],
         templates: vec![PodTemplate {
-            namespace: "default".into(),
-            labels,
             termination_grace_period_seconds: grace,
-            init_containers: Vec::new(),
-            containers: vec![Container {
-                name: "c".into(),
-                image: "image".into(),
-                pre_stop: hook,
-                readiness: Some(Probe { period: Duration::from_secs(1), ..Probe::default() }),
-                startup: None,
-                liveness: None,
-                sidecar: false,
-                app: 0,
-            }],
-            requests: Resources::default(),
-            placement: Placement::default(),
-            serving: 0,
-            restart_policy: RestartPolicy::Always,
-            priority: 0,
-            has_empty_dir: false,
-            hints: drainsim::api::pod::DisruptionHints::default(),
+            ..PodTemplate::plain(labels, vec![container])
         }],
         deployments: vec![DeploymentSetup {
             namespace: "default".into(),

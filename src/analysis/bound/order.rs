@@ -18,7 +18,7 @@ use std::fmt;
 use crate::analysis::bound::Limits;
 use crate::engine::Duration;
 use crate::simulation::latency::Hop;
-use crate::simulation::setup::{Resolve, Via};
+use crate::simulation::setup::{Resolve, Traffic, Via};
 
 /// The first back-off of the EndpointSlice controller.
 const BACKOFF: i64 = 1_000_000_000;
@@ -222,7 +222,11 @@ impl Differences {
 pub fn of(limits: &Limits<'_>) -> Vec<Orders> {
     let setup = limits.setup;
     let plain = setup.services.len() == 1
-        && setup.traffic.iter().all(|t| t.via == Via::KubeProxy && t.resolve == Resolve::Address);
+        && setup
+            .traffic
+            .iter()
+            .flat_map(Traffic::legs)
+            .all(|t| t.via == Via::KubeProxy && t.resolve == Resolve::Address);
     if !plain {
         return Vec::new();
     }

@@ -40,6 +40,11 @@ pub fn longest(limits: &Limits<'_>, victims: &Victims, service: ServiceId) -> Re
     let mut chain = Chain::default();
     let alone = victims.is_alone();
     to_the_slice(limits, alone, &mut chain)?;
+    if let Some(other) =
+        limits.setup.traffic.iter().find(|t| t.onward.is_some() && t.legs().any(|l| l.service == service))
+    {
+        return Err(format!("there is no bound for the path {}: use tune", other.path()));
+    }
     let streams = || limits.setup.traffic.iter().filter(|t| t.service == service);
     if let Some(other) = streams().find(|t| t.balancer.is_some() || matches!(t.via, Via::Envoy(_))) {
         return Err(format!("there is no bound for the path {}: use tune", other.path()));

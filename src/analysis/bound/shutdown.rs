@@ -4,8 +4,8 @@
 //! PLEG, the turn of a sidecar and work in flight only make it later, and are left out. The hook ends with the grace period.
 
 use crate::analysis::bound::{Chain, Limits, least};
-use crate::api::TemplateId;
 use crate::api::pod::{Hook, HookStep, Signal};
+use crate::api::{Container, TemplateId};
 use crate::engine::Duration;
 use crate::simulation::latency::Hop;
 use crate::simulation::setup::{App, Reaction};
@@ -13,10 +13,18 @@ use crate::simulation::setup::{App, Reaction};
 /// However little preStop has left, a container has so long between its stop signal and SIGKILL.
 const MINIMUM_GRACE: Duration = Duration::from_secs(2);
 
-/// The shortest way, with a grace period of so many seconds.
+/// The shortest way, with a grace period of so many seconds. Of a proxy and the container behind it the first one counts.
 #[must_use]
 pub fn shortest(limits: &Limits<'_>, template: TemplateId, grace_seconds: u64) -> Chain {
-    let container = limits.setup.templates[template.index()].serving();
+    let template = &limits.setup.templates[template.index()];
+    let front = template.front.map(|front| template.container(front.container));
+    let serving = shortest_of(limits, template.serving(), grace_seconds, false);
+    let front = front.map(|front| shortest_of(limits, front, grace_seconds, front.sidecar));
+    std::iter::once(serving).chain(front).min_by_key(Chain::total).expect("there is one")
+}
+
+/// `last`: it is a sidecar, and what it stands before ends first, unless the grace period is over.
+fn shortest_of(limits: &Limits<'_>, container: &Container, grace_seconds: u64, last: bool) -> Chain {
     let app = &limits.setup.apps[container.app as usize];
     let grace = Duration::from_secs(grace_seconds);
     let mut chain = Chain::default();
@@ -62,6 +70,10 @@ pub fn shortest(limits: &Limits<'_>, template: TemplateId, grace_seconds: u64) -
     } else if matches!(container.pre_stop, Some(Hook::Exec(_))) {
         in_hook.then(Hop::HookReturn.name(), "the hook has ended", limits.shortest(Hop::HookReturn));
     }
+    if last && in_hook.total() < grace {
+        in_hook = Chain::default();
+        in_hook.then("grace period", "a sidecar's turn", grace);
+    }
     in_hook.then(Hop::StopContainer.name(), "the stop signal arrives", limits.shortest(Hop::StopContainer));
     ways.extend(reacts(app, app.stop_signal, &chain, &in_hook));
 
@@ -80,6 +92,7 @@ fn reacts(app: &App, signal: Signal, so_far: &Chain, then: &Chain) -> Option<Cha
         Reaction::Ignore => return None,
         Reaction::ExitNow => Duration::ZERO,
         Reaction::Drain { linger, .. } => *linger,
+        Reaction::Outlast { least, every } => *least + *every,
     };
     let mut chain = so_far.clone();
     chain.terms.extend(then.terms.iter().cloned());

@@ -12,7 +12,7 @@ use crate::api::{
 };
 use crate::simulation::Setup;
 use crate::simulation::end_state::{EndPod, EndState, Progress};
-use crate::simulation::setup::{ActionKind, DrainOptions, When};
+use crate::simulation::setup::{ActionKind, DrainOptions, Restarted, When};
 
 /// What may happen. Grows only.
 pub(super) struct Possible<'a> {
@@ -150,7 +150,7 @@ impl<'a> Possible<'a> {
                     | ActionKind::Uncordon(_)
                     | ActionKind::DeletePod { .. }
                     | ActionKind::Scale { .. }
-                    | ActionKind::RolloutRestart { .. }
+                    | ActionKind::RolloutRestart(Restarted::Deployment(_))
                     | ActionKind::AddNode { .. }
                     | ActionKind::ShutOff(_)
                     | ActionKind::DeleteNode(_)

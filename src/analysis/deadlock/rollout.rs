@@ -8,7 +8,7 @@ use crate::api::autoscaler::ScaleTarget;
 use crate::api::workload::Strategy;
 use crate::api::{Deployment, DeploymentId, Owner, ReplicaSet, ReplicaSetId};
 use crate::simulation::end_state::{EndPod, EndState};
-use crate::simulation::setup::ActionKind;
+use crate::simulation::setup::{ActionKind, Restarted};
 
 /// How a Deployment stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,7 +32,7 @@ pub(super) fn is_at_rest(state: &EndState, id: DeploymentId) -> bool {
 impl Possible<'_> {
     pub(super) fn motion(&self, id: DeploymentId) -> Motion {
         let touched = |(_, what): (usize, &ActionKind)| {
-            matches!(what, ActionKind::Scale { deployment, .. } | ActionKind::RolloutRestart { deployment }
+            matches!(what, ActionKind::Scale { deployment, .. } | ActionKind::RolloutRestart(Restarted::Deployment(deployment))
                 if *deployment == id.index())
         };
         let now = self.state.deployments.get(id.index()).and_then(Option::as_ref).map_or(0, |d| d.replicas);
@@ -51,6 +51,9 @@ impl Possible<'_> {
         let id = match pod.owner {
             Owner::ReplicaSet(id) => id,
             Owner::StatefulSet(id) => return self.stateful_set_may_delete(id, pod),
+            Owner::DaemonSet(id) => {
+                return self.state.daemon_sets[id.index()].as_ref().is_none_or(|set| set.revision > 1);
+            }
             _ => return false,
         };
         let Some(rs) = self.replica_set(id) else { return true };

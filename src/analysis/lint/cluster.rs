@@ -10,10 +10,10 @@ use crate::scenario::Scenario;
 use crate::scenario::diagnostic::Diagnostics;
 use crate::scenario::document::Document;
 use crate::scenario::hook_command;
-use crate::scenario::profiles;
+use crate::scenario::profiles::{self, ProxyManifest};
 use crate::scenario::read::Read;
 use crate::scenario::source::Span;
-use crate::scenario::tree::{Node, Value};
+use crate::scenario::tree::{Entry, Node, Value};
 use crate::scenario::values::TaintEntry;
 use crate::simulation::setup::{App, Reaction, Setup};
 
@@ -210,7 +210,8 @@ impl Service<'_> {
                 _ => false,
             })
         };
-        workload.containers().find(has_port).or_else(|| workload.containers().next())
+        let fallback = || workload.containers().find(|c| !c.is_proxy()).or_else(|| workload.containers().next());
+        workload.containers().find(has_port).or_else(fallback)
     }
 }
 
@@ -289,6 +290,11 @@ impl Container<'_> {
         slept + hook.steps.iter().map(wait).sum()
     }
 
+    /// Whether a mesh has put it there to stand before another one.
+    pub fn is_proxy(&self) -> bool {
+        profiles::recognise_proxy(self.name, self.image()).is_some()
+    }
+
     /// What the process does about its stop signal; `None` if nobody knows. `Some(None)`: it has no handler.
     pub fn stop_reaction(&self) -> Option<Option<Reaction>> {
         self.app.map(|app| app.reactions.get(&app.stop_signal).copied())
@@ -336,8 +342,12 @@ fn name_span(document: &Document) -> Span {
 }
 
 fn labels(metadata: Option<&Node>) -> Labels {
-    let entries = metadata.and_then(|m| m.get("labels")).map(Node::entries).unwrap_or_default();
-    entries.iter().filter_map(|e| Some((e.key.clone(), e.node.as_str()?.to_string()))).collect()
+    strings(metadata.and_then(|m| m.get("labels")).map(Node::entries)).into_iter().collect()
+}
+
+fn strings(entries: Option<&[Entry]>) -> BTreeMap<String, String> {
+    let entries = entries.unwrap_or_default().iter();
+    entries.filter_map(|e| Some((e.key.clone(), e.node.as_str()?.to_string()))).collect()
 }
 
 fn selector(node: &Node) -> Selector {
@@ -507,8 +517,16 @@ struct Simulated<'a> {
 
 /// How the containers behave: as the scenario has it, else as their images tell.
 fn learn_behaviour(workload: &mut Workload<'_>, simulated: Option<&Simulated<'_>>) {
-    let names: Vec<(String, Option<App>)> =
-        workload.containers().map(|c| (c.name.to_string(), profiles::of_image(c.image()))).collect();
+    let annotations = strings(workload.pod_metadata.and_then(|m| m.get("annotations")).map(Node::entries));
+    let alone = |c: &Container<'_>| match profiles::recognise_proxy(c.name, c.image()) {
+        Some((mesh, _)) => {
+            let env = c.node.get("env").map(Node::items).unwrap_or_default();
+            let env = env.iter().map(|e| (text(e, "name").to_string(), text(e, "value").to_string())).collect();
+            Some(mesh.app(&ProxyManifest { annotations: &annotations, env: &env, drains_in_hook: false }))
+        }
+        None => profiles::of_image(c.image()),
+    };
+    let names: Vec<(String, Option<App>)> = workload.containers().map(|c| (c.name.to_string(), alone(&c))).collect();
     let template = simulated.and_then(|Simulated { setup, .. }| {
         let named = |namespace: &str, name: &str| (namespace, name) == (&*workload.namespace, &*workload.name);
         let id = match workload.kind.as_str() {

@@ -27,7 +27,9 @@ fn no_prestop(cluster: &Cluster<'_>, sink: &mut Sink) {
         let goes_on = match container.stop_reaction() {
             // What never hears its stop signal goes on serving: another rule's case.
             Some(None | Some(Reaction::Ignore)) => true,
-            Some(Some(Reaction::Drain { linger, .. })) => linger >= Duration::from_secs(1),
+            Some(Some(Reaction::Drain { linger, .. } | Reaction::Outlast { least: linger, .. })) => {
+                linger >= Duration::from_secs(1)
+            }
             _ => false,
         };
         if goes_on {
@@ -180,6 +182,56 @@ pub(super) static EXEC_WITHOUT_SHELL: Rule = Rule {
         }
     },
 };
+
+pub(super) static MESH_SIDECAR: Rule = Rule {
+    id: "mesh-sidecar-prestop",
+    severity: Severity::Warning,
+    summary: "a preStop hook that the sidecar of the mesh does not wait for",
+    why: "Requests come to the application through the sidecar. An ordinary container gets its stop signal at once, whatever \
+          another one does in preStop: the sidecar drains for a few seconds and is gone, and connections to the pod are refused \
+          while the application sleeps.",
+    fix: "the same preStop hook on the sidecar, or a native sidecar (an init container with restartPolicy: Always)",
+    source: "pkg/kubelet/kuberuntime/kuberuntime_container.go killContainersWithSyncResult; istio pkg/envoy/agent.go terminate; \
+             linkerd.io, Graceful Pod Shutdown",
+    check: mesh_sidecar,
+};
+
+fn mesh_sidecar(cluster: &Cluster<'_>, sink: &mut Sink) {
+    for (workload, service) in cluster.served() {
+        let Some(container) = service.serving(workload) else { continue };
+        let wait = container.hook_wait();
+        for sidecar in workload.containers().filter(|c| c.name != container.name && c.is_proxy()) {
+            let drains = match sidecar.stop_reaction() {
+                Some(Some(Reaction::Drain { linger, .. })) => linger,
+                // how long that is depends on its clients
+                Some(Some(Reaction::Outlast { .. })) => continue,
+                _ => Duration::ZERO,
+            };
+            let lasts = sidecar.hook_wait() + drains;
+            if wait <= lasts {
+                continue;
+            }
+            let message = format!(
+                "container {} of {} accepts connections for {lasts} after a deletion, container {} behind it for {wait}",
+                sidecar.name,
+                workload.title(),
+                container.name
+            );
+            let place = sidecar.hook.as_ref().map_or_else(|| sidecar.span(), |hook| &hook.node.span);
+            let finding = sink.push(message, place, "requests come through this one");
+            if let Some(hook) = &container.hook {
+                finding.and_at(&hook.node.span, "this does not hold it");
+            }
+            let seconds = wait.as_nanos().div_ceil(1_000_000_000);
+            if cluster.version.has_sleep_action() {
+                finding.fix(format!(
+                    "lifecycle: {{preStop: {{sleep: {{seconds: {seconds}}}}}}}   # of {} as well",
+                    sidecar.name
+                ));
+            }
+        }
+    }
+}
 
 /// All containers of all workloads.
 fn containers<'c>(cluster: &'c Cluster<'_>) -> impl Iterator<Item = (&'c Workload<'c>, Container<'c>)> {

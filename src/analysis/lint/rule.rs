@@ -39,6 +39,7 @@ pub static RULES: &[&Rule] = &[
     &hooks::SLEEP_UNSUPPORTED,
     &hooks::EXCEEDS_GRACE,
     &hooks::EXEC_WITHOUT_SHELL,
+    &hooks::MESH_SIDECAR,
     &grace::ZERO,
     &grace::TOO_SHORT,
     &signals::SHELL,

@@ -39,6 +39,7 @@ impl Tuner<'_> {
             Hop::ApiRead,
             Hop::ApiWrite,
             Hop::KubeProxySync,
+            Hop::EbpfSync,
             Hop::IngressSync,
             Hop::XdsPush,
             Hop::KubeletSync,
@@ -81,7 +82,7 @@ const SETTINGS: &[Setting] = &[
     }),
     ("debounceAfter of istiod at 0s", |setup| {
         for traffic in &mut setup.traffic {
-            if let Via::Envoy(envoy) = &mut traffic.via {
+            if let Via::Envoy(envoy) = &mut traffic.last_leg_mut().via {
                 envoy.debounce_after = Duration::ZERO;
             }
         }
@@ -104,7 +105,7 @@ fn for_each_balancer(setup: &mut Setup, change: impl Fn(&mut LoadBalancer)) {
 
 fn for_each_nginx(setup: &mut Setup, change: impl Fn(&mut IngressNginx)) {
     for traffic in &mut setup.traffic {
-        if let Via::IngressNginx(nginx) = &mut traffic.via {
+        if let Via::IngressNginx(nginx) = &mut traffic.last_leg_mut().via {
             change(nginx);
         }
     }

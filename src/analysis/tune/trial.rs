@@ -40,7 +40,10 @@ impl Kept {
         let asked = outcome.services.iter().filter(|s| s.requests.sent > 0);
         let ready_min = asked.map(|s| s.min_ready_endpoints).min();
         let short = promise.ready_min.zip(ready_min).is_some_and(|(wanted, least)| least < wanted);
-        let shutdown = |p: &PodOutcome| Some(p.times.exited_at?.since(p.times.deleted_at?).as_secs_f64());
+        let shutdown = |p: &PodOutcome| {
+            let last = p.times.exited_at?.max(p.times.front_exited_at.unwrap_or_default());
+            Some(last.since(p.times.deleted_at?).as_secs_f64())
+        };
         Self {
             seed: outcome.seed,
             good: !lost && !late && !short,

@@ -141,8 +141,8 @@ fn more(resource: Resource, object: &Value) -> Vec<String> {
             ]
         }
         Resource::Pods => {
-            let gates = "<none>".to_string();
-            vec![or_none(&object["status"]["podIP"]), or_none(&object["spec"]["nodeName"]), gates.clone(), gates]
+            let nominated = "<none>".to_string();
+            vec![or_none(&object["status"]["podIP"]), or_none(&object["spec"]["nodeName"]), nominated, gates(object)]
         }
         Resource::Deployments
         | Resource::ReplicaSets
@@ -159,6 +159,19 @@ fn more(resource: Resource, object: &Value) -> Vec<String> {
         }
         Resource::Services => vec![pairs(&object["spec"]["selector"])],
         Resource::EndpointSlices | Resource::PodDisruptionBudgets | Resource::Events => Vec::new(),
+    }
+}
+
+/// How many of a pod's readiness gates are True, and how many it has.
+fn gates(pod: &Value) -> String {
+    let gates = pod["spec"]["readinessGates"].as_array().into_iter().flatten();
+    let conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
+    let is_true = |gate: &&Value| {
+        conditions.clone().find(|c| c["type"] == gate["conditionType"]).is_some_and(|c| c["status"] == "True")
+    };
+    match gates.clone().count() {
+        0 => "<none>".to_string(),
+        all => format!("{}/{all}", gates.filter(is_true).count()),
     }
 }
 

@@ -169,7 +169,7 @@ impl Compiler<'_> {
             return Some(ActionKind::Scale { deployment, replicas });
         }
         if let Some(restart) = &entry.rollout_restart {
-            return self.deployment(&restart.deployment).map(|deployment| ActionKind::RolloutRestart { deployment });
+            return self.restarted(restart).map(ActionKind::RolloutRestart);
         }
         if let Some(NodeRef(node)) = &entry.power_on {
             return self.node(node, joining).map(ActionKind::PowerOn);

@@ -31,6 +31,7 @@ impl Compiler<'_> {
             for container in 0..self.setup.templates[id.index()].container_count() {
                 self.container(id, u8::try_from(container).unwrap_or(u8::MAX), &mut uses);
             }
+            self.entrance(id);
         }
         for (entry, usage) in spec.apps.iter().zip(&uses) {
             self.check_entry(entry, usage);
@@ -42,13 +43,14 @@ impl Compiler<'_> {
     fn container(&mut self, id: TemplateId, c: u8, uses: &mut [Use]) {
         let spec = self.spec;
         let completes = self.setup.templates[id.index()].runs_to_completion(c);
+        let only_by_name = completes || self.mesh_of(id, c).is_some();
         let mut entry = None;
         for (candidate, usage) in spec.apps.iter().zip(uses.iter_mut()) {
             if self.selects(candidate, id) {
                 usage.selected = true;
                 let container = &self.setup.templates[id.index()].container(c).name;
-                // an init container is meant only where it is named
-                if candidate.container.as_ref().map_or(!completes, |wanted| wanted.value == *container) {
+                // an init container is meant only where it is named, and so is a mesh's sidecar
+                if candidate.container.as_ref().map_or(!only_by_name, |wanted| wanted.value == *container) {
                     usage.fits = true;
                     if entry.is_none() {
                         usage.counts = true;
@@ -72,7 +74,7 @@ impl Compiler<'_> {
     }
 
     /// The index of an app; one that nobody knows shares it with its like only.
-    fn number_of(&mut self, app: App, unknown: Option<UnknownApp>) -> u32 {
+    pub(super) fn number_of(&mut self, app: App, unknown: Option<UnknownApp>) -> u32 {
         let unknown_apps = &mut self.unknown_apps.0;
         if let Some(mut unknown) = unknown {
             let same = |u: &&mut UnknownApp| {
@@ -99,7 +101,7 @@ impl Compiler<'_> {
     }
 
     /// Whether an entry is for pods of this template, whatever the container.
-    fn selects(&self, entry: &AppEntry, id: TemplateId) -> bool {
+    pub(super) fn selects(&self, entry: &AppEntry, id: TemplateId) -> bool {
         let (origin, template) = (&self.templates[id.index()], &self.setup.templates[id.index()]);
         let by_name = entry
             .deployment
@@ -117,7 +119,10 @@ impl Compiler<'_> {
     fn app(&mut self, id: TemplateId, c: u8, entry: Option<&AppEntry>) -> (App, Option<UnknownApp>) {
         let image = self.setup.templates[id.index()].container(c).image.clone();
         let manifest = &self.templates[id.index()].containers[usize::from(c)];
-        let told = profiles::recognise(&image, &manifest.command, manifest.has_command);
+        let mut told = profiles::recognise(&image, &manifest.command, manifest.has_command);
+        if let Some((mesh, because)) = self.mesh_of(id, c) {
+            (told.app, told.because, told.pid1) = (Some(self.proxy(id, c, mesh)), because, true);
+        }
         let is_pid1 = entry.and_then(|e| e.pid1).unwrap_or(told.pid1 && !manifest.shares_pids);
         let stop_signal = entry.and_then(|e| e.stop_signal).or(manifest.stop_signal);
         // The stop signal is the image's, whatever runs in it.

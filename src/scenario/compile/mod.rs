@@ -9,6 +9,8 @@ mod clients;
 mod components;
 mod controllers;
 mod found;
+mod fronts;
+mod gates;
 mod kube_proxy;
 mod kubelet;
 mod nodes;
@@ -158,6 +160,10 @@ struct TemplateOrigin {
     /// The name of the workload, or of the first pod.
     name: String,
     containers: Vec<ContainerManifest>,
+    /// Where its readiness gates stand.
+    gates: Vec<Span>,
+    /// Of its pods.
+    annotations: BTreeMap<String, String>,
 }
 
 impl TemplateOrigin {
@@ -179,9 +185,11 @@ impl Compiler<'_> {
         self.applied_objects();
         self.services();
         self.serving();
+        self.fronts();
         self.apps();
         self.pdbs();
         self.traffic();
+        self.readiness_gates();
         self.actions();
         self.latencies();
         self.tell_assumptions_of_many(export);

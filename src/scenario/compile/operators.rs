@@ -7,9 +7,9 @@ use crate::engine::Duration;
 use crate::scenario::compile::Compiler;
 use crate::scenario::compile::actions::NODE_READY_DEFAULT;
 use crate::scenario::diagnostic::Diagnostic;
-use crate::scenario::file::{ClusterAutoscalerAction, KarpenterAction, UpgradeAction};
+use crate::scenario::file::{ClusterAutoscalerAction, KarpenterAction, RestartAction, UpgradeAction};
 use crate::scenario::source::Spanned;
-use crate::simulation::setup::{ClusterAutoscalerOptions, KarpenterOptions, UpgradeOptions, UpgradeProfile};
+use crate::simulation::setup::{ClusterAutoscalerOptions, KarpenterOptions, Restarted, UpgradeOptions, UpgradeProfile};
 
 /// Availability zones are told by this label.
 const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
@@ -118,6 +118,26 @@ impl Compiler<'_> {
         let found: Vec<usize> = (0..sets.len()).filter(fits).collect();
         let names: Vec<String> = sets.iter().map(|s| super::short_name(&s.namespace, &s.name)).collect();
         self.one_of("StatefulSet", name, &found, &names)
+    }
+
+    /// The index of the DaemonSet that is meant by `name` or `namespace/name`; told if there is none.
+    fn daemon_set(&mut self, name: &Spanned<String>) -> Option<usize> {
+        let sets = &self.setup.daemon_sets;
+        let fits = |i: &usize| super::is_named(&name.value, &sets[*i].namespace, &sets[*i].name);
+        let found: Vec<usize> = (0..sets.len()).filter(fits).collect();
+        let names: Vec<String> = sets.iter().map(|s| super::short_name(&s.namespace, &s.name)).collect();
+        self.one_of("DaemonSet", name, &found, &names)
+    }
+
+    /// The one workload that is named.
+    pub(super) fn restarted(&mut self, action: &RestartAction) -> Option<Restarted> {
+        if let Some(name) = &action.stateful_set {
+            self.stateful_set(name).map(Restarted::StatefulSet)
+        } else if let Some(name) = &action.daemon_set {
+            self.daemon_set(name).map(Restarted::DaemonSet)
+        } else {
+            self.deployment(action.deployment.as_ref()?).map(Restarted::Deployment)
+        }
     }
 
     /// The index of the ReplicaSet that is meant by `name` or `namespace/name`; told if there is none.

@@ -11,7 +11,8 @@ use crate::simulation::setup::{
 };
 
 impl Compiler<'_> {
-    /// The load balancer, if there is one, and who chooses the pods; `None` if no request could go this way.
+    /// The load balancer, if there is one, and who chooses the pods (of a gateway, if there is one whose proxies are pods
+    /// themselves); `None` if no request could go this way.
     pub(super) fn path(&mut self, entry: &TrafficEntry) -> Option<(Option<LoadBalancer>, Via)> {
         let Some(Spanned { value: PathEntry(hops), .. }) = &entry.via else { return Some((None, Via::KubeProxy)) };
         if let Some(problem) = impossible(hops) {
@@ -27,8 +28,8 @@ impl Compiler<'_> {
         for Spanned { value: hop, .. } in hops {
             match hop.profile {
                 HopProfile::KubeProxy => via = Some(Via::KubeProxy),
-                HopProfile::IngressNginx => via = Some(Via::IngressNginx(ingress_nginx(hop))),
-                HopProfile::Envoy(profile) => via = Some(Via::Envoy(envoy(hop, profile))),
+                _ if hop.service.is_some() => {}
+                HopProfile::IngressNginx | HopProfile::Envoy(_) => via = Some(proxy(hop)),
                 HopProfile::Balancer(profile) => balancer = Some(load_balancer(hop, profile)),
             }
         }
@@ -48,6 +49,25 @@ impl Compiler<'_> {
         (self.problems.list.len() == before).then_some((balancer, via))
     }
 
+    /// The Service of the gateway's pods, and what they do with requests to `service`.
+    pub(super) fn gateway(&mut self, entry: &TrafficEntry, service: ServiceId) -> Option<(ServiceId, Via)> {
+        let (hop, name) = entry.via.as_ref().and_then(|path| path.value.gateway())?;
+        if !may_be_pods(hop.profile) {
+            return None; // told already
+        }
+        let gateway = self.service(name)?;
+        if gateway == service {
+            self.push(
+                Diagnostic::error("the gateway would send the requests on to itself")
+                    .at(&name.span, "the Service of its own pods")
+                    .and_at(&entry.service.span, "the Service that the requests are for")
+                    .help("`via[].service` names the Service in front of the proxies, `service` the one behind them"),
+            );
+            return None;
+        }
+        Some((gateway, proxy(hop)))
+    }
+
     /// What a load balancer whose targets are nodes needs of the Service, and what follows from the Service for it.
     pub(super) fn nodes_as_targets(
         &mut self,
@@ -56,7 +76,8 @@ impl Compiler<'_> {
         (balancer, via): &mut (Option<LoadBalancer>, Via),
     ) {
         let Some(balancer) = balancer else { return };
-        let Some(Spanned { value: PathEntry(hops), .. }) = &entry.via else { return };
+        let Some(Spanned { value: path @ PathEntry(hops), .. }) = &entry.via else { return };
+        let named = path.gateway().map_or(&entry.service, |(_, name)| name);
         let Some(hop) = hops.first().filter(|_| *via == Via::KubeProxy) else { return };
         let service = &self.setup.services[service.index()];
         if !service.externally_accessible() {
@@ -64,7 +85,7 @@ impl Compiler<'_> {
             self.push(
                 Diagnostic::error(format!("the Service `{name}` has no port on nodes"))
                     .at(&hop.span, "the targets of this load balancer are nodes")
-                    .and_at(&entry.service.span, "a Service of type ClusterIP")
+                    .and_at(&named.span, "a Service of type ClusterIP")
                     .help("write `type: NodePort` or `type: LoadBalancer` in its `spec`"),
             );
         } else if service.has_health_check_node_port() {
@@ -83,13 +104,16 @@ impl Compiler<'_> {
             HopProfile::Balancer(profile) => profile.is_proxy(),
             _ => nginx || envoy,
         };
-        let settings: [(&str, Option<&Span>, bool); 11] = [
+        let pods_as_targets = matches!(profile, HopProfile::Balancer(profile) if profile.targets() == Targets::Pods);
+        let settings: [(&str, Option<&Span>, bool); 13] = [
+            ("service", hop.service.as_ref().map(|s| &s.span), may_be_pods(profile)),
             ("machines", hop.machines.as_ref().map(|s| &s.span), balancer),
             ("reconcile", hop.reconcile.as_ref().map(|s| &s.span), balancer),
             ("register", hop.register.as_ref().map(|s| &s.span), balancer),
             ("deregister", hop.deregister.as_ref().map(|s| &s.span), balancer),
             ("deregistrationDelay", hop.deregistration_delay.as_ref().map(|s| &s.span), balancer),
             ("healthCheck", hop.health_check.as_ref().map(|s| &s.span), balancer),
+            ("readinessGate", hop.readiness_gate.as_ref().map(|s| &s.span), pods_as_targets),
             ("connectTimeout", hop.connect_timeout.as_ref().map(|s| &s.span), makes_connections),
             ("tries", hop.tries.as_ref().map(|s| &s.span), nginx || envoy),
             ("syncInterval", hop.sync_interval.as_ref().map(|s| &s.span), nginx),
@@ -190,6 +214,24 @@ fn instance_profile(profile: BalancerProfile) -> String {
         _ => BalancerProfile::GcpInstanceGroup,
     };
     format!("leave `kube-proxy` out, or choose `{}`", instead.name())
+}
+
+/// Whether the proxies of a hop may be pods of a Service.
+const fn may_be_pods(profile: HopProfile) -> bool {
+    match profile {
+        HopProfile::IngressNginx => true,
+        HopProfile::Envoy(profile) => !matches!(profile, EnvoyProfile::IstioSidecar),
+        HopProfile::KubeProxy | HopProfile::Balancer(_) => false,
+    }
+}
+
+/// A proxy in the cluster that watches endpoints by itself.
+fn proxy(hop: &HopEntry) -> Via {
+    match hop.profile {
+        HopProfile::IngressNginx => Via::IngressNginx(ingress_nginx(hop)),
+        HopProfile::Envoy(profile) => Via::Envoy(envoy(hop, profile)),
+        HopProfile::KubeProxy | HopProfile::Balancer(_) => Via::KubeProxy,
+    }
 }
 
 fn ingress_nginx(hop: &HopEntry) -> IngressNginx {

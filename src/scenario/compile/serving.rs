@@ -3,13 +3,20 @@
 use crate::api::TemplateId;
 use crate::scenario::compile::{Compiler, is_named};
 use crate::scenario::diagnostic::Diagnostic;
+use crate::scenario::file::TrafficEntry;
 use crate::scenario::manifests::{ContainerManifest, ServiceManifest, TargetPort};
 use crate::scenario::source::Spanned;
+
+/// The Services that requests go to: the one that they are for, and that of a gateway before it.
+fn with_traffic(entry: &TrafficEntry) -> impl Iterator<Item = &str> + Clone {
+    let gateway = entry.via.as_ref().and_then(|path| path.value.gateway());
+    std::iter::once(&entry.service).chain(gateway.map(|(_, name)| name)).map(|name| name.value.as_str())
+}
 
 impl Compiler<'_> {
     /// Finds it for every template. Services with traffic decide, in the order of `traffic`, then the others.
     pub(super) fn serving(&mut self) {
-        let traffic = self.spec.traffic.iter().map(|t| t.service.value.as_str());
+        let traffic = self.spec.traffic.iter().flat_map(with_traffic);
         let rank = |s: &ServiceManifest| {
             traffic.clone().position(|name| is_named(name, &s.service.namespace, &s.service.name)).unwrap_or(usize::MAX)
         };
@@ -38,15 +45,18 @@ impl Compiler<'_> {
                     _ => {}
                 }
             }
+            // a mesh's sidecar may stand first, and Services never lead to it
+            let count = u8::try_from(template.containers.len()).unwrap_or(u8::MAX);
+            let first = (0..count).find(|c| self.mesh_of(id, *c).is_none()).unwrap_or(0);
             if serving.is_none() && selected && template.containers.len() > 1 {
                 assumed.push(format!(
                     "{}: no container declares the port that its Service leads to; requests go to the first one, {} \
                      (`containers[].ports`)",
                     self.templates[id.index()].title(),
-                    template.containers[0].name
+                    template.container(first).name
                 ));
             }
-            self.setup.templates[id.index()].serving = serving.map_or(0, |(container, _)| container);
+            self.setup.templates[id.index()].serving = serving.map_or(first, |(container, _)| container);
         }
         problems.into_iter().for_each(|problem| self.push(problem));
         assumed.into_iter().for_each(|sentence| self.assume(sentence));

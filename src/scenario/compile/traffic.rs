@@ -7,7 +7,7 @@ use crate::scenario::diagnostic::Diagnostic;
 use crate::scenario::file::TrafficEntry;
 use crate::scenario::source::Spanned;
 use crate::scenario::values::{ConnectionsEntry, PathEntry, ResolveEntry, Sources};
-use crate::simulation::setup::{Arrivals, LoadBalancer, RequestsMode, Traffic, Via};
+use crate::simulation::setup::{Arrivals, LoadBalancer, RequestsMode, Resolve, Traffic, Via};
 
 /// No scenario may send more requests one by one in a run: they take about a minute.
 const REQUESTS_MAX: f64 = 1e9;
@@ -82,18 +82,27 @@ impl Compiler<'_> {
                 "traffic `{name}`: a request without an answer after {timeout} has failed (`traffic[].timeout`)"
             ));
         }
-        let (connections, resolve) = (self.connections(entry), self.resolve(entry, service));
+        let gateway = service.and_then(|service| self.gateway(entry, service));
+        // Where the clients' own connections go.
+        let front = gateway.map(|(gateway, _)| gateway).or(service);
+        let mut connections = self.connections(entry);
+        let resolve = if gateway.is_some() { Resolve::Address } else { self.resolve(entry, service) };
         let (connect_timeout, retries) = (self.connect_timeout(entry, timeout), self.retries(entry, timeout));
         let mut path = path?;
         self.check_connections(entry, &path);
-        if let Some(service) = service {
-            self.nodes_as_targets(entry, service, &mut path);
+        if let Some(front) = front {
+            self.nodes_as_targets(entry, front, &mut path);
         }
         let origin = self.origin(entry, &path);
         let (balancer, via) = path;
+        if entry.connections.is_none() && matches!(via, Via::IngressNginx(_) | Via::Envoy(_)) {
+            connections = via.upstream().0; // behind a proxy they are the proxy's
+        }
+        let service = service?;
+        let onward = gateway.map(|(_, via)| Box::new(Traffic::onward(&name, service, via)));
         Some(Traffic {
             name,
-            service: service?,
+            service: front?,
             rate: entry.rate.0,
             arrivals: entry.arrivals.unwrap_or(Arrivals::Poisson),
             from: from?,
@@ -102,6 +111,7 @@ impl Compiler<'_> {
             resolve,
             balancer,
             via,
+            onward,
             timeout,
             connect_timeout,
             retries,
@@ -112,8 +122,9 @@ impl Compiler<'_> {
 
     /// Who goes through a proxy or a load balancer does not look pods up.
     fn check_connections(&mut self, entry: &TrafficEntry, (balancer, via): &(Option<LoadBalancer>, Via)) {
+        let gateway = entry.via.as_ref().is_some_and(|path| path.value.gateway().is_some());
         if let Some(Spanned { span, .. }) = &entry.via
-            && (balancer.is_some() || *via != Via::KubeProxy)
+            && (balancer.is_some() || *via != Via::KubeProxy || gateway)
             && matches!(entry.connections, Some(ConnectionsEntry::Udp))
         {
             let problem = Diagnostic::error("datagrams are modelled on the way through kube-proxy only");
@@ -121,7 +132,7 @@ impl Compiler<'_> {
         }
         if let Some(Spanned { value: PathEntry(hops), .. }) = &entry.via
             && let Some(hop) = hops.first()
-            && (balancer.is_some() || *via != Via::KubeProxy)
+            && (balancer.is_some() || *via != Via::KubeProxy || gateway)
             && let Some(resolve) = &entry.resolve
             && resolve.value != ResolveEntry::Address
         {
@@ -148,7 +159,7 @@ impl Compiler<'_> {
         std::iter::once(base.clone()).chain(numbered).find(|name| !taken(name)).unwrap_or_default()
     }
 
-    fn service(&mut self, name: &Spanned<String>) -> Option<ServiceId> {
+    pub(super) fn service(&mut self, name: &Spanned<String>) -> Option<ServiceId> {
         let services = &self.setup.services;
         let fits = |&i: &usize| is_named(&name.value, &services[i].namespace, &services[i].name);
         let found: Vec<usize> = (0..services.len()).filter(fits).collect();
@@ -240,7 +251,7 @@ impl Compiler<'_> {
         let mut problems = Vec::new();
         for (index, manifest) in self.manifests.services.iter().enumerate() {
             let service = &manifest.service;
-            let used = self.setup.traffic.iter().any(|t| t.service == ServiceId::from(index));
+            let used = self.setup.traffic.iter().flat_map(Traffic::legs).any(|t| t.service == ServiceId::from(index));
             let told =
                 self.problems.list.iter().any(|d| d.place.as_ref().is_some_and(|(s, _)| *s == manifest.selector_span));
             let Some(selector) = service.selector.as_ref().filter(|_| !used && !told) else { continue };

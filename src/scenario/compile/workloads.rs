@@ -158,7 +158,20 @@ impl Compiler<'_> {
 
     fn pod(&mut self, mut manifest: PodManifest, found: &mut FoundPods) {
         let node = self.node_of_pod(&mut manifest);
-        match self.maker(&manifest) {
+        let maker = self.maker(&manifest);
+        let template = match &maker {
+            Maker::Deployment(index) => Some(self.setup.deployments[*index].template),
+            Maker::ReplicaSet(index) => Some(self.setup.replica_sets[*index].template),
+            Maker::StatefulSet(name) => {
+                let mut sets = self.setup.stateful_sets.iter();
+                sets.find(|s| s.namespace == manifest.meta.namespace && s.name == *name).map(|s| s.template)
+            }
+            Maker::DaemonSet(_) | Maker::Job(_) | Maker::Nobody(_) => None,
+        };
+        if let Some(template) = template {
+            self.take_injected(template, &manifest.template);
+        }
+        match maker {
             Maker::Deployment(index) => {
                 if found.add(FoundOwner::Deployment(index), &manifest, node.as_ref()).is_none() {
                     self.setup.deployments[index].placement.extend(node);
@@ -341,7 +354,7 @@ impl Compiler<'_> {
         name: &Spanned<String>,
         manifest: TemplateManifest,
     ) -> TemplateId {
-        let TemplateManifest { template, containers, restart_policy, .. } = manifest;
+        let TemplateManifest { template, containers, gates, annotations, restart_policy, .. } = manifest;
         if let (Some(span), "Deployment" | "ReplicaSet" | "DaemonSet", policy) =
             (&restart_policy, kind, template.restart_policy)
             && policy != RestartPolicy::Always
@@ -374,6 +387,8 @@ impl Compiler<'_> {
             namespace: namespace.to_string(),
             name: name.value.clone(),
             containers,
+            gates,
+            annotations,
         });
         TemplateId::from(self.setup.templates.len() - 1)
     }

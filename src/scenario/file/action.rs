@@ -37,7 +37,7 @@ record! {
         pub patch_hpa: Option<PatchHpaAction>,
         /// `kubectl scale` of a Deployment, a ReplicaSet or a StatefulSet.
         pub scale: Option<ScaleAction>,
-        /// `kubectl rollout restart deployment`.
+        /// `kubectl rollout restart` of a Deployment, a StatefulSet or a DaemonSet.
         pub rollout_restart: Option<RestartAction>,
         /// A node joins: it registers now and is Ready after `ready` (30s if left out).
         pub add_node: Option<NodeEntry>,
@@ -266,21 +266,32 @@ record! {
     }
 }
 
-/// One workload.
 fn check_scale(node: &Node, problems: &mut Diagnostics) -> bool {
-    const WORKLOADS: [&str; 3] = ["deployment", "replicaSet", "statefulSet"];
-    let given: Vec<&Entry> = node.entries().iter().filter(|e| WORKLOADS.contains(&e.key.as_str())).collect();
+    one_workload("scale", ["deployment", "replicaSet", "statefulSet"], Some("replicas"), node, problems)
+}
+
+fn check_restart(node: &Node, problems: &mut Diagnostics) -> bool {
+    one_workload("rolloutRestart", ["deployment", "statefulSet", "daemonSet"], None, node, problems)
+}
+
+/// The action names one workload, of one of these kinds; it may have one other field.
+fn one_workload(action: &str, kinds: [&str; 3], other: Option<&str>, node: &Node, problems: &mut Diagnostics) -> bool {
+    let given: Vec<&Entry> = node.entries().iter().filter(|e| kinds.contains(&e.key.as_str())).collect();
+    let unknown = |e: &&Entry| Some(e.key.as_str()) != other;
+    let misspelt = node.entries().iter().filter(unknown).any(|e| nearest(&e.key, kinds).is_some());
     match given[..] {
         [first, second, ..] => problems.push(
-            Diagnostic::error("`scale` is about one workload")
+            Diagnostic::error(format!("`{action}` is about one workload"))
                 .at(&second.key_span, "the second one")
                 .and_at(&first.key_span, "the first one")
                 .help("make two actions of it"),
         ),
+        [] if misspelt => {}
         [] => problems.push(
-            Diagnostic::error("`scale` does not say what")
-                .at(&node.span, "in this action")
-                .help("add `deployment: NAME`, `replicaSet: NAME` or `statefulSet: NAME`"),
+            Diagnostic::error(format!("`{action}` does not say what")).at(&node.span, "in this action").help({
+                let [a, b, c] = kinds;
+                format!("add `{a}: NAME`, `{b}: NAME` or `{c}: NAME`")
+            }),
         ),
         [_] => return true,
     }
@@ -332,9 +343,13 @@ record! {
 }
 
 record! {
-    /// `kubectl rollout restart deployment`.
-    pub struct RestartAction is "`rolloutRestart`" {
+    /// `kubectl rollout restart`.
+    pub struct RestartAction is "`rolloutRestart`", checked by check_restart {
         /// The Deployment: its name, or namespace/name.
-        pub deployment: Spanned<String>,
+        pub deployment: Option<Spanned<String>>,
+        /// The StatefulSet: its name, or namespace/name.
+        pub stateful_set: Option<Spanned<String>>,
+        /// The DaemonSet: its name, or namespace/name.
+        pub daemon_set: Option<Spanned<String>>,
     }
 }

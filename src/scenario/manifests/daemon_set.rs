@@ -67,11 +67,28 @@ fn read_update(node: &Node, cx: &mut Cx<'_>) -> DaemonSetUpdate {
     }
     let Some(rolling) = node.get("rollingUpdate") else { return DaemonSetUpdate::default() };
     let max_surge = cx.field(rolling, "maxSurge").unwrap_or(IntOrPercent::Int(0));
-    if let Some(field) = rolling.get("maxSurge").filter(|_| max_surge.scaled_up(100) > 0) {
-        cx.unmodelled.field("maxSurge of a DaemonSet", &field.span, "the old pod goes first, one node at a time");
-    }
-    DaemonSetUpdate::RollingUpdate {
-        max_unavailable: cx.field(rolling, "maxUnavailable").unwrap_or(IntOrPercent::Int(1)),
-        max_surge,
+    let max_unavailable = cx.field(rolling, "maxUnavailable").unwrap_or(IntOrPercent::Int(1));
+    check_rolling_update(max_surge, max_unavailable, rolling, cx);
+    DaemonSetUpdate::RollingUpdate { max_unavailable, max_surge }
+}
+
+/// Exactly one of the two is 0; `maxUnavailable` is 1 unless given.
+///
+/// Source: `pkg/apis/apps/validation/validation.go` ValidateRollingUpdateDaemonSet (v1.36).
+fn check_rolling_update(max_surge: IntOrPercent, max_unavailable: IntOrPercent, rolling: &Node, cx: &mut Cx<'_>) {
+    let (surges, lacks) = (max_surge.scaled_up(100) > 0, max_unavailable.scaled_up(100) > 0);
+    let span = |field: &str| rolling.get(field).map_or(&rolling.span, |n| &n.span);
+    if surges && lacks {
+        cx.push(
+            Diagnostic::error("the apiserver refuses a DaemonSet that has both `maxSurge` and `maxUnavailable`")
+                .at(span("maxSurge"), "new pods come first")
+                .help("set `maxUnavailable: 0`: it is 1 if left out"),
+        );
+    } else if !surges && !lacks {
+        cx.push(
+            Diagnostic::error("the apiserver refuses `maxUnavailable: 0` in a DaemonSet without `maxSurge`")
+                .at(span("maxUnavailable"), "no pod could ever be replaced")
+                .help("set `maxSurge: 1`, or leave `maxUnavailable` out"),
+        );
     }
 }

@@ -61,6 +61,8 @@ pub struct Manifests {
     pub autoscalers: Vec<AutoscalerManifest>,
     /// `v1` Pod.
     pub pods: Vec<PodManifest>,
+    /// The names of those `v1` Namespaces whose pods get readiness gates from the aws-load-balancer-controller.
+    pub gated_namespaces: Vec<String>,
     /// Objects that are not modelled.
     pub ignored: Vec<Ignored>,
 }
@@ -91,6 +93,7 @@ pub fn read(documents: &[Document], version: Version, export: bool, problems: &m
     let mut cx = Cx { version, problems, unmodelled: Unmodelled::default(), priorities: Priorities::read(documents) };
     for document in documents.iter().filter(|d| !d.is_scenario()) {
         let before = cx.problems.list.len();
+        manifests.gated_namespaces.extend(gated_namespace(document));
         match (document.group.as_str(), document.kind.as_str()) {
             ("", "Node") => manifests.nodes.extend(node::read(document, &mut cx)),
             ("", "Service") => manifests.services.extend(service::read(document, &mut cx)),
@@ -119,6 +122,17 @@ pub fn read(documents: &[Document], version: Version, export: bool, problems: &m
     manifests.ignored = cx.unmodelled.ignored();
     cx.unmodelled.tell(export, cx.problems);
     manifests
+}
+
+/// The name of a namespace with the label that the webhook of the aws-load-balancer-controller looks for.
+///
+/// Source: aws-load-balancer-controller, `config/webhook/pod_mutator_patch.yaml` (v3.5).
+fn gated_namespace(document: &Document) -> Option<String> {
+    let is_namespace = (document.group.as_str(), document.kind.as_str()) == ("", "Namespace");
+    let metadata = document.node.get("metadata").filter(|_| is_namespace)?;
+    let label = metadata.at(&["labels", "elbv2.k8s.aws/pod-readiness-gate-inject"]).and_then(Node::as_str);
+    let name = metadata.get("name").and_then(Node::as_str)?;
+    (label == Some("enabled")).then(|| name.to_string())
 }
 
 /// `metadata`, as far as it matters.

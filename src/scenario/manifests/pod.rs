@@ -1,8 +1,10 @@
 //! Pod templates: the spec of pods, wherever it stands.
 
+use std::collections::BTreeMap;
+
 use crate::api::pod::{DisruptionHints, Hook, HookStep, Probe, Signal};
 use crate::api::quantity::Resources;
-use crate::api::{Container, Labels, PodTemplate, RestartPolicy};
+use crate::api::{Container, Gates, Labels, PodTemplate, ReadinessGate, RestartPolicy};
 use crate::engine::Duration;
 use crate::scenario::diagnostic::Diagnostic;
 use crate::scenario::hook_command::{self, signal_by_name};
@@ -19,6 +21,10 @@ pub struct TemplateManifest {
     pub template: PodTemplate,
     /// The containers in the order of their numbers: init containers last.
     pub containers: Vec<ContainerManifest>,
+    /// Where the readiness gates stand, in their order.
+    pub gates: Vec<Span>,
+    /// The annotations of the pods.
+    pub annotations: BTreeMap<String, String>,
     /// `restartPolicy`, where it stands.
     pub restart_policy: Option<Span>,
     /// Where the pod spec stands.
@@ -40,6 +46,10 @@ pub struct ContainerManifest {
     pub command: Vec<String>,
     /// There is a `command`, so that the image's entry point does not count.
     pub has_command: bool,
+    /// Its `env`: names, and values that stand there.
+    pub env: BTreeMap<String, String>,
+    /// Its preStop hook has Istio's agent drain.
+    pub drains_in_hook: bool,
     /// Its process is not PID 1: `shareProcessNamespace` or `hostPID` of the pod.
     pub shares_pids: bool,
 }
@@ -125,6 +135,7 @@ pub(super) fn read(spec: &Node, namespace: &str, labels: Labels, cx: &mut Cx<'_>
         requests += read_resources(overhead, cx);
     }
     let volumes = spec.get("volumes").map(Node::items).unwrap_or_default();
+    let (readiness_gates, gates) = read_gates(spec, cx);
     let template = PodTemplate {
         namespace: namespace.to_string(),
         labels,
@@ -132,15 +143,49 @@ pub(super) fn read(spec: &Node, namespace: &str, labels: Labels, cx: &mut Cx<'_>
         init_containers,
         containers,
         serving: 0,
+        front: None,
         restart_policy: read_restart_policy(spec, cx),
         priority: cx.priorities.of(spec),
         requests,
         placement: affinity::read(spec, cx),
         has_empty_dir: volumes.iter().any(|v| v.entry("emptyDir").is_some()),
         hints: DisruptionHints { critical: is_critical(spec), ..DisruptionHints::default() },
+        readiness_gates,
     };
     let restart_policy = spec.get("restartPolicy").map(|n| n.span.clone());
-    Some(TemplateManifest { template, containers: manifests, restart_policy, span: spec.span.clone() })
+    Some(TemplateManifest {
+        template,
+        containers: manifests,
+        gates,
+        annotations: BTreeMap::new(),
+        restart_policy,
+        span: spec.span.clone(),
+    })
+}
+
+/// `readinessGates`, and where each of them stands. Who sets them is not known yet.
+fn read_gates(spec: &Node, cx: &mut Cx<'_>) -> (Vec<ReadinessGate>, Vec<Span>) {
+    let (mut gates, mut spans) = (Vec::<ReadinessGate>::new(), Vec::new());
+    for node in spec.get("readinessGates").map(Node::items).unwrap_or_default() {
+        let Some(condition_type) = cx.field::<String>(node, "conditionType") else {
+            cx.push(Diagnostic::error("a readiness gate names a condition").at(&node.span, "expected `conditionType`"));
+            continue;
+        };
+        if gates.iter().any(|gate| gate.condition_type == condition_type) {
+            continue;
+        }
+        if gates.len() == Gates::MAX {
+            let most = Gates::MAX;
+            cx.push(
+                Diagnostic::error("this pod has too many readiness gates")
+                    .at(&node.span, format!("at most {most} can be simulated")),
+            );
+            break;
+        }
+        gates.push(ReadinessGate { condition_type, set_by: None });
+        spans.push(node.span.clone());
+    }
+    (gates, spans)
 }
 
 /// Whether the pods have one of the two priority classes that every cluster has.
@@ -209,7 +254,6 @@ fn tell_unmodelled(spec: &Node, cx: &mut Cx<'_>) {
             "no pod preempts another; it counts in a graceful node shutdown only",
         ),
         ("schedulingGates", "schedulingGates", "the pods are scheduled at once"),
-        ("readinessGates", "readinessGates", "the pods are Ready when their containers are"),
         ("activeDeadlineSeconds", "activeDeadlineSeconds", "the pods run for ever"),
         ("resourceClaims", "resourceClaims", "any node has the devices"),
     ] {
@@ -278,8 +322,27 @@ fn read_container(node: &Node, grace: u64, cx: &mut Cx<'_>) -> Option<(Container
     let requests = read_requests(node, cx);
     let span = name_node.span.clone();
     let stop_signal = read_stop_signal(node, cx);
-    let manifest = ContainerManifest { span, ports, stop_signal, hook, command, has_command, shares_pids: false };
+    let env = node.get("env").map(Node::items).unwrap_or_default().iter();
+    let env = env.filter_map(|e| Some((e.get("name")?.as_str()?.to_string(), e.get("value")?.as_str()?.to_string())));
+    let manifest = ContainerManifest {
+        span,
+        ports,
+        stop_signal,
+        hook,
+        command,
+        has_command,
+        env: env.collect(),
+        drains_in_hook: node.at(&["lifecycle", "preStop"]).is_some_and(drains),
+        shares_pids: false,
+    };
     Some((container, requests, manifest))
+}
+
+/// Whether a preStop hook asks Istio's agent to drain: `pilot-agent request --debug-port=15020 POST drain`.
+fn drains(hook: &Node) -> bool {
+    let command = hook.at(&["exec", "command"]).map(Node::items).unwrap_or_default();
+    let words: Vec<&str> = command.iter().filter_map(Node::as_str).flat_map(str::split_whitespace).collect();
+    words.first().is_some_and(|program| program.ends_with("pilot-agent")) && words.ends_with(&["POST", "drain"])
 }
 
 /// What a container requests: what it does not say is its limit.

@@ -1,5 +1,7 @@
 //! `apps/v1` Deployment and ReplicaSet, `v1` Pod, and what all kinds that make pods have in common.
 
+use std::collections::BTreeMap;
+
 use crate::api::labels::Requirement;
 use crate::api::meta::IntOrPercent;
 use crate::api::pod::DisruptionHints;
@@ -138,8 +140,14 @@ pub(super) fn read_pod(document: &Document, cx: &mut Cx<'_>) -> Option<PodManife
     };
     let mut template = pod::read(spec, &meta.namespace, labels, cx)?;
     read_hints(document.node.get("metadata"), &mut template.template.hints);
+    template.annotations = annotations(document.node.get("metadata"));
     let state = read_state(document);
     Some(PodManifest { template, meta, phase, state })
+}
+
+fn annotations(metadata: Option<&Node>) -> BTreeMap<String, String> {
+    let entries = metadata.and_then(|m| m.get("annotations")).map(Node::entries).unwrap_or_default();
+    entries.iter().filter_map(|e| Some((e.key.clone(), e.node.as_str()?.to_string()))).collect()
 }
 
 /// The annotations with which pods speak to Karpenter and to cluster-autoscaler.
@@ -212,6 +220,7 @@ pub(super) fn read_common<'a>(document: &'a Document, cx: &mut Cx<'_>) -> Option
     };
     let mut template = pod::read(pod_spec, &meta.namespace, labels, cx)?;
     read_hints(template_node.get("metadata"), &mut template.template.hints);
+    template.annotations = annotations(template_node.get("metadata"));
     Some(Common { meta, spec, selector, template })
 }
 

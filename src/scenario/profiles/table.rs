@@ -100,9 +100,14 @@ pub const PROFILES: &[Profile] = &[
     },
     Profile {
         name: "ingress-nginx",
-        description: "ingress-nginx: on SIGTERM the controller has nginx shut down gracefully and waits for it",
-        source: "kubernetes/ingress-nginx internal/ingress/controller/nginx.go Stop, with --shutdown-grace-period 0; keep-alive 75 s: configuration/configmap.md",
-        reactions: &[(Signal::Term, DRAIN)],
+        description: "ingress-nginx: on SIGTERM the controller has nginx shut down gracefully, waits for it, and exits 10 s later",
+        source: "kubernetes/ingress-nginx internal/ingress/controller/nginx.go Stop, with --shutdown-grace-period 0; pkg/util/process/sigterm.go \
+                 HandleSigterm, pkg/flags/flags.go (--post-shutdown-grace-period 10: the controller itself stays so long); \
+                 keep-alive 75 s: configuration/configmap.md",
+        reactions: &[(
+            Signal::Term,
+            Reaction::Drain { linger: Duration::ZERO, in_flight_max: None, work: Duration::from_secs(10) },
+        )],
         keep_alive_seconds: Some(75),
         ..BASE
     },

@@ -46,29 +46,62 @@ schema_of!(ReactionEntry, "Reaction", |g| json_schema!({
 
 record! {
     /// Winding down on a signal.
-    pub struct DrainEntry is "a reaction `drain`" {
+    pub struct DrainEntry is "a reaction `drain`", checked by check_drain {
         /// Goes on accepting connections for so long first; 0 if left out.
         pub linger: Option<Duration>,
         /// Finishes what is in flight for at most this long; without limit if left out.
         pub in_flight_max: Option<Duration>,
         /// Works so long after the last request before it exits; 0 if left out.
         pub work: Option<Duration>,
+        /// Instead of all that: after `linger` it goes on accepting as long as any client is connected, at which it looks so
+        /// often, and then ends.
+        pub while_connected: Option<Duration>,
     }
+}
+
+fn check_drain(node: &Node, problems: &mut Diagnostics) -> bool {
+    let Some(look) = node.entry("whileConnected") else { return true };
+    let before = problems.list.len();
+    if look.node.as_str().and_then(|text| text.parse().ok()) == Some(Duration::ZERO) {
+        problems
+            .push(Diagnostic::error("it cannot look at every instant").at(&look.node.span, "expected more than 0s"));
+    }
+    for other in ["inFlightMax", "work"].into_iter().filter_map(|key| node.entry(key)) {
+        problems.push(
+            Diagnostic::error(format!("`whileConnected` and `{}` exclude each other", other.key))
+                .at(
+                    &other.key_span,
+                    "with `whileConnected` it waits for nothing else, and has no limit but the grace period",
+                )
+                .and_at(&look.key_span, "set here"),
+        );
+    }
+    problems.list.len() == before
 }
 
 impl Read for ReactionEntry {
     fn read(node: &Node, problems: &mut Diagnostics) -> Option<Self> {
         const WHAT: &str = "`exit`, `ignore`, `drain` or {drain: {linger, inFlightMax, work}}";
-        let drain = |entry: DrainEntry| Reaction::Drain {
-            linger: entry.linger.unwrap_or_default(),
-            in_flight_max: entry.in_flight_max,
-            work: entry.work.unwrap_or_default(),
+        let drain = |entry: DrainEntry| {
+            let linger = entry.linger.unwrap_or_default();
+            match entry.while_connected {
+                Some(every) => Reaction::Outlast { least: linger, every },
+                None => {
+                    let work = entry.work.unwrap_or_default();
+                    Reaction::Drain { linger, in_flight_max: entry.in_flight_max, work }
+                }
+            }
         };
         match (&node.value, node.entry("drain")) {
             (Value::String(word), _) => match word.as_str() {
                 "exit" => Some(Self(Reaction::ExitNow)),
                 "ignore" => Some(Self(Reaction::Ignore)),
-                "drain" => Some(Self(drain(DrainEntry { linger: None, in_flight_max: None, work: None }))),
+                "drain" => Some(Self(drain(DrainEntry {
+                    linger: None,
+                    in_flight_max: None,
+                    work: None,
+                    while_connected: None,
+                }))),
                 _ => expected(node, WHAT, problems),
             },
             (Value::Map(entries), Some(entry)) if entries.len() == 1 => {

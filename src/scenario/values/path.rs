@@ -54,6 +54,9 @@ record! {
     pub struct HopEntry is "a hop of `via`" {
         /// Which hop: `kube-proxy`, `ingress-nginx`, an Envoy, or a load balancer.
         pub profile: HopProfile,
+        /// ingress-nginx and gateways: the Service whose pods they are. Left out, each is a machine that lives as long as its
+        /// node.
+        pub service: Option<Spanned<String>>,
         /// Load balancer: how many machines it is. Each hears of changes, and checks targets, by itself.
         pub machines: Option<Spanned<u32>>,
         /// Load balancer: one reconciliation by its controller, with the call of the provider's API.
@@ -66,6 +69,9 @@ record! {
         pub deregistration_delay: Option<Spanned<Duration>>,
         /// Load balancer: how targets are checked.
         pub health_check: Option<Spanned<HealthCheckEntry>>,
+        /// Load balancer whose targets are pods: whether its controller adds a readiness gate to the pods that the Service
+        /// selects.
+        pub readiness_gate: Option<Spanned<bool>>,
         /// How long it waits for a connection to a pod or node.
         pub connect_timeout: Option<Spanned<Duration>>,
         /// ingress-nginx and Envoys: how many pods at most are asked for a connection.
@@ -95,18 +101,28 @@ record! {
     }
 }
 
+impl PathEntry {
+    /// The hop whose proxies are the pods of a Service.
+    #[must_use]
+    pub fn gateway(&self) -> Option<(&HopEntry, &Spanned<String>)> {
+        self.0.iter().find_map(|hop| Some((&hop.value, hop.value.service.as_ref()?)))
+    }
+}
+
 impl HopEntry {
     /// The hop as its profile has it.
     #[must_use]
     pub const fn plain(profile: HopProfile) -> Self {
         Self {
             profile,
+            service: None,
             machines: None,
             reconcile: None,
             register: None,
             deregister: None,
             deregistration_delay: None,
             health_check: None,
+            readiness_gate: None,
             connect_timeout: None,
             tries: None,
             sync_interval: None,

@@ -109,13 +109,14 @@ impl AutoscalerController {
         let tracked = self.hpas.get(&id)?;
         // whatever is ready, the metric asks for what it is now, or for load divided by the share of a pod
         let template = template_of(ctx, hpa.target).map(|id| &ctx.store.templates[id.index()]);
-        let may_flow = |traffic: &&Traffic| {
-            let service = &ctx.store.services[traffic.service.index()];
+        let leads_here = |leg: &Traffic| {
+            let service = &ctx.store.services[leg.service.index()];
             let selects = |t: &&crate::api::PodTemplate| {
                 service.namespace == t.namespace && service.selector.as_ref().is_some_and(|s| s.matches(&t.labels))
             };
             template.filter(selects).is_some()
         };
+        let may_flow = |traffic: &&Traffic| traffic.legs().any(leads_here);
         let flows = || ctx.setup.traffic.iter().filter(may_flow);
         let changes = flows().any(|t| t.start > ctx.now() || t.stop.is_some());
         let most_load: f64 = flows().map(|t| t.rate).sum();
@@ -230,12 +231,13 @@ fn pods_of(ctx: &Context<'_>, target: ScaleTarget) -> (u32, u32) {
 /// Requests a second that clients send now to Services which select the pods of this template.
 fn load(ctx: &Context<'_>, template: Option<TemplateId>, now: Time) -> f64 {
     let Some(template) = template.map(|id| &ctx.store.templates[id.index()]) else { return 0.0 };
-    let flows = |traffic: &&Traffic| {
-        let service = &ctx.store.services[traffic.service.index()];
-        traffic.start <= now
-            && traffic.stop.is_none_or(|stop| now < stop)
-            && service.namespace == template.namespace
+    let leads_here = |leg: &Traffic| {
+        let service = &ctx.store.services[leg.service.index()];
+        service.namespace == template.namespace
             && service.selector.as_ref().is_some_and(|selector| selector.matches(&template.labels))
+    };
+    let flows = |traffic: &&Traffic| {
+        traffic.start <= now && traffic.stop.is_none_or(|stop| now < stop) && traffic.legs().any(leads_here)
     };
     ctx.setup.traffic.iter().filter(flows).map(|traffic| traffic.rate).sum()
 }

@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::api::daemon_set::{DaemonSetStatus, DaemonSetUpdate};
+use crate::api::daemon_set::DaemonSetStatus;
 use crate::api::{
     DaemonSet, DaemonSetId, Kind, Node, NodeId, Owner, Phase, Pod, PodId, PodTemplate, Revision, TaintEffect,
 };
@@ -24,6 +24,10 @@ use crate::simulation::event::Controller;
 use crate::simulation::latency::Hop;
 use crate::simulation::write::{NewPod, WorkloadWrite, Write, WriteError};
 
+mod rolling_update;
+
+use rolling_update::{Roll, roll};
+
 /// `--concurrent-daemonset-syncs` (`pkg/controller/daemon/config/v1alpha1/defaults.go`).
 const WORKERS: usize = 2;
 /// At most so many pods are created, and deleted, by one sync (BurstReplicas).
@@ -34,7 +38,7 @@ const BACKOFF_MAX: Duration = Duration::from_secs(15 * 60);
 
 /// The controller, with its queue and what it remembers of each DaemonSet.
 ///
-/// Not modelled: `maxSurge`, adoption of pods, revision history.
+/// Not modelled: adoption of pods, revision history.
 #[derive(Clone, Debug)]
 pub struct DaemonSetController {
     worker: BatchWorker,
@@ -149,9 +153,10 @@ impl DaemonSetController {
         }
         let now = ctx.now();
         if tracked.expectations.satisfied(now) {
-            let mut change = manage(&sites, &mut tracked.backoff, now);
+            let mut change = manage(&set, &sites, &mut tracked.backoff, now);
             if change.create.is_empty() && change.delete.is_empty() {
-                change.delete = roll(&set, &sites);
+                let Roll { create, delete } = roll(&set, &sites);
+                (change.create, change.delete) = (create, delete);
             }
             change.create.truncate(BURST_REPLICAS);
             change.delete.truncate(BURST_REPLICAS);
@@ -244,14 +249,16 @@ fn sites(ctx: &Context<'_>, set: &DaemonSet, pods: &[(PodId, Pod)]) -> Vec<Site>
             terminating,
             ready: version.ready,
             available: version.ready && version.ready_since + min_ready <= ctx.now(),
-            updated: ctx.store.label_set(version.labels).labels.get(REVISION).is_none_or(|r| r == hash),
+            // a pod of the input without the label is of the revision that it was found with
+            updated: ctx.store.label_set(version.labels).labels.get(REVISION).map_or(set.revision == 1, |r| r == hash),
         });
     }
     by_node.into_values().collect()
 }
 
 /// Which pods are missing and which are too many (podsShouldBeOnNode).
-fn manage(sites: &[Site], backoff: &mut BTreeMap<NodeId, (Duration, Time)>, now: Time) -> Change {
+fn manage(set: &DaemonSet, sites: &[Site], backoff: &mut BTreeMap<NodeId, (Duration, Time)>, now: Time) -> Change {
+    let surges = set.update.surges();
     let mut change = Change::default();
     for site in sites {
         let living = || site.pods.iter().filter(|p| !p.terminating);
@@ -273,13 +280,32 @@ fn manage(sites: &[Site], backoff: &mut BTreeMap<NodeId, (Duration, Time)>, now:
                     None => change.delete.push(p.pod),
                 },
                 Phase::Succeeded => change.delete.push(p.pod),
-                Phase::Pending | Phase::Running => running.push(p.pod),
+                Phase::Pending | Phase::Running => running.push(p),
             }
         }
-        // the oldest stays
-        change.delete.extend(running.into_iter().skip(1));
+        if surges {
+            if running.is_empty() && site.run {
+                change.create.push(site.node); // beside one that is going
+            }
+            change.delete.extend(too_many_of_a_surge(&running));
+        } else {
+            // the oldest stays
+            change.delete.extend(running.into_iter().skip(1).map(|p| p.pod));
+        }
     }
     change
+}
+
+/// Of each revision, the oldest stays; of these two, the old one goes when it is no longer Ready or the new one is available.
+fn too_many_of_a_surge<'s>(running: &'s [&DaemonPod]) -> impl Iterator<Item = PodId> + 's {
+    let first = |updated: bool| running.iter().position(|p| p.updated == updated);
+    let (old, new) = (first(false), first(true));
+    let replaced = match (old, new) {
+        (Some(old), Some(new)) => !running[old].ready || running[new].available,
+        _ => false,
+    };
+    let stays = move |n: &usize| Some(*n) == new || Some(*n) == old && !replaced;
+    (0..running.len()).filter(move |n| !stays(n)).map(|n| running[n].pod)
 }
 
 /// How long a failed pod of this node is still to be left alone; `None`: it may be replaced, and the next wait begins.
@@ -297,31 +323,6 @@ fn wait_after_failure(backoff: &mut BTreeMap<NodeId, (Duration, Time)>, node: No
             None
         }
     }
-}
-
-/// Which old pods a rolling update takes next: all that are unavailable, and as many others as may be (rollingUpdate,
-/// without surge).
-fn roll(set: &DaemonSet, sites: &[Site]) -> Vec<PodId> {
-    let DaemonSetUpdate::RollingUpdate { max_unavailable, .. } = set.update else { return Vec::new() };
-    let desired = u32::try_from(sites.iter().filter(|s| s.run).count()).unwrap_or(u32::MAX);
-    // both of maxUnavailable and maxSurge 0 counts as 1 (unavailableCount is never less without surge)
-    let allowed = max_unavailable.scaled_up(desired).max(1) as usize;
-    let mut unavailable = 0;
-    let (mut broken, mut candidates) = (Vec::new(), Vec::new());
-    for site in sites.iter().filter(|s| s.run || !s.pods.is_empty()) {
-        let living: Vec<_> = site.pods.iter().filter(|p| !p.terminating).collect();
-        match living.as_slice() {
-            [p] if p.updated => unavailable += usize::from(!p.available),
-            [p] if !p.available => {
-                unavailable += 1;
-                broken.push(p.pod);
-            }
-            [p] => candidates.push(p.pod),
-            _ => unavailable += 1,
-        }
-    }
-    let room = allowed.saturating_sub(unavailable);
-    broken.into_iter().chain(candidates.into_iter().take(room)).collect()
 }
 
 /// updateDaemonSetStatus.

@@ -5,7 +5,7 @@ use crate::api::deletion::{Outcome, delete};
 use crate::api::quantity::Resources;
 use crate::api::{
     Container, DaemonSetId, Deployment, DeploymentId, JobId, Kind, Labels, Node, NodeId, Owner, Phase, Pod, PodId,
-    PodMeta, PodTemplate, ReplicaSet, ReplicaSetId, RestartPolicy, Revision, Selector, StatefulSetId, TemplateId,
+    PodMeta, PodTemplate, ReplicaSet, ReplicaSetId, Revision, Selector, StatefulSetId, TemplateId,
 };
 use crate::engine::{Distribution, Duration, Key, Time};
 use crate::simulation::apiserver;
@@ -39,33 +39,15 @@ pub fn setup() -> Setup {
 /// A template of pods labelled `app=NAME` that ask for this much CPU.
 pub fn template(name: &str, cpu_millis: u64) -> PodTemplate {
     PodTemplate {
-        namespace: "default".into(),
-        labels: Labels::from([("app".to_string(), name.to_string())]),
         termination_grace_period_seconds: STOP.as_secs(),
-        init_containers: Vec::new(),
-        containers: Vec::new(),
-        serving: 0,
-        restart_policy: RestartPolicy::Always,
-        priority: 0,
         requests: Resources { cpu_millis, memory_bytes: 0 },
-        placement: crate::api::pod::Placement::default(),
-        has_empty_dir: false,
-        hints: crate::api::pod::DisruptionHints::default(),
+        ..PodTemplate::plain(Labels::from([("app".to_string(), name.to_string())]), Vec::new())
     }
 }
 
 /// A container without probes and hooks.
 pub fn container(name: &str) -> Container {
-    Container {
-        name: name.into(),
-        image: name.into(),
-        pre_stop: None,
-        readiness: None,
-        startup: None,
-        liveness: None,
-        sidecar: false,
-        app: 0,
-    }
+    Container::plain(name, name, 0)
 }
 
 /// A plain node in a zone.

@@ -18,4 +18,5 @@ pub mod replica_set;
 pub mod scheduler;
 pub mod stateful_set;
 pub mod taint_eviction;
+pub mod target_health;
 pub mod work_queue;

@@ -251,18 +251,25 @@ impl Stretch<'_> {
                 if let Some(cause) = sockets.separation(self.client, pod) {
                     let kind = FailureKind::ConnectTimeout;
                     let (request, seen) = (self.request(draw), Seen::At(draw.sent));
-                    return Failed { request, failed_at: draw.sent + self.timeout, kind, pod: Some(pod), cause, seen };
+                    let (failed_at, pod) = (draw.sent + self.timeout, Some(pod));
+                    return Failed { request, failed_at, kind, pod, gateway: None, cause, seen };
                 }
                 let state = sockets.end(pod).state;
-                debug_assert!(state != Listener::Open, "no refusal by a pod that listens");
-                let silent = state == Listener::Gone;
-                let kind = if silent { FailureKind::ConnectTimeout } else { FailureKind::Refused };
-                (kind, Some(pod), sockets.cause(pod))
+                match state {
+                    Listener::Gone => (FailureKind::ConnectTimeout, Some(pod), sockets.cause(pod)),
+                    Listener::Closed => (FailureKind::Refused, Some(pod), sockets.cause(pod)),
+                    Listener::Open | Listener::Unattended => {
+                        let answer = sockets.answer_of_front(pod);
+                        let (kind, cause) = answer.expect("a pod that listens refuses nothing by itself");
+                        (kind, Some(pod), cause)
+                    }
+                }
             }
         };
         let patience = if kind == FailureKind::ConnectTimeout { self.timeout } else { Duration::ZERO };
         let request = self.request(draw);
-        Failed { request, failed_at: draw.sent + patience, kind, pod, cause, seen: Seen::At(draw.sent) }
+        let (failed_at, seen) = (draw.sent + patience, Seen::At(draw.sent));
+        Failed { request, failed_at, kind, pod, gateway: None, cause, seen }
     }
 
     /// What a pod that has accepted a request makes of it, if it can.

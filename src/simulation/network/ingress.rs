@@ -10,8 +10,12 @@
 //! `proxy-connect-timeout`. A request that a pod had accepted is not sent again, as if all were POSTs
 //! (`retry-non-idempotent: false`).
 //!
-//! Simplified: each replica has one worker; a pod is chosen at random and then in turn, not in turn from the start; the
-//! replica itself is no pod, and lives as long as its node; connections to pods are not kept (`upstream-keepalive`).
+//! A replica is a machine on a node, which lives as long as the node, or a process in a [pod](Seat::Pod): that one begins with
+//! all that was written before it listened, for the controller starts nginx when its caches are filled.
+//!
+//! Simplified: each replica has one worker; a pod is chosen at random and then in turn, not in turn from the start.
+
+use std::collections::BTreeMap;
 
 use crate::api::{NodeId, PodId};
 use crate::engine::{Duration, Key, Random, Time};
@@ -19,15 +23,16 @@ use crate::simulation::context::node_luck;
 use crate::simulation::latency::Hop;
 use crate::simulation::network::kube_proxy::{Delays, Entry, Spell, Sync, entry_number};
 use crate::simulation::network::rules::ServiceRules;
+use crate::simulation::network::seat::Seat;
 use crate::simulation::setup::{IngressNginx, Setup, Via};
 
-/// All replicas, at most one a node.
+/// All replicas.
 #[derive(Clone, Debug)]
 pub(super) struct Ingresses<'a> {
     setup: &'a Setup,
     random: Random,
     delays: Delays<'a>,
-    replicas: Vec<Option<Replica>>,
+    replicas: BTreeMap<Seat, Replica>,
 }
 
 /// A replica of the ingress controller, and its nginx.
@@ -51,7 +56,7 @@ struct Replica {
 impl<'a> Ingresses<'a> {
     pub fn new(setup: &'a Setup, random: Random) -> Self {
         let delays = Delays::new(setup, random, "ingress", Hop::IngressSync);
-        Self { setup, random, delays, replicas: Vec::new() }
+        Self { setup, random, delays, replicas: BTreeMap::new() }
     }
 
     /// A replica starts on this node, if the scenario has one there, and knows all that was written up to now.
@@ -61,13 +66,15 @@ impl<'a> Ingresses<'a> {
             Via::IngressNginx(config) => Some(config),
             _ => None,
         });
-        let Some(config) = config else { return };
-        if self.replicas.len() <= node.index() {
-            self.replicas.resize(node.index() + 1, None);
+        if let Some(config) = config {
+            self.start(now, Seat::Node(node), node_luck(name), config, log);
         }
-        let luck = node_luck(name);
+    }
+
+    /// A replica starts, and knows all that was written up to now.
+    pub fn start(&mut self, now: Time, seat: Seat, luck: u64, config: IngressNginx, log: &[Entry]) {
         let unit = self.random.unit(Key::new("ingressPoll").number(luck), 0);
-        self.replicas[node.index()] = Some(Replica {
+        let replica = Replica {
             luck,
             config,
             off: None,
@@ -76,23 +83,30 @@ impl<'a> Ingresses<'a> {
             next: log.len(),
             last_delivery: now,
             last_start: (now > Time::ZERO).then_some(now),
-        });
+        };
+        self.replicas.insert(seat, replica);
     }
 
-    /// The node of a replica loses power.
-    pub fn node_off(&mut self, now: Time, node: NodeId, log: &[Entry]) {
-        self.fold(node, now, log);
-        if let Some(replica) = self.replicas.get_mut(node.index()).and_then(Option::as_mut) {
+    /// A replica is no more.
+    pub fn end(&mut self, now: Time, seat: Seat, log: &[Entry]) {
+        self.fold(seat, now, log);
+        if let Some(replica) = self.replicas.get_mut(&seat) {
             replica.off.get_or_insert(now);
             replica.syncs.retain(|s| s.applied < now);
         }
     }
 
-    /// Works out what the replica on a node knows at all times before `to`. Everything that was committed before `to` must
-    /// be in the log.
-    pub fn fold(&mut self, node: NodeId, to: Time, log: &[Entry]) {
-        let Some(replica) = self.replicas.get_mut(node.index()).and_then(Option::as_mut) else { return };
+    /// Works out what a replica knows at all times before `to`. Everything that was committed before `to` must be in the log.
+    pub fn fold(&mut self, seat: Seat, to: Time, log: &[Entry]) {
+        let Some(replica) = self.replicas.get_mut(&seat) else { return };
         let to = replica.off.map_or(to, |off| to.min(off));
+        // What was there at the start has been for long.
+        if let Some(first) = replica.syncs.first_mut().filter(|first| first.applied == Time::ZERO) {
+            while log.get(replica.next).is_some_and(|entry| entry.committed == Time::ZERO) {
+                replica.next += 1;
+                first.entries = entry_number(replica.next);
+            }
+        }
         while let Some(first) = log.get(replica.next) {
             // A watch delivers in order.
             let asked = replica.last_delivery.max(first.committed + self.delays.watch(replica.luck, first));
@@ -118,30 +132,30 @@ impl<'a> Ingresses<'a> {
 
     /// Works out what happens up to `end`, both included, and forgets what would come after it.
     pub fn finish(&mut self, end: Time, log: &[Entry]) {
-        for node in 0..self.replicas.len() {
-            self.fold(NodeId::from(node), end, log);
+        for seat in self.seats().collect::<Vec<_>>() {
+            self.fold(seat, end, log);
         }
-        for replica in self.replicas.iter_mut().flatten() {
+        for replica in self.replicas.values_mut() {
             replica.syncs.retain(|s| s.applied <= end);
         }
     }
 
-    /// What the replica on a node knew since when, as far as that was folded.
-    pub fn syncs(&self, node: NodeId) -> &[Sync] {
-        self.replicas.get(node.index()).and_then(Option::as_ref).map_or(&[], |r| &r.syncs)
+    /// What a replica knew since when, as far as that was folded.
+    pub fn syncs(&self, seat: Seat) -> &[Sync] {
+        self.replicas.get(&seat).map_or(&[], |r| &r.syncs)
     }
 
-    /// The last stretch of time, begun by `begun`, in which the replica on `node` sent new connections to a pod.
-    pub fn last_spell(&self, rules: &ServiceRules, pod: PodId, node: NodeId, begun: Time) -> Option<Spell> {
-        let replica = self.replicas.get(node.index())?.as_ref()?;
+    /// The last stretch of time, begun by `begun`, in which a replica sent new connections to a pod.
+    pub fn last_spell(&self, rules: &ServiceRules, pod: PodId, seat: Seat, begun: Time) -> Option<Spell> {
+        let replica = self.replicas.get(&seat)?;
         let sends = |sync: &Sync| (sync.applied, rules.is_ready(rules.version_within(sync.entries), pod));
         let spell = Spell::last(replica.syncs.iter().map(sends), begun);
         spell.map(|s| Spell { to: s.to.or(replica.off), ..s })
     }
 
-    /// The nodes that have a replica.
-    pub fn nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
-        (0..self.replicas.len()).filter(|n| self.replicas[*n].is_some()).map(NodeId::from)
+    /// Where there are replicas, or have been.
+    pub fn seats(&self) -> impl Iterator<Item = Seat> + '_ {
+        self.replicas.keys().copied()
     }
 }
 

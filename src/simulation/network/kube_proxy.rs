@@ -93,6 +93,11 @@ impl Spell {
         }
         spell
     }
+
+    /// The one that ends last.
+    pub fn longest(spells: impl IntoIterator<Item = Self>) -> Option<Self> {
+        spells.into_iter().max_by_key(|spell| spell.to.unwrap_or(Time::MAX))
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -129,7 +134,7 @@ impl<'a> KubeProxies<'a> {
     pub fn new(setup: &'a Setup, random: Random) -> Self {
         let by_ingress = |service| {
             let reads_ready = |t: &Traffic| t.via != Via::KubeProxy || t.resolve != Resolve::Address;
-            setup.traffic.iter().any(|t| t.service == service && reads_ready(t))
+            setup.traffic.iter().flat_map(Traffic::legs).any(|t| t.service == service && reads_ready(t))
         };
         let by_datagrams =
             |service| setup.traffic.iter().any(|t| t.service == service && t.connections == Connections::Udp);
@@ -388,6 +393,17 @@ impl<'a> KubeProxies<'a> {
         begun: Time,
     ) -> Option<Spell> {
         self.spell(service, pod, (node, Arrival::Internal), begun)
+    }
+
+    /// The same for connections from outside to any node: the stretch that lasted longest.
+    pub fn last_spell_from_outside(
+        &self,
+        service: ServiceId,
+        pod: (PodId, Option<NodeId>),
+        begun: Time,
+    ) -> Option<Spell> {
+        let nodes = (0..self.proxies.len()).map(NodeId::from);
+        Spell::longest(nodes.filter_map(|node| self.spell(service, pod, (node, Arrival::External), begun)))
     }
 
     /// The same for connections of either kind.

@@ -25,6 +25,8 @@ pub(super) struct Failed {
     pub failed_at: Time,
     pub kind: FailureKind,
     pub pod: Option<PodId>,
+    /// The pod of a gateway that had sent it on.
+    pub gateway: Option<PodId>,
     pub cause: CauseId,
     /// When to look at what the pod was doing.
     pub seen: Seen,
@@ -62,6 +64,8 @@ struct Account {
     ok: u64,
     ok_after_retry: u64,
     failed_by: [u64; FailureKind::ALL.len()],
+    /// Of the failed ones, those that a gateway's pod had sent on.
+    failed_behind: u64,
     unfinished: u64,
 }
 
@@ -148,6 +152,7 @@ impl Ledger {
                 failed_at: in_flight.ends,
                 kind: FailureKind::RequestTimeout,
                 pod: Some(pod),
+                gateway: None,
                 cause: CauseId::default(),
                 seen: Seen::At(in_flight.ends),
             });
@@ -211,6 +216,11 @@ impl Ledger {
         }
     }
 
+    /// How many of a traffic stream's requests failed after a gateway's pod had sent them on.
+    pub fn failed_behind(&self, traffic: u32) -> u64 {
+        self.accounts[traffic as usize].failed_behind
+    }
+
     /// How many requests failed because of a pod.
     pub fn failed_by_pod(&self, pod: PodId) -> u64 {
         self.failed_by_pod.get(pod.index()).copied().unwrap_or(0)
@@ -230,6 +240,7 @@ impl Ledger {
     fn count(&mut self, failed: Failed) {
         let account = &mut self.accounts[failed.request.traffic as usize];
         account.failed_by[account.through.shows(failed.kind, failed.pod.is_some()) as usize] += 1;
+        account.failed_behind += u64::from(failed.gateway.is_some());
         if let Some(pod) = failed.pod {
             *self.of_pod(pod) += 1;
         }
@@ -325,6 +336,7 @@ mod tests {
             failed_at: Time::from_millis(failed_at),
             kind: FailureKind::ConnectTimeout,
             pod: None,
+            gateway: None,
             cause: CauseId::default(),
             seen: Seen::At(Time::from_millis(sent)),
         }

@@ -12,6 +12,7 @@
 //! - `kube_proxy`: which of these versions was in force on which node, when.
 //! - `sockets`: what a connection to a pod meets.
 //! - `ingress`: the same for the replicas of an ingress controller.
+//! - `seat`: where a proxy in the cluster runs.
 //! - `clients`: who sends what when; requests that are independent of each other, each on a new connection.
 //! - `exchange`: all other requests: on kept or shared connections, tried again, by way of proxies, to busy pods.
 //! - `ledger`: how every request ended.
@@ -24,6 +25,7 @@ mod kube_proxy;
 mod ledger;
 mod routers;
 mod rules;
+mod seat;
 mod sockets;
 #[cfg(test)]
 mod tests;
@@ -40,11 +42,12 @@ use clients::{Plane, RoundTrips, TrafficStream, pick};
 pub use exchange::Phases;
 use exchange::{Exchange, is_plain};
 pub use kube_proxy::HealthAnswer;
-use kube_proxy::KubeProxies;
+use kube_proxy::{KubeProxies, Spell};
 use ledger::{Failed, Ledger, Seen, Through};
 use routers::Routers;
 use routers::health_check::Answer;
 use rules::Route;
+use seat::Seat;
 use sockets::{Listener, Sockets};
 
 /// The data plane of one run. All times that it is told must not fall.
@@ -75,6 +78,8 @@ pub struct NetworkOutcome {
     /// By traffic stream: how many of its requests were expected to fail in which way, given all that happened to pods and
     /// rules; `None` of a stream whose requests depend on each other.
     pub expected_failures: Vec<Option<BTreeMap<FailureKind, f64>>>,
+    /// By traffic stream: how many of its requests failed behind its gateway, if it has one.
+    pub failed_behind: Vec<Option<u64>>,
     /// Failed requests in order of the time when they were sent, then traffic stream, client's node and number; at most
     /// [`FAILURES_KEPT`](crate::simulation::outcome::FAILURES_KEPT) of them, the first ones.
     pub failures: Vec<Failure>,
@@ -225,6 +230,25 @@ impl<'a> Network<'a> {
         routers.endpoints_written(now, service, proxies);
     }
 
+    /// A pod was written with a readiness gate that the controller of this traffic stream's load balancer sets.
+    /// `containers_ready`: so are its containers and its node; `is_true`: so is the gate's condition.
+    pub fn gated_pod(&mut self, now: Time, stream: usize, pod: PodId, containers_ready: bool, is_true: bool) {
+        self.routers.gated_pod(now, stream, (pod, containers_ready, is_true), &self.proxies);
+    }
+
+    /// When the controller of this traffic stream's load balancer will have read about the health of targets, as far as is
+    /// known: [`gates`](Self::gates) has something to say at that time at the earliest.
+    #[must_use]
+    pub fn next_health(&self, stream: usize) -> Option<Time> {
+        self.routers.next_health(stream)
+    }
+
+    /// The pods whose gate the controller of this traffic stream's load balancer has found to be set to this since it was asked
+    /// last: its target is healthy, or has just been registered and is not yet.
+    pub fn gates(&mut self, now: Time, stream: usize) -> Vec<(PodId, bool)> {
+        self.routers.gates(stream, now)
+    }
+
     /// The network of a pod is there; nothing listens yet. `app` is an index into `Setup::apps`.
     pub fn pod_created(&mut self, pod: PodId, app: u32, services: &[ServiceId], node: NodeId) {
         self.sockets.know(pod);
@@ -248,6 +272,7 @@ impl<'a> Network<'a> {
         self.exchange.pod_changes(now, self.sockets.services_of(pod));
         self.sockets.listen(now, pod, cause);
         self.check_changes(now, pod);
+        self.routers.pod_listens(now, pod, self.sockets.services_of(pod), &self.proxies);
         self.exchange.listen(now, pod);
     }
 
@@ -267,7 +292,7 @@ impl<'a> Network<'a> {
         let reachable = self.sockets.separation(NodeId::OUTSIDE, pod).is_none();
         let answer = match self.sockets.end(pod).state {
             Listener::Open if reachable && !self.sockets.hangs(pod) => Answer::Good,
-            Listener::Closed if reachable => Answer::Bad,
+            Listener::Closed | Listener::Unattended if reachable => Answer::Bad,
             _ => Answer::Silent,
         };
         self.routers.pod_answers(now, pod, answer);
@@ -312,7 +337,7 @@ impl<'a> Network<'a> {
         let Some(rules) = self.proxies.syncs(node).iter().rev().find(|s| s.applied <= now) else { return false };
         let version = self.proxies.version(service, rules.entries);
         let (Route::Pods(pods), _) = self.proxies.route(service, version, node) else { return false };
-        self.sockets.end(pick(pods, choice)).state == Listener::Open
+        self.sockets.end(pick(pods, choice)).state.accepts()
     }
 
     /// The same for a connection that comes to the node from outside the cluster, by a node port or the address of a load
@@ -322,13 +347,13 @@ impl<'a> Network<'a> {
         let Some(rules) = self.proxies.syncs(node).iter().rev().find(|s| s.applied <= now) else { return false };
         let version = self.proxies.version(service, rules.entries);
         let (Route::Pods(pods), _) = self.proxies.route_external(service, version, node) else { return false };
-        self.sockets.end(pick(pods, choice)).state == Listener::Open
+        self.sockets.end(pick(pods, choice)).state.accepts()
     }
 
     /// The pod closes its listener, and its idle connections if the app does; requests in flight go on.
     pub fn close_listener(&mut self, now: Time, pod: PodId, cause: CauseId) {
         self.sockets.know(pod);
-        if self.sockets.end(pod).state == Listener::Open {
+        if self.sockets.end(pod).state.accepts() {
             self.advance_to_change(now, pod);
             self.exchange.pod_changes(now, self.sockets.services_of(pod));
             self.sockets.close_listener(now, pod, cause);
@@ -356,7 +381,7 @@ impl<'a> Network<'a> {
     pub fn cut(&mut self, now: Time, pod: PodId, cause: CauseId) {
         self.sockets.know(pod);
         // Without a listener nobody sees a difference but who is in flight.
-        if self.sockets.end(pod).state == Listener::Open {
+        if self.sockets.end(pod).state.accepts() {
             self.advance_to_change(now, pod);
         } else {
             self.advance_exchange(now);
@@ -366,6 +391,58 @@ impl<'a> Network<'a> {
         let (_, exchange, mut plane) = self.split();
         exchange.pod_changes(now, plane.sockets.services_of(pod));
         exchange.cut(now, pod, cause, &mut plane);
+        plane.routers.pod_ends(now, pod, plane.proxies);
+    }
+
+    /// The container behind the proxy of the pod listens from now on, or does no longer: the proxy hands requests on, or
+    /// answers them itself. Those that the container is working on go on.
+    pub fn behind_front(&mut self, now: Time, pod: PodId, listens: bool, cause: CauseId) {
+        self.advance_to_change(now, pod);
+        self.exchange.pod_changes(now, self.sockets.services_of(pod));
+        self.sockets.behind(now, pod, listens, cause);
+        self.check_changes(now, pod);
+        if listens {
+            self.exchange.listen(now, pod);
+        }
+    }
+
+    /// The container behind the proxy of the pod has ended: the proxy answers what that was working on, except what ends at
+    /// this very instant, and all that comes.
+    pub fn behind_front_ended(&mut self, now: Time, pod: PodId, cause: CauseId) {
+        self.advance_to_change(now, pod);
+        self.sockets.behind_ended(now, pod, cause, &mut self.ledger);
+        self.check_changes(now, pod);
+        let (_, exchange, mut plane) = self.split();
+        exchange.pod_changes(now, plane.sockets.services_of(pod));
+        exchange.behind_front_ended(now, pod, cause, &mut plane);
+    }
+
+    /// A new process behind the proxy of the pod takes the place of one that has ended; or (`None`) it goes on to listen and
+    /// answers nothing that comes. `app` is an index into `Setup::apps`.
+    pub fn behind_front_is(&mut self, now: Time, pod: PodId, app: Option<u32>) {
+        self.advance_to_change(now, pod);
+        self.sockets.set_behind(pod, app);
+    }
+
+    /// The container behind the proxy of the pod accepts requests from now on, and answers none that comes.
+    pub fn behind_front_hangs(&mut self, now: Time, pod: PodId, cause: CauseId) {
+        self.behind_front_is(now, pod, None);
+        self.sockets.hang(now, pod, cause);
+        self.check_changes(now, pod);
+    }
+
+    /// Whether any client is connected to the pod at `now`.
+    pub fn is_connected(&mut self, now: Time, pod: PodId) -> bool {
+        self.advance_to_change(now, pod);
+        let Self { exchange, routers, proxies, sockets, ledger, .. } = self;
+        let is_later = |until: Option<Time>| until.is_some_and(|until| until > now);
+        if is_later(sockets.in_flight_until(now, pod, ledger)) || is_later(exchange.in_flight_until(now, pod)) {
+            return true;
+        }
+        // Envoys close what is idle when they hear that the pod is to go; others keep it until they need it no more.
+        exchange
+            .connected_clients(now, pod, sockets)
+            .any(|(leg, node, gateway)| !routers.has_left(now, leg, (node, gateway), pod, proxies))
     }
 
     /// The pod's network is gone: connections to it are neither accepted nor refused, and nobody is told about those that
@@ -377,19 +454,20 @@ impl<'a> Network<'a> {
         let (_, exchange, mut plane) = self.split();
         exchange.pod_changes(now, plane.sockets.services_of(pod));
         exchange.vanish(now, pod, cause, &mut plane);
+        plane.routers.pod_ends(now, pod, plane.proxies);
     }
 
     /// When the last request that this pod is working on at `now` will be done; `None` if there is none. Requests sent at
     /// `now` or later do not count: a pod that does not listen gets none.
     pub fn in_flight_until(&mut self, now: Time, pod: PodId) -> Option<Time> {
         self.sockets.know(pod);
-        if self.sockets.end(pod).state == Listener::Open {
+        if self.sockets.end(pod).state.accepts() {
             self.advance_to_change(now, pod);
         } else {
             self.advance_exchange(now);
         }
         let mut until = self.sockets.in_flight_until(now, pod, &mut self.ledger);
-        until = until.max(self.exchange.in_flight_until(now, pod));
+        until = until.max(self.exchange.in_flight_until(now, pod)).max(self.exchange.answers_awaited_until(now, pod));
         let random = self.random;
         let (streams, _, mut plane) = self.split();
         for stream in streams {
@@ -406,6 +484,13 @@ impl<'a> Network<'a> {
         self.advance_to_change(now, pod);
         let until = self.sockets.in_flight_until(now, pod, &mut self.ledger);
         until.max(self.exchange.connections_until(now, pod, &self.sockets))
+    }
+
+    /// If this pod is a gateway's and still waits for an answer from a pod behind it: a time until which it will not have all of
+    /// them, as far as is known.
+    pub fn answers_awaited_until(&mut self, now: Time, pod: PodId) -> Option<Time> {
+        self.advance_exchange(now);
+        self.exchange.answers_awaited_until(now, pod)
     }
 
     /// Until when streams that are on their way may reach a pod that has just sent a graceful GOAWAY over HTTP/2; `None` if
@@ -438,15 +523,18 @@ impl<'a> Network<'a> {
         let mut services = vec![Requests::default(); self.setup.services.len()];
         let mut requests = Requests::default();
         let traffic: Vec<_> = (0u32..).zip(&self.setup.traffic).map(|(i, _)| self.ledger.requests(i)).collect();
+        let failed_behind = (0u32..).zip(&self.setup.traffic);
+        let failed_behind = failed_behind.map(|(i, t)| t.onward.is_some().then(|| self.ledger.failed_behind(i)));
+        let failed_behind = failed_behind.collect();
         for (stream, own) in self.setup.traffic.iter().zip(&traffic) {
-            services[stream.service.index()].add(own);
+            services[stream.last_leg().service.index()].add(own);
             requests.add(own);
         }
         let pods = (0..self.sockets.len()).map(|pod| self.pod_traffic(PodId::from(pod))).collect();
         let failed: Vec<_> = self.ledger.take_failures().collect();
         let failures = failed.iter().map(|failed| self.explain(failed)).collect();
         let latencies = self.exchange.take_phases();
-        NetworkOutcome { requests, services, traffic, expected_failures, failures, pods, latencies }
+        NetworkOutcome { requests, services, traffic, expected_failures, failed_behind, failures, pods, latencies }
     }
 
     /// Counts the requests of the streams that are counted in bulk, and works out what was to be expected of plain ones.
@@ -495,17 +583,20 @@ impl<'a> Network<'a> {
     /// The last router of all that lead to a pod. kube-proxies count wherever they are, for there may be clients that the
     /// scenario does not name; not so if all known traffic comes by somebody else who chooses pods.
     fn last_route_clean(&self, pod: PodId, services: &[ServiceId]) -> (Option<(Time, NodeId)>, Router) {
-        let streams = || self.setup.traffic.iter().enumerate().filter(|(_, t)| services.contains(&t.service));
+        let legs = self.setup.traffic.iter().enumerate().flat_map(|(stream, t)| t.legs().map(move |leg| (stream, leg)));
+        let legs: Vec<_> = legs.filter(|(_, leg)| services.contains(&leg.service)).collect();
+        let streams = || legs.iter().copied();
         let by_others = streams().any(|(_, t)| t.via != Via::KubeProxy);
         let by_name = streams().any(|(_, t)| t.resolve != Resolve::Address);
         let by_others = by_others || by_name;
         let by_proxy = !by_others || streams().any(|(_, t)| t.via == Via::KubeProxy && t.resolve == Resolve::Address);
         let mut last: Option<(Time, NodeId, Router)> = None;
-        for (stream, _) in streams() {
-            for (router, node, spell) in self.routers.last_spells(stream, pod, &self.proxies) {
+        for (stream, leg) in streams() {
+            let router = Router::of(leg);
+            for (seat, spell) in self.routers.last_spells((stream, leg), pod, Time::MAX, &self.proxies) {
                 let Some(to) = spell.to else { return (None, router) };
                 if last.is_none_or(|(time, ..)| time < to) {
-                    last = Some((to, node, router));
+                    last = Some((to, self.node_of(seat), router));
                 }
             }
             for (node, spell) in self.exchange.last_spells(stream, pod, Time::MAX, &self.proxies) {
@@ -529,12 +620,25 @@ impl<'a> Network<'a> {
         last.map_or((None, Router::KubeProxy), |(time, node, router)| (Some((time, node)), router))
     }
 
+    fn node_of(&self, seat: Seat) -> NodeId {
+        match seat {
+            Seat::Node(node) => node,
+            Seat::Pod(pod, _) => self.sockets.node_of(pod).unwrap_or(NodeId::OUTSIDE),
+        }
+    }
+
     /// Adds to a failure what the whole history tells about it.
     fn explain(&self, failed: &Failed) -> Failure {
-        let Failed { request, failed_at, kind, pod, cause, seen } = *failed;
+        let Failed { request, failed_at, kind, pod, gateway, cause, seen } = *failed;
         let stream = &self.setup.traffic[request.traffic as usize];
-        let service = stream.service;
-        let spell = pod.and_then(|pod| match stream.via {
+        // The leg on which it failed.
+        let leg = if gateway.is_some() { stream.last_leg() } else { stream };
+        let service = leg.service;
+        let spell = pod.and_then(|pod| match leg.via {
+            _ if gateway.is_some() => {
+                let seat = self.routers.seat_of(gateway?, leg, request.sent)?;
+                self.routers.last_spell((request.traffic as usize, leg), pod, seat, request.sent, &self.proxies)
+            }
             _ if stream.resolve != Resolve::Address => {
                 let spells = self.exchange.last_spells(request.traffic as usize, pod, request.sent, &self.proxies);
                 spells
@@ -542,12 +646,21 @@ impl<'a> Network<'a> {
                     .map(|(_, spell)| spell)
                     .max_by_key(|spell| spell.from)
             }
+            // Which of the nodes that a load balancer sends to it came through, nobody has kept: the last one counts.
+            Via::KubeProxy if request.client == NodeId::OUTSIDE => {
+                self.proxies.last_spell_from_outside(service, (pod, self.sockets.node_of(pod)), request.sent)
+            }
+            Via::IngressNginx(_) | Via::Envoy(_) if request.client == NodeId::OUTSIDE => {
+                let leg = (request.traffic as usize, leg);
+                let spells = self.routers.last_spells(leg, pod, request.sent, &self.proxies);
+                Spell::longest(spells.into_iter().map(|(_, spell)| spell))
+            }
             Via::KubeProxy => {
                 self.proxies.last_spell(service, (pod, self.sockets.node_of(pod)), request.client, request.sent)
             }
             _ => {
-                let stream = request.traffic as usize;
-                self.routers.last_spell(stream, pod, request.client, request.sent, &self.proxies)
+                let leg = (request.traffic as usize, leg);
+                self.routers.last_spell(leg, pod, Seat::Node(request.client), request.sent, &self.proxies)
             }
         });
         // On a kept connection a request may be sent long after the rules have changed: then no router is to blame.
@@ -562,7 +675,8 @@ impl<'a> Network<'a> {
             number: request.number,
             service,
             pod,
-            pod_phase: pod.map_or(PodActivity::NoPod, |pod| self.activity(pod, seen, cause)),
+            gateway,
+            pod_phase: pod.map_or(PodActivity::NoPod, |pod| self.activity(pod, (kind, seen), cause)),
             endpoint_not_ready_at: pod
                 .filter(|_| routed)
                 .and_then(|pod| self.proxies.not_ready_since(service, pod, request.sent)),
@@ -571,8 +685,11 @@ impl<'a> Network<'a> {
         }
     }
 
-    fn activity(&self, pod: PodId, seen: Seen, cause: CauseId) -> PodActivity {
+    fn activity(&self, pod: PodId, (kind, seen): (FailureKind, Seen), cause: CauseId) -> PodActivity {
         let activity = self.sockets.activity(pod, seen);
+        if self.sockets.is_answer_of_front(pod, kind, cause) {
+            return PodActivity::Unattended;
+        }
         if self.sockets.failed_by_partition(cause) {
             return PodActivity::CutOff;
         }

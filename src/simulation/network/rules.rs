@@ -137,6 +137,11 @@ impl ServiceRules {
         (self.lists[version.list as usize].route(&self.policy, place, arrival), version.cause)
     }
 
+    /// All endpoints of the newest version.
+    pub const fn newest(&self) -> &Endpoints {
+        &self.endpoints
+    }
+
     /// Whether [`route_ready`](Self::route_ready) names a pod.
     pub fn is_ready(&self, version: Option<u32>, pod: PodId) -> bool {
         matches!(self.route_ready(version).0, Route::Pods(pods) if pods.binary_search(&pod).is_ok())

@@ -5,7 +5,7 @@ use crate::engine::{Distribution, Duration, Time};
 use crate::simulation::network::ledger::{Failed, Ledger, Request, Seen};
 use crate::simulation::observe::CauseId;
 use crate::simulation::outcome::{FailureKind, PodActivity};
-use crate::simulation::setup::{App, Capacity, ConnectionClose, IdleConnections, Setup, Shutdown};
+use crate::simulation::setup::{App, Capacity, ConnectionClose, IdleConnections, NobodyBehind, Setup, Shutdown};
 
 /// The sockets of all pods.
 #[derive(Clone, Debug)]
@@ -51,8 +51,17 @@ pub(super) enum Listener {
     Closed,
     /// Accepted.
     Open,
+    /// Accepted by the proxy of the pod; what it serves as a front is not there, so that it answers requests itself.
+    Unattended,
     /// There is no network: silence.
     Gone,
+}
+
+impl Listener {
+    /// Whether a connection is accepted, whatever becomes of requests on it.
+    pub fn accepts(self) -> bool {
+        matches!(self, Self::Open | Self::Unattended)
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -63,6 +72,8 @@ struct PodSockets {
     kept_app: u32,
     /// What made the listener what it is.
     cause: CauseId,
+    /// The container behind the pod's proxy, if it has one.
+    behind: Option<Behind>,
     /// Each change, with its time.
     activity: Vec<(Time, PodActivity)>,
     /// When the server's end of idle connections was closed, or went away.
@@ -76,6 +87,17 @@ struct PodSockets {
     /// Requests on connections of their own. Some may have ended since the list was last [settled](Self::settle).
     in_flight: Vec<InFlight>,
     settle_at: usize,
+}
+
+/// The container behind the proxy of a pod.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Behind {
+    /// It listens.
+    listens: bool,
+    /// What made it so.
+    cause: CauseId,
+    /// What the proxy answers if it does not.
+    answer: FailureKind,
 }
 
 /// A process winds down: it works on no new connection any more.
@@ -159,13 +181,65 @@ impl<'a> Sockets<'a> {
         let sockets = self.pod_mut(pod);
         sockets.node = Some(node);
         sockets.services = services.to_vec();
+        if let Some(answer) = self.kept_app(pod).nobody_behind {
+            self.has_front(pod, answer);
+        }
     }
 
     /// A pod whose network had vanished has a new sandbox: nothing listens in it yet.
     pub fn renew(&mut self, now: Time, pod: PodId) {
         self.ends[pod.index()].state = Listener::Closed;
+        if let Some(behind) = &mut self.pod_mut(pod).behind {
+            behind.listens = false;
+        }
         self.note_change(now, pod);
         self.begin_anew(now, pod);
+    }
+
+    /// Clients reach the pod through a proxy of its own. What it stands before does not listen yet.
+    fn has_front(&mut self, pod: PodId, answer: NobodyBehind) {
+        let answer = match answer {
+            NobodyBehind::Http502 => FailureKind::Http502,
+            NobodyBehind::Http503 => FailureKind::Http503,
+        };
+        self.pod_mut(pod).behind = Some(Behind { listens: false, cause: CauseId::default(), answer });
+    }
+
+    /// The container behind the proxy listens, or does no longer.
+    pub fn behind(&mut self, now: Time, pod: PodId, listens: bool, cause: CauseId) {
+        let Some(behind) = &mut self.pod_mut(pod).behind else { return };
+        (behind.listens, behind.cause) = (listens, cause);
+        let state = self.end(pod).state;
+        if state.accepts() {
+            self.ends[pod.index()].state = if listens { Listener::Open } else { Listener::Unattended };
+            let sockets = self.pod_mut(pod);
+            sockets.cause = cause;
+            self.note_change(now, pod);
+        }
+    }
+
+    /// The container behind the proxy has ended: in addition, the proxy answers for it what it was working on.
+    pub fn behind_ended(&mut self, now: Time, pod: PodId, cause: CauseId, ledger: &mut Ledger) {
+        self.behind(now, pod, false, cause);
+        let Some(Behind { answer, .. }) = self.pods[pod.index()].behind else { return };
+        let sockets = self.pod_mut(pod);
+        sockets.settle(pod, now, ledger);
+        for lost in sockets.in_flight.drain(..).filter(|r| !r.orphan) {
+            ledger.fail(now, Failed { kind: answer, ..reset_in_flight(lost.request, pod, now, cause) });
+        }
+    }
+
+    /// What a proxy of the pod answers by itself to a request that reaches it now, and why; `None`: it hands it on, or there
+    /// is no such proxy.
+    pub fn answer_of_front(&self, pod: PodId) -> Option<(FailureKind, CauseId)> {
+        let behind = self.pods[pod.index()].behind.filter(|behind| !behind.listens)?;
+        Some((behind.answer, behind.cause))
+    }
+
+    /// Whether this failure was an answer of the pod's proxy for the container behind it.
+    pub fn is_answer_of_front(&self, pod: PodId, kind: FailureKind, cause: CauseId) -> bool {
+        // an overload of the server itself has no cause in the trace
+        cause != CauseId::default() && self.pods[pod.index()].behind.is_some_and(|behind| behind.answer == kind)
     }
 
     /// The pod's next process begins.
@@ -262,11 +336,21 @@ impl<'a> Sockets<'a> {
         self.end(pod).app as usize == self.apps.len() - 1
     }
 
+    /// Whether this is the app that answers nothing.
+    pub fn never_answers(&self, app: &AppTimes<'a>) -> bool {
+        self.apps.last().is_some_and(|hung| std::ptr::eq(hung, app))
+    }
+
     /// From now on the pod works on requests as this app does, or (`None`) answers none.
     pub fn set_app(&mut self, pod: PodId, app: Option<u32>) {
         let app = app.unwrap_or(self.hung());
         self.ends[pod.index()].app = app;
         self.pod_mut(pod).kept_app = app;
+    }
+
+    /// From now on the container behind the proxy of the pod works on requests as this app does, or (`None`) answers none.
+    pub fn set_behind(&mut self, pod: PodId, app: Option<u32>) {
+        self.ends[pod.index()].app = app.unwrap_or(self.hung());
     }
 
     /// The app that answers nothing.
@@ -277,6 +361,13 @@ impl<'a> Sockets<'a> {
     /// The app that works on what comes over a new connection.
     pub fn app(&self, pod: PodId) -> &AppTimes<'a> {
         &self.apps[self.end(pod).app as usize]
+    }
+
+    /// The app that works on a request. `kept`: its connection was made before the pod's process began to wind down. Behind a
+    /// proxy every request may come to the application on a new connection.
+    pub fn app_for(&self, pod: PodId, kept: bool) -> &AppTimes<'a> {
+        let fronted = self.pods[pod.index()].behind.is_some();
+        if kept && !fronted { self.kept_app(pod) } else { self.app(pod) }
     }
 
     /// The app that works on what comes over connections that the pod has kept.
@@ -308,7 +399,8 @@ impl<'a> Sockets<'a> {
         if self.end(pod).state != Listener::Closed {
             return;
         }
-        self.ends[pod.index()].state = Listener::Open;
+        let attended = self.pods[pod.index()].behind.is_none_or(|behind| behind.listens);
+        self.ends[pod.index()].state = if attended { Listener::Open } else { Listener::Unattended };
         let always = self.kept_app(pod).shutdown.connection_close == ConnectionClose::Always;
         let sockets = self.pod_mut(pod);
         (sockets.winding_down, sockets.goodbye) = (None, always.then_some((now, cause)));
@@ -330,7 +422,7 @@ impl<'a> Sockets<'a> {
     /// New connections are refused from now on, what is in flight goes on. What becomes of idle connections depends on the
     /// app.
     pub fn close_listener(&mut self, now: Time, pod: PodId, cause: CauseId) {
-        if self.end(pod).state == Listener::Open {
+        if self.end(pod).state.accepts() {
             self.wind_down(now, pod, cause);
             self.ends[pod.index()].state = Listener::Closed;
             self.note_change(now, pod);
@@ -339,7 +431,7 @@ impl<'a> Sockets<'a> {
 
     /// The listening socket stays, but nobody accepts from it: new connections are completed and never answered.
     pub fn stop_accepting(&mut self, now: Time, pod: PodId, cause: CauseId) {
-        if self.end(pod).state == Listener::Open {
+        if self.end(pod).state.accepts() {
             self.wind_down(now, pod, cause);
             self.ends[pod.index()].app = self.hung();
             self.note_change(now, pod);
@@ -388,7 +480,7 @@ impl<'a> Sockets<'a> {
         if self.end(pod).state == Listener::Gone {
             return;
         }
-        let listened = self.end(pod).state == Listener::Open;
+        let listened = self.end(pod).state.accepts();
         self.ends[pod.index()].state = Listener::Closed;
         let sockets = self.pod_mut(pod);
         if listened {
@@ -542,7 +634,7 @@ impl PodSockets {
 /// The connection on which `request` was answered has been cut at `now`.
 pub(super) fn reset_in_flight(request: Request, pod: PodId, now: Time, cause: CauseId) -> Failed {
     let kind = FailureKind::ResetInFlight;
-    Failed { request, failed_at: now, kind, pod: Some(pod), cause, seen: Seen::Before(now) }
+    Failed { request, failed_at: now, kind, pod: Some(pod), gateway: None, cause, seen: Seen::Before(now) }
 }
 
 /// The pod that was to answer has vanished at `now`. A request that would have timed out anyhow is not its fault.
@@ -555,6 +647,7 @@ pub(super) fn lost_in_flight(in_flight: &InFlight, pod: PodId, now: Time, cause:
         failed_at: request.sent + timeout,
         kind: FailureKind::RequestTimeout,
         pod: Some(pod),
+        gateway: None,
         cause,
         seen,
     }
@@ -564,6 +657,7 @@ pub(super) fn lost_in_flight(in_flight: &InFlight, pod: PodId, now: Time, cause:
 #[derive(Clone, Debug)]
 pub(super) struct AppTimes<'a> {
     pub keep_alive_timeout: Option<Duration>,
+    pub nobody_behind: Option<NobodyBehind>,
     pub shutdown: Shutdown,
     pub capacity: Capacity,
     pub service_time: &'a Distribution,
@@ -575,6 +669,7 @@ impl<'a> AppTimes<'a> {
     pub fn new(app: &'a App) -> Self {
         Self {
             keep_alive_timeout: app.keep_alive_timeout,
+            nobody_behind: app.nobody_behind,
             shutdown: app.shutdown,
             capacity: app.capacity,
             ..Self::with(&app.service_time)
@@ -584,7 +679,7 @@ impl<'a> AppTimes<'a> {
     fn with(service_time: &'a Distribution) -> Self {
         let longest = std::array::from_fn(|j| service_time.quantile(1.0 - 1.0 / (1u64 << j) as f64));
         let (shutdown, capacity) = (Shutdown::default(), Capacity::default());
-        Self { keep_alive_timeout: None, shutdown, capacity, service_time, longest }
+        Self { keep_alive_timeout: None, nobody_behind: None, shutdown, capacity, service_time, longest }
     }
 
     /// The service time of this draw.

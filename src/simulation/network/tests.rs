@@ -3,6 +3,8 @@
 
 mod bulk;
 mod by_exchange;
+mod by_front;
+mod by_gateway;
 mod by_ingress;
 mod by_shutdown;
 mod by_tracking;
@@ -110,25 +112,30 @@ fn play(setup: &Setup, seed: u64, script: &Script) -> (NetworkOutcome, Vec<Optio
     let mut network = network(setup, seed);
     let mut answers = Vec::new();
     for (index, (now, op)) in script.iter().enumerate() {
-        let (now, cause) = (*now, cause(index));
-        match op {
-            Op::AddNode(node) => network.add_node(now, NodeId(*node), &name(NodeId(*node))),
-            Op::NodeOff(node) => network.node_off(now, NodeId(*node)),
-            Op::Endpoints(service, list) => {
-                network.endpoints_written(now, ServiceId(*service), &endpoints(list), cause);
-            }
-            Op::Listen(pod) => network.listen(now, PodId(*pod), cause),
-            Op::Close(pod) => network.close_listener(now, PodId(*pod), cause),
-            Op::StopAccepting(pod) => network.stop_accepting(now, PodId(*pod), cause),
-            Op::Goodbye(pod) => network.says_goodbye(now, PodId(*pod), cause),
-            Op::Cut(pod) => network.cut(now, PodId(*pod), cause),
-            Op::Vanish(pod) => network.vanish(now, PodId(*pod), cause),
-            Op::CutOff(node) => network.node_cut_off(now, NodeId(*node), None, cause),
-            Op::Heal(node) => network.node_healed(now, NodeId(*node)),
-            Op::InFlight(pod) => answers.push(network.in_flight_until(now, PodId(*pod))),
-        }
+        answers.extend(act(&mut network, *now, op, cause(index)));
     }
     (network.finish(END), answers)
+}
+
+/// Does one thing; returns the answer if it is a question.
+fn act(network: &mut Network<'_>, now: Time, op: &Op, cause: CauseId) -> Option<Option<Time>> {
+    match op {
+        Op::AddNode(node) => network.add_node(now, NodeId(*node), &name(NodeId(*node))),
+        Op::NodeOff(node) => network.node_off(now, NodeId(*node)),
+        Op::Endpoints(service, list) => {
+            network.endpoints_written(now, ServiceId(*service), &endpoints(list), cause);
+        }
+        Op::Listen(pod) => network.listen(now, PodId(*pod), cause),
+        Op::Close(pod) => network.close_listener(now, PodId(*pod), cause),
+        Op::StopAccepting(pod) => network.stop_accepting(now, PodId(*pod), cause),
+        Op::Goodbye(pod) => network.says_goodbye(now, PodId(*pod), cause),
+        Op::Cut(pod) => network.cut(now, PodId(*pod), cause),
+        Op::Vanish(pod) => network.vanish(now, PodId(*pod), cause),
+        Op::CutOff(node) => network.node_cut_off(now, NodeId(*node), None, cause),
+        Op::Heal(node) => network.node_healed(now, NodeId(*node)),
+        Op::InFlight(pod) => return Some(network.in_flight_until(now, PodId(*pod))),
+    }
+    None
 }
 
 /// These pods listen and are ready, and there is a client's node; then comes the rest.

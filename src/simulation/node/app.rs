@@ -1,7 +1,7 @@
 //! The process in a container: what it waits for, when it listens, what it does about signals, when and how it ends.
 //!
-//! Only one container of a pod is spoken to by clients; the others matter by when they start and by how long they take to
-//! end.
+//! Only one container of a pod is spoken to by clients, or two: a proxy as its front, and the application behind it. The
+//! others matter by when they start and by how long they take to end.
 
 use crate::api::PodId;
 use crate::api::pod::Signal;
@@ -11,8 +11,8 @@ use crate::simulation::event::{AppStep, Event, SIGNALS};
 use crate::simulation::latency::Hop;
 use crate::simulation::network::Network;
 use crate::simulation::node::actions::Seen;
-use crate::simulation::node::kubelet::{ContainerRuntime, Kubelets, serves, template};
-use crate::simulation::observe::What;
+use crate::simulation::node::kubelet::{ContainerRuntime, Kubelets, Place, place, template};
+use crate::simulation::observe::{CauseId, What};
 use crate::simulation::setup::{ConnectionClose, GoAway, IdleConnections, Reaction, SocketAtShutdown};
 
 /// Where a container's process is in its life.
@@ -71,8 +71,11 @@ impl Kubelets {
             let kill = std::mem::take(&mut container.kill);
             let stale: Vec<_> = container.timers.drain(..).chain(kill.timers()).collect();
             stale.into_iter().for_each(|timer| ctx.cancel(timer));
-            if serves(ctx, pod, c) {
-                network.restarted(now, pod, template(ctx, pod).container(c).app, ctx.cause);
+            let entrance = template(ctx, pod).entrance();
+            match place(ctx, pod, c) {
+                Place::Serves | Place::Front => network.restarted(now, pod, entrance, ctx.cause),
+                Place::Behind => network.behind_front_is(now, pod, Some(entrance)),
+                Place::Beside => {}
             }
         }
         if Self::app_of(ctx, pod, c).life.waits_for.is_some() {
@@ -157,8 +160,10 @@ impl Kubelets {
             ctx.cancel(timer);
         }
         let cause = ctx.note(What::ContainerHangs { pod, container: u32::from(c) });
-        if serves(ctx, pod, c) {
-            network.hang(ctx.now(), pod, cause);
+        match place(ctx, pod, c) {
+            Place::Serves | Place::Front => network.hang(ctx.now(), pod, cause),
+            Place::Behind => network.behind_front_hangs(ctx.now(), pod, cause),
+            Place::Beside => {}
         }
         self.probe_will_fail(ctx, pod, c);
         self.watch_liveness(ctx, pod, c);
@@ -172,9 +177,21 @@ impl Kubelets {
         }
         container.process = Process::Serving;
         self.watch_liveness(ctx, pod, c);
-        if serves(ctx, pod, c) {
-            let cause = ctx.note(What::ListenerOpened { pod });
-            network.listen(ctx.now(), pod, cause);
+        let container = u32::from(c);
+        match place(ctx, pod, c) {
+            Place::Serves => {
+                let cause = ctx.note(What::ListenerOpened { pod });
+                network.listen(ctx.now(), pod, cause);
+            }
+            Place::Front => {
+                let cause = ctx.note(What::ContainerListens { pod, container });
+                network.listen(ctx.now(), pod, cause);
+            }
+            Place::Behind => {
+                let cause = ctx.note(What::ContainerListens { pod, container });
+                network.behind_front(ctx.now(), pod, true, cause);
+            }
+            Place::Beside => {}
         }
     }
 
@@ -225,20 +242,25 @@ impl Kubelets {
         let process = self.container(pod, c).process;
         match (reaction, process) {
             (_, Process::NotStarted | Process::Exited) | (Reaction::Ignore, _) => {}
-            (Reaction::ExitNow, _) | (Reaction::Drain { .. }, Process::Starting) => {
+            (Reaction::ExitNow, _) | (Reaction::Drain { .. } | Reaction::Outlast { .. }, Process::Starting) => {
                 if let Some(timer) = self.container(pod, c).pending.take() {
                     ctx.cancel(timer);
                 }
                 self.app_exits(ctx, network, pod, c, 0);
             }
-            (Reaction::Drain { .. }, Process::Draining) => {} // it is winding down already
-            (Reaction::Drain { linger, .. }, Process::Serving) => {
+            (Reaction::Drain { .. } | Reaction::Outlast { .. }, Process::Draining) => {} // it is winding down already
+            (Reaction::Drain { linger, .. } | Reaction::Outlast { least: linger, .. }, Process::Serving) => {
                 if self.container(pod, c).pending.is_some() {
                     return; // it is lingering already
                 }
                 self.container(pod, c).winding_down = Some(signal);
                 if matches!(app.shutdown.connection_close, ConnectionClose::OnSignal | ConnectionClose::OnPreStop) {
                     self.says_goodbye(ctx, network, pod, c);
+                }
+                if let Reaction::Outlast { every, .. } = reaction {
+                    let timer = ctx.schedule(linger + every, Event::App(pod, c, AppStep::CloseListener));
+                    self.container(pod, c).pending = Some(timer);
+                    return;
                 }
                 if linger.is_zero() {
                     return self.app_closes_listener(ctx, network, pod, c);
@@ -258,24 +280,41 @@ impl Kubelets {
         let signal = self.container(pod, c).winding_down.unwrap_or_default();
         let (in_flight_max, work) = match app.reactions.get(&SIGNALS[usize::from(signal)]) {
             Some(Reaction::Drain { in_flight_max, work, .. }) => (*in_flight_max, *work),
+            Some(Reaction::Outlast { every, .. }) => {
+                if place(ctx, pod, c) != Place::Beside && network.is_connected(ctx.now(), pod) {
+                    let timer = ctx.schedule(*every, Event::App(pod, c, AppStep::CloseListener));
+                    self.container(pod, c).pending = Some(timer);
+                    return;
+                }
+                (Some(Duration::ZERO), Duration::ZERO)
+            }
             _ => (None, Duration::ZERO),
         };
         self.container(pod, c).process = Process::Draining;
         let now = ctx.now();
         let mut idle_at = now;
-        if serves(ctx, pod, c) {
+        let place = place(ctx, pod, c);
+        if place != Place::Beside {
             idle_at = network.in_flight_until(now, pod).unwrap_or(now).max(now);
-            match app.shutdown.listener {
-                SocketAtShutdown::Closes => {
-                    let cause = ctx.note(What::ListenerClosed { pod });
+            match (place, app.shutdown.listener) {
+                (Place::Behind, SocketAtShutdown::Closes) => {
+                    let cause = ctx.note(What::ContainerStopsListening { pod, container: u32::from(c) });
+                    network.behind_front(now, pod, false, cause);
+                }
+                (Place::Behind, SocketAtShutdown::OpenUntilExit) => {
+                    ctx.note(What::ContainerStopsListening { pod, container: u32::from(c) });
+                    network.behind_front_is(now, pod, None);
+                }
+                (_, SocketAtShutdown::Closes) => {
+                    let cause = self.note_closed(ctx, pod, c);
                     network.close_listener(now, pod, cause);
                 }
-                SocketAtShutdown::OpenUntilExit => {
+                (_, SocketAtShutdown::OpenUntilExit) => {
                     let cause = ctx.note(What::StoppedAccepting { pod });
                     network.stop_accepting(now, pod, cause);
                 }
             }
-            if app.shutdown.go_away == GoAway::Graceful {
+            if place != Place::Behind && app.shutdown.go_away == GoAway::Graceful {
                 idle_at = idle_at.max(network.streams_until(now, pod).unwrap_or(now));
             }
         }
@@ -292,7 +331,9 @@ impl Kubelets {
     pub(super) fn app_is_done(&mut self, ctx: &mut Context<'_>, network: &mut Network<'_>, pod: PodId, c: u8) {
         let (now, app) = (ctx.now(), Self::app_of(ctx, pod, c));
         let container = self.container(pod, c);
-        if !container.kill.killed && container.process == Process::Draining && serves(ctx, pod, c) {
+        // what a proxy keeps open to the application behind it keeps that from nothing
+        let meets_clients = matches!(place(ctx, pod, c), Place::Serves | Place::Front);
+        if !container.kill.killed && container.process == Process::Draining && meets_clients {
             let until = match app.shutdown.idle_connections {
                 IdleConnections::Close | IdleConnections::CloseOnUse if app.shutdown.go_away != GoAway::Graceful => {
                     None
@@ -302,6 +343,7 @@ impl Kubelets {
                 }
                 IdleConnections::Serve | IdleConnections::CloseOnce => network.connections_until(now, pod),
             };
+            let until = until.max(network.answers_awaited_until(now, pod));
             let limit = self.container(pod, c).drain_limit.unwrap_or(Time::MAX);
             if let Some(until) = until.map(|until| until.min(limit)).filter(|until| *until > now) {
                 // a connection that nobody will ever close keeps it until SIGKILL
@@ -313,9 +355,20 @@ impl Kubelets {
         self.app_exits(ctx, network, pod, c, 0);
     }
 
-    /// The process's responses carry `Connection: close` from now on.
+    /// The listener of a container that clients speak to is closed.
+    fn note_closed(&self, ctx: &mut Context<'_>, pod: PodId, c: u8) -> CauseId {
+        ctx.note(match place(ctx, pod, c) {
+            Place::Serves => What::ListenerClosed { pod },
+            Place::Front | Place::Behind | Place::Beside => {
+                What::ContainerStopsListening { pod, container: u32::from(c) }
+            }
+        })
+    }
+
+    /// The process's responses carry `Connection: close` from now on. What an application says so is not for the clients of the
+    /// proxy before it (RFC 9110, section 7.6.1).
     pub(super) fn says_goodbye(&mut self, ctx: &mut Context<'_>, network: &mut Network<'_>, pod: PodId, c: u8) {
-        if serves(ctx, pod, c) {
+        if matches!(place(ctx, pod, c), Place::Serves | Place::Front) {
             let cause = ctx.note(What::SaysGoodbye { pod });
             network.says_goodbye(ctx.now(), pod, cause);
         }
@@ -338,12 +391,15 @@ impl Kubelets {
         if let Some(timer) = container.pending.take() {
             ctx.cancel(timer);
         }
-        if listened && serves(ctx, pod, c) {
-            ctx.note(What::ListenerClosed { pod });
+        let place = place(ctx, pod, c);
+        if listened && place != Place::Beside {
+            self.note_closed(ctx, pod, c);
         }
         let cause = ctx.note(What::ContainerExited { pod, container: u32::from(c), code });
-        if serves(ctx, pod, c) {
-            network.cut(ctx.now(), pod, cause);
+        match place {
+            Place::Serves | Place::Front => network.cut(ctx.now(), pod, cause),
+            Place::Behind => network.behind_front_ended(ctx.now(), pod, cause),
+            Place::Beside => {}
         }
         self.stop_probes(ctx, pod, c);
         self.process_ended(ctx, pod, c);

@@ -244,11 +244,21 @@ impl Kubelets {
         let images = template.init_containers.iter().chain(&template.containers).map(|c| c.image.clone());
         self.nodes[node.index()].images.extend(images.collect::<Vec<_>>());
         let services = services_of(ctx, pod);
-        network.pod_created(pod, template.serving().app, &services, node);
-        let serving = template.serving;
+        network.pod_created(pod, template.entrance(), &services, node);
+        let (serving, front) = (template.serving, template.front);
         self.adopt_containers(ctx, pod);
-        if self.container(pod, serving).process == Process::Serving {
+        let listens = |kubelets: &mut Self, c: u8| kubelets.container(pod, c).process == Process::Serving;
+        let Some(front) = front else {
+            if listens(self, serving) {
+                network.listen(Time::ZERO, pod, ctx.cause);
+            }
+            return;
+        };
+        if listens(self, front.container) {
             network.listen(Time::ZERO, pod, ctx.cause);
+        }
+        if listens(self, serving) {
+            network.behind_front(Time::ZERO, pod, true, ctx.cause);
         }
     }
 
@@ -259,7 +269,7 @@ impl Kubelets {
         let images = template.init_containers.iter().chain(&template.containers).map(|c| c.image.clone());
         self.nodes[node.index()].images.extend(images.collect::<Vec<_>>());
         let services = services_of(ctx, pod);
-        network.pod_created(pod, template.serving().app, &services, node);
+        network.pod_created(pod, template.entrance(), &services, node);
         self.adopt_containers(ctx, pod);
         let runtime = self.pods[pod.index()].as_mut().expect("just inserted");
         runtime.never_ready = true;
@@ -303,7 +313,12 @@ impl Kubelets {
             // the object is gone: on the node, a grace period of 0 is 1 (pod_workers.go calculateEffectiveGracePeriod)
             None => Some(1),
         };
-        let Some(grace) = grace else { return self.compare_readiness(ctx, pod, seen) };
+        let Some(grace) = grace else {
+            if self.needs_to_reconcile_readiness(ctx, pod) {
+                self.wake_after_reaction(ctx, pod);
+            }
+            return self.compare_readiness(ctx, pod, seen);
+        };
         let runtime = self.pods[pod.index()].as_mut().expect("looked up above");
         if !old_deleted {
             ctx.note(What::KubeletSawDeletion { pod });
@@ -421,7 +436,9 @@ impl Kubelets {
     }
 
     fn insert(&mut self, ctx: &mut Context<'_>, pod: PodId, node: NodeId) {
-        ctx.observer.pod_mut(pod).serving = u32::from(template(ctx, pod).serving);
+        let (serving, front) = (template(ctx, pod).serving, template(ctx, pod).front);
+        let times = ctx.observer.pod_mut(pod);
+        (times.serving, times.front) = (u32::from(serving), front.map(|front| u32::from(front.container)));
         if self.pods.len() <= pod.index() {
             self.pods.resize(pod.index() + 1, None);
         }
@@ -464,9 +481,28 @@ pub(super) fn template<'c>(ctx: &'c Context<'_>, pod: PodId) -> &'c PodTemplate 
     ctx.store.template_of(pod)
 }
 
-/// Whether clients speak to this container of the pod.
-pub(super) fn serves(ctx: &Context<'_>, pod: PodId, c: u8) -> bool {
-    template(ctx, pod).serving == c
+/// What a container is to the pod's clients.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Place {
+    /// They speak to it.
+    Serves,
+    /// They speak to it, and it hands their requests to [`Behind`](Self::Behind).
+    Front,
+    /// It gets their requests from [`Front`](Self::Front).
+    Behind,
+    /// Nothing.
+    Beside,
+}
+
+/// What a container is to the pod's clients.
+pub(super) fn place(ctx: &Context<'_>, pod: PodId, c: u8) -> Place {
+    let template = template(ctx, pod);
+    match template.front {
+        Some(front) if front.container == c => Place::Front,
+        Some(_) if template.serving == c => Place::Behind,
+        None if template.serving == c => Place::Serves,
+        _ => Place::Beside,
+    }
 }
 
 /// The Services that select a pod.

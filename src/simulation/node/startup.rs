@@ -52,6 +52,7 @@ impl Kubelets {
         }
         self.look(ctx, pod);
         self.poke_probes(ctx, pod);
+        self.take_up_conditions(ctx, pod);
         if self.refresh_status(ctx, pod) {
             return self.pod_is_over(ctx, pod);
         }
@@ -99,7 +100,7 @@ impl Kubelets {
     pub(super) fn sandbox_ready(&mut self, ctx: &mut Context<'_>, network: &mut Network<'_>, pod: PodId) {
         let services = services_of(ctx, pod);
         let node = self.pod(pod).node;
-        network.pod_created(pod, template(ctx, pod).serving().app, &services, node);
+        network.pod_created(pod, template(ctx, pod).entrance(), &services, node);
         self.pod(pod).sandbox = Sandbox::Ready;
         self.pod(pod).changed = true;
         let seen = vec![Seen::None; self.pod(pod).containers.len()];

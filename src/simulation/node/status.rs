@@ -3,7 +3,7 @@
 //! Source: `pkg/kubelet/status/status_manager.go` syncBatch, syncPod, canBeDeleted (v1.36).
 
 use crate::api::pod::{ContainerState, ContainerStatus, StatusReason, StatusesId, Terminated, WaitingReason};
-use crate::api::{Kind, Phase, Pod, PodId, PodTemplate, RestartPolicy, Revision};
+use crate::api::{Gates, Kind, Phase, Pod, PodId, PodTemplate, RestartPolicy, Revision};
 use crate::engine::{Duration, Key, Time};
 use crate::simulation::apiserver;
 use crate::simulation::context::{Context, Watches};
@@ -27,6 +27,8 @@ pub(super) struct StatusState {
     ready_since: Time,
     has_ip: bool,
     containers: StatusesId,
+    /// The conditions of the readiness gates, as of the last sync.
+    gates: Gates,
     reason: Option<StatusReason>,
     /// The condition DisruptionTarget, where the kubelet itself ends the pod.
     disrupted: bool,
@@ -50,6 +52,7 @@ impl Default for StatusState {
             ready_since: Time::ZERO,
             has_ip: false,
             containers: StatusesId::default(),
+            gates: Gates::default(),
             reason: None,
             disrupted: false,
             shut_down: false,
@@ -64,15 +67,15 @@ impl Default for StatusState {
 impl StatusState {
     /// The status that the API has of a pod which has been running since before the start.
     pub(super) fn of(pod: &Pod) -> Self {
-        let Pod { phase, ready, ready_since, has_ip, containers, .. } = *pod;
-        Self { phase, ready, ready_since, has_ip, containers, told: true, ..Self::default() }
+        let Pod { phase, ready, ready_since, has_ip, containers, gates, .. } = *pod;
+        Self { phase, ready, ready_since, has_ip, containers, gates, told: true, ..Self::default() }
     }
 
     /// What the kubelet of a restarted kernel says of a pod at first: nothing of it runs.
     pub(super) fn after_restart(pod: &crate::api::Pod, now: Time) -> Self {
         let ready_since = if pod.ready { now.truncate_to_second() } else { pod.ready_since };
-        let containers = pod.containers;
-        Self { phase: pod.phase, ready: false, ready_since, has_ip: pod.has_ip, containers, ..Self::default() }
+        let Pod { phase, has_ip, containers, gates, .. } = *pod;
+        Self { phase, ready: false, ready_since, has_ip, containers, gates, ..Self::default() }
     }
 
     /// As the API has it.
@@ -148,9 +151,7 @@ impl Kubelets {
         let statuses = self.statuses(ctx, pod, false);
         let stage = runtime.worker.stage;
         let phase = phase_of(template, &statuses, false);
-        let ready = !runtime.never_ready
-            && !phase.is_terminal()
-            && (statuses.iter().zip(0..)).all(|(s, c)| s.ready || template.runs_to_completion(c));
+        let ready = !runtime.never_ready && template.ready(phase, &statuses, runtime.status.gates);
         if stage != Work::Sync {
             // only readiness changes while the pod is being stopped
             let phase = runtime.status.phase;
@@ -161,6 +162,35 @@ impl Kubelets {
         let told = if is_over { self.pod(pod).status.phase } else { phase };
         self.tell(ctx, pod, told, ready, statuses);
         is_over
+    }
+
+    /// A sync takes up the conditions that others have written: they count for Ready until the next one.
+    ///
+    /// Source: `pkg/kubelet/kubelet_pods.go` generateAPIPodStatus, which keeps the conditions of the pod that the sync was
+    /// given (v1.36).
+    pub(super) fn take_up_conditions(&mut self, ctx: &Context<'_>, pod: PodId) {
+        if !template(ctx, pod).readiness_gates.is_empty()
+            && let Some(seen) = self.seen_by_kubelet(ctx, pod)
+        {
+            self.pod(pod).status.gates = seen.gates;
+        }
+    }
+
+    /// A version of the pod has come in which a condition of a readiness gate differs: if Ready is not what it should be, the
+    /// worker is asked for a sync.
+    ///
+    /// Source: `pkg/kubelet/kubelet.go` HandlePodReconcile, `pkg/kubelet/status/status_manager.go`
+    /// NeedToReconcilePodReadiness (v1.36). It compares the message, too; then a sync comes that changes the message alone.
+    pub(super) fn needs_to_reconcile_readiness(&self, ctx: &Context<'_>, pod: PodId) -> bool {
+        let (Some(seen), Some(runtime)) = (self.seen_by_kubelet(ctx, pod), self.runtime(pod)) else { return false };
+        let template = template(ctx, pod);
+        let ready = template.ready(seen.phase, ctx.store.container_statuses(seen.containers), seen.gates);
+        seen.gates != runtime.status.gates && seen.ready != ready
+    }
+
+    fn seen_by_kubelet(&self, ctx: &Context<'_>, pod: PodId) -> Option<Pod> {
+        let seen = ctx.watches.seen(Watches::kubelet(self.runtime(pod)?.node), Kind::Pod);
+        ctx.store.pods.at(pod.index(), seen).copied()
     }
 
     /// All containers have ended: the last status.

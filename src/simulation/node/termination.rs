@@ -18,7 +18,7 @@ use crate::simulation::latency::Hop;
 use crate::simulation::network::Network;
 use crate::simulation::node::actions::{FailedProbe, Seen};
 use crate::simulation::node::app::{Process, Sender};
-use crate::simulation::node::kubelet::{Kubelets, Sandbox, serves, template};
+use crate::simulation::node::kubelet::{Kubelets, Place, Sandbox, place, template};
 use crate::simulation::node::worker::Work;
 use crate::simulation::observe::What;
 use crate::simulation::outcome::PodActivity;
@@ -156,7 +156,7 @@ impl Kubelets {
             return self.wait_for_turn(ctx, pod, c);
         };
         let cause = ctx.note(What::PreStopStarted { pod, container: u32::from(c) });
-        if serves(ctx, pod, c) {
+        if matches!(place(ctx, pod, c), Place::Serves | Place::Behind) {
             network.set_activity(ctx.now(), pod, PodActivity::PreStop, cause);
         }
         if Self::app_of(ctx, pod, c).shutdown.connection_close == ConnectionClose::OnPreStop {

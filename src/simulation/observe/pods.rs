@@ -29,6 +29,16 @@ pub struct PodTimes {
     pub listener_closed_at: Option<Time>,
     /// The serving process ended.
     pub exited_at: Option<Time>,
+    /// The number of the proxy before it, if there is one. Then the listener counts as closed when one of the two is.
+    pub front: Option<u32>,
+    /// The proxy's stop signal arrived.
+    pub front_sigterm_at: Option<Time>,
+    /// The proxy listened no longer.
+    pub front_closed_at: Option<Time>,
+    /// The proxy ended.
+    pub front_exited_at: Option<Time>,
+    /// The container behind it listened no longer.
+    pub behind_closed_at: Option<Time>,
     /// The network was taken down.
     pub network_gone_at: Option<Time>,
     /// Its status said that all its containers have ended for good: phase Succeeded or Failed.
@@ -73,7 +83,14 @@ pub(super) fn record(pods: &mut Vec<PodTimes>, time: Time, what: What) {
         }
         What::SignalArrived { container, .. } if container == times.serving => first(&mut times.sigterm_at),
         What::ListenerClosed { .. } | What::StoppedAccepting { .. } => first(&mut times.listener_closed_at),
+        What::SignalArrived { container, .. } if Some(container) == times.front => first(&mut times.front_sigterm_at),
+        What::ContainerStopsListening { container, .. } => {
+            let front = Some(container) == times.front;
+            first(if front { &mut times.front_closed_at } else { &mut times.behind_closed_at });
+            first(&mut times.listener_closed_at);
+        }
         What::ContainerExited { container, .. } if container == times.serving => first(&mut times.exited_at),
+        What::ContainerExited { container, .. } if Some(container) == times.front => first(&mut times.front_exited_at),
         What::NetworkGone { .. } => first(&mut times.network_gone_at),
         What::PodEnded { .. } => first(&mut times.ended_at),
         What::PodRemoved { .. } => first(&mut times.removed_at),

@@ -208,6 +208,16 @@ whats! {
     StoppedAccepting(pod: PodId);
     /// The process's responses carry `Connection: close` from now on.
     SaysGoodbye(pod: PodId);
+    /// The controller of the load balancer of a traffic stream has read that a target is healthy (1), or has just registered
+    /// it (0).
+    TargetHealth(pod: PodId, traffic: u32, healthy: u32);
+    /// A condition that a readiness gate of a pod names was written: the gate's place in the spec, and whether it is True.
+    GateWritten(pod: PodId, gate: u32, status: u32);
+    /// One of the two containers that a request goes through listens: the proxy that is the front of the pod, or the one behind
+    /// it.
+    ContainerListens(pod: PodId, container: u32);
+    /// One of these two listens no longer.
+    ContainerStopsListening(pod: PodId, container: u32);
 }
 
 /// A field of a note as a number.
@@ -245,6 +255,7 @@ impl What {
                 | Self::PodsDrivenAway { .. }
                 | Self::KubeletConnected { .. }
                 | Self::ListenerOpened { .. }
+                | Self::ContainerListens { .. }
         )
     }
 
@@ -283,6 +294,10 @@ impl What {
             | Self::ListenerClosed { pod }
             | Self::StoppedAccepting { pod }
             | Self::SaysGoodbye { pod }
+            | Self::TargetHealth { pod, .. }
+            | Self::GateWritten { pod, .. }
+            | Self::ContainerListens { pod, .. }
+            | Self::ContainerStopsListening { pod, .. }
             | Self::PodLabelled { pod }
             | Self::PodReleased { pod }
             | Self::PodAdopted { pod, .. }

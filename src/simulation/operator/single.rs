@@ -4,12 +4,12 @@
 //! `pkg/cmd/rollout/rollout_restart.go` RunRestart, `pkg/cmd/delete/delete.go` DeleteResult, `pkg/cmd/wait/delete.go`
 //! IsDeleted (v1.36).
 
-use crate::api::{AutoscalerId, Kind, NodeId, PodId, ReplicaSetId, StatefulSetId, Store};
+use crate::api::{AutoscalerId, DaemonSetId, Kind, NodeId, PodId, ReplicaSetId, StatefulSetId, Store};
 use crate::simulation::context::{Context, node_luck};
 use crate::simulation::event::KubectlStep;
 use crate::simulation::operator::shell::Shell;
 use crate::simulation::operator::{label, messages};
-use crate::simulation::setup::ActionKind;
+use crate::simulation::setup::{ActionKind, Restarted};
 use crate::simulation::write::{WorkloadWrite, Write, WriteError};
 
 /// A process that runs one of these commands.
@@ -67,9 +67,9 @@ impl Single {
                 let name = deployment_name(shell.ctx, *deployment);
                 shell.print(0, format!("deployment.apps/{name} scaled"));
             }
-            ActionKind::RolloutRestart { deployment } => {
-                let name = deployment_name(shell.ctx, *deployment);
-                shell.print(0, format!("deployment.apps/{name} restarted"));
+            ActionKind::RolloutRestart(workload) => {
+                let Titled { singular, name, .. } = titled(shell.ctx, *workload);
+                shell.print(0, format!("{singular}.apps/{name} restarted"));
             }
             ActionKind::ScaleReplicaSet { replica_set, .. } => {
                 let name = replica_set_name(shell.ctx, *replica_set);
@@ -123,8 +123,12 @@ impl Single {
                 shell.read(node_luck(node), KubectlStep::Found(0));
                 None
             }
-            ActionKind::Scale { deployment, .. } | ActionKind::RolloutRestart { deployment } => {
+            ActionKind::Scale { deployment, .. } => {
                 shell.read(deployment_luck(shell.ctx, *deployment), KubectlStep::Found(0));
+                None
+            }
+            ActionKind::RolloutRestart(workload) => {
+                shell.read(titled(shell.ctx, *workload).luck, KubectlStep::Found(0));
                 None
             }
             ActionKind::ScaleReplicaSet { replica_set, .. } => {
@@ -216,13 +220,12 @@ impl Single {
                 let write = Write::ScaleReplicaSet { replica_set: id, base, replicas };
                 shell.write(write, luck, KubectlStep::Answer(0));
             }
-            ActionKind::RolloutRestart { deployment } => {
-                let Some(template) = store.deployments.head(*deployment).map(|d| d.template) else {
+            ActionKind::RolloutRestart(workload) => {
+                let Some(write) = restart(store, *workload) else {
                     return Some(self.refused(shell, WriteError::NotFound));
                 };
-                let index = u32::try_from(*deployment).unwrap_or(u32::MAX);
-                let luck = deployment_luck(shell.ctx, *deployment);
-                shell.write(Write::ChangeTemplate { deployment: index, template }, luck, KubectlStep::Answer(0));
+                let luck = titled(shell.ctx, *workload).luck;
+                shell.write(write, luck, KubectlStep::Answer(0));
             }
             ActionKind::LabelPod { changes, overwrite, .. } => {
                 let Some((pod, head)) = self.pod.and_then(|pod| Some((pod, store.pods.head(pod.index())?))) else {
@@ -279,8 +282,9 @@ impl Single {
             ActionKind::Scale { deployment, .. } => {
                 (messages::from_server(error, "deployments.apps", deployment_name(shell.ctx, *deployment)), 1)
             }
-            ActionKind::RolloutRestart { deployment } => {
-                let error = messages::write_refused(error, "deployments.apps", deployment_name(shell.ctx, *deployment));
+            ActionKind::RolloutRestart(workload) => {
+                let Titled { resource, name, .. } = titled(shell.ctx, *workload);
+                let error = messages::write_refused(error, resource, name);
                 (format!("error: failed to patch: {error}"), 1)
             }
             ActionKind::ScaleReplicaSet { replica_set, .. } => {
@@ -339,6 +343,57 @@ const fn grace_of_delete(seconds: Option<i64>, force: bool) -> Option<i64> {
         Some(0) => Some(1),
         Some(positive) if positive > 0 => Some(positive),
         _ => None,
+    }
+}
+
+/// The write that restarts a workload; `None` if there is none. What it adds to the template is of no consequence here.
+fn restart(store: &Store, workload: Restarted) -> Option<Write> {
+    match workload {
+        Restarted::Deployment(index) => {
+            let template = store.deployments.head(index)?.template;
+            Some(Write::ChangeTemplate { deployment: u32::try_from(index).unwrap_or(u32::MAX), template })
+        }
+        Restarted::StatefulSet(index) => {
+            let template = store.stateful_sets.head(index)?.template;
+            let stateful_set = StatefulSetId::from(index);
+            Some(Write::Workload(WorkloadWrite::ChangeStatefulSetTemplate { stateful_set, template }))
+        }
+        Restarted::DaemonSet(index) => {
+            let template = store.daemon_sets.head(index)?.template;
+            let daemon_set = DaemonSetId::from(index);
+            Some(Write::Workload(WorkloadWrite::ChangeDaemonSetTemplate { daemon_set, template }))
+        }
+    }
+}
+
+/// What kubectl and the apiserver call a workload, and the number that stands for it in keyed draws.
+struct Titled<'a> {
+    singular: &'static str,
+    resource: &'static str,
+    name: &'a str,
+    luck: u64,
+}
+
+fn titled<'a>(ctx: &Context<'a>, workload: Restarted) -> Titled<'a> {
+    match workload {
+        Restarted::Deployment(index) => Titled {
+            singular: "deployment",
+            resource: "deployments.apps",
+            name: deployment_name(ctx, index),
+            luck: deployment_luck(ctx, index),
+        },
+        Restarted::StatefulSet(index) => Titled {
+            singular: "statefulset",
+            resource: "statefulsets.apps",
+            name: stateful_set_name(ctx, index),
+            luck: stateful_set_luck(ctx, index),
+        },
+        Restarted::DaemonSet(index) => Titled {
+            singular: "daemonset",
+            resource: "daemonsets.apps",
+            name: ctx.setup.daemon_sets.get(index).map_or("", |set| set.name.as_str()),
+            luck: ctx.luck_of(Kind::DaemonSet, u32::try_from(index).unwrap_or(u32::MAX)),
+        },
     }
 }
 

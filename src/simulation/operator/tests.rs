@@ -7,10 +7,9 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::api::eviction::Refusal;
-use crate::api::quantity::Resources;
 use crate::api::{
     Deletion, Deployment, Labels, NodeId, Owner, PdbId, PdbSpec, Phase, Pod, PodId, PodMeta, PodTemplate, ReplicaSetId,
-    RestartPolicy, Selector, TemplateId, Version, workload::Strategy,
+    Selector, TemplateId, Version, workload::Strategy,
 };
 use crate::engine::{Distribution, Duration, Key, Time};
 use crate::simulation::context::Context;
@@ -18,7 +17,7 @@ use crate::simulation::event::{Event, KubeletStep};
 use crate::simulation::latency::Hop;
 use crate::simulation::observe::What;
 use crate::simulation::outcome::DrainOutcome;
-use crate::simulation::setup::{Action, ActionKind, DeploymentSetup, DrainOptions, Setup, When, plain_node};
+use crate::simulation::setup::{Action, ActionKind, DeploymentSetup, DrainOptions, Restarted, Setup, When, plain_node};
 use crate::simulation::write::{Caller, Write, WriteError};
 
 const NO_BUDGET: Result<(), Refusal> = Err(Refusal::NoBudget(PdbId(0)));
@@ -74,20 +73,7 @@ impl<'a> Cluster<'a> {
             ctx.store.create_node(Time::ZERO, plain_node(node));
         }
         for has_empty_dir in [false, true] {
-            ctx.store.add_template(PodTemplate {
-                namespace: "default".into(),
-                labels: Labels::new(),
-                termination_grace_period_seconds: 30,
-                init_containers: Vec::new(),
-                containers: Vec::new(),
-                serving: 0,
-                restart_policy: RestartPolicy::Always,
-                priority: 0,
-                requests: Resources::default(),
-                placement: crate::api::pod::Placement::default(),
-                has_empty_dir,
-                hints: crate::api::pod::DisruptionHints::default(),
-            });
+            ctx.store.add_template(PodTemplate { has_empty_dir, ..PodTemplate::plain(Labels::new(), Vec::new()) });
         }
         let answer = Box::new(|_: &str, _| (10, Ok(())));
         let (kubectl, termination) = (Kubectl::new(), ms(2_500));
@@ -559,7 +545,7 @@ fn commands_that_write_one_object() {
         (ActionKind::Uncordon("fk1".into()), "node/fk1 already uncordoned", 40),
         (ActionKind::Cordon("nope".into()), "Error from server (NotFound): nodes \"nope\" not found", 40),
         (ActionKind::Scale { deployment: 0, replicas: 3 }, "deployment.apps/web scaled", 44),
-        (ActionKind::RolloutRestart { deployment: 0 }, "deployment.apps/web restarted", 44),
+        (ActionKind::RolloutRestart(Restarted::Deployment(0)), "deployment.apps/web restarted", 44),
         (ActionKind::DeleteNode("fk2".into()), "node \"fk2\" deleted", 44),
         // gone 2.5 s after the delete, told by a watch
         (pod("web-", None), "pod \"web-1\" deleted from default namespace", 42 + 2_500 + 2),

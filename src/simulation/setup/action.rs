@@ -84,11 +84,8 @@ pub enum ActionKind {
         /// The new number of replicas.
         replicas: u32,
     },
-    /// `kubectl rollout restart deployment`.
-    RolloutRestart {
-        /// Index into [`Setup::deployments`](super::Setup::deployments).
-        deployment: usize,
-    },
+    /// `kubectl rollout restart`.
+    RolloutRestart(Restarted),
     /// A machine joins: its Node object is created now, and is Ready after its start-up.
     AddNode {
         /// The node.
@@ -148,6 +145,17 @@ pub enum ActionKind {
         /// Index into [`Setup::pdbs`](super::Setup::pdbs) and then [`Setup::later_pdbs`](super::Setup::later_pdbs).
         pdb: PdbId,
     },
+}
+
+/// A workload whose template gets an annotation with the time, so that all of its pods are replaced as its strategy says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Restarted {
+    /// Index into [`Setup::deployments`](super::Setup::deployments).
+    Deployment(usize),
+    /// Index into [`Setup::stateful_sets`](super::Setup::stateful_sets).
+    StatefulSet(usize),
+    /// Index into [`Setup::daemon_sets`](super::Setup::daemon_sets).
+    DaemonSet(usize),
 }
 
 /// An object that is applied.

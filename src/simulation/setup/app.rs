@@ -31,6 +31,18 @@ pub struct App {
     pub capacity: Capacity,
     /// What the process does without being asked.
     pub life: Life,
+    /// It is the front of its pod ([`PodTemplate::front`](crate::api::PodTemplate::front)), and answers so for the container
+    /// behind it if that takes no request.
+    pub nobody_behind: Option<NobodyBehind>,
+}
+
+/// What a proxy answers for an application that refuses its connection, or ends with the request unanswered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NobodyBehind {
+    /// Bad gateway.
+    Http502,
+    /// Service unavailable.
+    Http503,
 }
 
 impl App {
@@ -49,6 +61,7 @@ impl App {
             shutdown: Shutdown::default(),
             capacity: Capacity::default(),
             life: Life::default(),
+            nobody_behind: None,
         }
     }
 }
@@ -116,6 +129,13 @@ pub enum Reaction {
         /// Works so long after the last request before it exits (flushing, closing pools).
         work: Duration,
     },
+    /// Goes on accepting until nobody is connected, then ends at once.
+    Outlast {
+        /// So long in any case.
+        least: Duration,
+        /// From there it looks so often; the first time after one such pause.
+        every: Duration,
+    },
 }
 
 /// How a server parts from its clients when it winds down ([`Reaction::Drain`]). By default as most do: the listener and
@@ -157,7 +177,8 @@ pub enum IdleConnections {
     Serve,
     /// As [`Serve`](Self::Serve), but the process does not wait for them: it exits when no request is in flight.
     ServeUntilExit,
-    /// They stay open until the exit, or until something comes on one: it is then closed, and what came is not answered.
+    /// They stay open until the exit, or until something comes on one: it is then closed, and what came is not answered. Those
+    /// that are busy at that moment are closed behind the answer.
     CloseOnUse,
 }
 

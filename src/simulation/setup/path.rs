@@ -6,6 +6,8 @@
 
 use crate::engine::{Distribution, Duration};
 
+use super::Connections;
+
 /// Who chooses the pod of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Via {
@@ -20,6 +22,45 @@ pub enum Via {
     Envoy(Envoy),
     /// The load balancer, whose targets are pods.
     Balancer,
+}
+
+impl Via {
+    /// What a proxy of this kind does about connections to the pods behind it, and how long it waits for their answers.
+    ///
+    /// Source: kubernetes/ingress-nginx, `internal/ingress/controller/config/config.go` NewDefault
+    /// (upstream-keepalive-connections 320, -timeout 60, -requests 10000, -time 1h; proxy-read-timeout 60) (v1.11); Envoy,
+    /// `config.core.v3.HttpProtocolOptions` idle_timeout 1 h, circuit breakers max_connections 1024,
+    /// `config.route.v3.RouteAction` timeout 15 s; Istio sets that to none (`pilot/pkg/networking/core/route/route.go`
+    /// notimeout), which is a day here.
+    #[must_use]
+    pub fn upstream(self) -> (Connections, Duration) {
+        let seconds = Duration::from_secs;
+        match self {
+            Self::IngressNginx(_) => {
+                let connections = Connections::KeepAlive {
+                    idle_max: 320,
+                    idle_timeout: Some(seconds(60)),
+                    requests_max: Some(10_000),
+                    age_max: Some(seconds(3600)),
+                };
+                (connections, seconds(60))
+            }
+            Self::Envoy(envoy) => {
+                let connections = Connections::KeepAlive {
+                    idle_max: 1024,
+                    idle_timeout: Some(seconds(3600)),
+                    requests_max: None,
+                    age_max: None,
+                };
+                let patience = match envoy.profile {
+                    EnvoyProfile::EnvoyGateway => 15,
+                    EnvoyProfile::IstioGateway | EnvoyProfile::IstioSidecar => 86_400,
+                };
+                (connections, seconds(patience))
+            }
+            Self::KubeProxy | Self::Balancer => (Connections::New, seconds(86_400)),
+        }
+    }
 }
 
 /// How ingress-nginx follows the endpoints, and what it does about an upstream that fails it.

@@ -43,7 +43,10 @@ impl Setup {
     #[must_use]
     pub fn not_in_bulk(&self, traffic: &Traffic) -> Option<&'static str> {
         let even = traffic.arrivals == Arrivals::Constant;
-        self.dependence(traffic).or_else(|| even.then_some("they are evenly spaced"))
+        let fronted = self.templates.iter().any(|template| template.front.is_some());
+        self.dependence(traffic)
+            .or_else(|| even.then_some("they are evenly spaced"))
+            .or_else(|| fronted.then_some("pods take them through a proxy of their own"))
     }
 
     /// Why the requests of a stream depend on each other, or on more than the pod that is asked; `None` if they do not.
@@ -51,6 +54,8 @@ impl Setup {
     pub fn dependence(&self, traffic: &Traffic) -> Option<&'static str> {
         if traffic.balancer.is_some() {
             Some("a load balancer sends them on")
+        } else if traffic.onward.is_some() {
+            Some("the pods of a gateway send them on")
         } else if matches!(traffic.via, Via::IngressNginx(_)) {
             Some("an ingress controller sends them on, and again")
         } else if traffic.via != Via::KubeProxy {

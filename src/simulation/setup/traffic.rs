@@ -29,6 +29,10 @@ pub struct Traffic {
     pub resolve: Resolve,
     /// Who chooses the pod.
     pub via: Via,
+    /// The pods of `service` are proxies that send the requests on: what each of them does as a client of the pods behind
+    /// it, whose Service is the one that is asked for. Of this stream only `service`, `via`, `connections`, `timeout` and
+    /// `retries` count.
+    pub onward: Option<Box<Traffic>>,
     /// A request that has not been answered after this time has failed: connecting and answering together.
     pub timeout: Duration,
     /// A connection that has not been made after this time is given up; `None`: only with the request.
@@ -57,6 +61,7 @@ impl Traffic {
             balancer: None,
             resolve: Resolve::Address,
             via: Via::KubeProxy,
+            onward: None,
             timeout: Self::TIMEOUT,
             connect_timeout: None,
             retries: Retries::default(),
@@ -65,8 +70,34 @@ impl Traffic {
         }
     }
 
+    /// What the pods of a gateway do that send requests on to a Service by way of `via`.
+    #[must_use]
+    pub fn onward(name: &str, service: ServiceId, via: Via) -> Self {
+        let (connections, timeout) = via.upstream();
+        Self { via, connections, timeout, ..Self::plain(name, service, 0.0, Vec::new()) }
+    }
+
     /// How long clients wait for an answer where nothing else is said, an assumption.
     pub const TIMEOUT: Duration = Duration::from_secs(10);
+
+    /// The stretches of the way from one process to the next: one, or two if pods of a gateway send the requests on.
+    pub fn legs(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |leg| leg.onward.as_deref())
+    }
+
+    /// The last of the [legs](Self::legs), which leads to the Service that is asked for.
+    #[must_use]
+    pub fn last_leg(&self) -> &Self {
+        self.onward.as_deref().map_or(self, Self::last_leg)
+    }
+
+    /// The same, to change.
+    pub fn last_leg_mut(&mut self) -> &mut Self {
+        match self.onward {
+            Some(ref mut onward) => onward.last_leg_mut(),
+            None => self,
+        }
+    }
 
     /// The names of the hops, in the order in which a request takes them: `aws-nlb-instance, kube-proxy`.
     #[must_use]
@@ -78,7 +109,9 @@ impl Traffic {
             Via::Balancer => None,
         };
         let balancer = self.balancer.as_ref().map(|balancer| balancer.profile.name());
-        balancer.into_iter().chain(chooses).collect::<Vec<_>>().join(", ")
+        let onward = self.onward.as_ref().map(|onward| onward.path());
+        let names = balancer.into_iter().chain(chooses).map(str::to_string).chain(onward);
+        names.collect::<Vec<_>>().join(", ")
     }
 }
 

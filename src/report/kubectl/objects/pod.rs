@@ -37,6 +37,11 @@ impl Cluster<'_> {
         if let Some(node) = version.node {
             spec.insert("nodeName".to_string(), json!(self.store.node_name(node)));
         }
+        let gates = &self.store.templates[meta.template.index()].readiness_gates;
+        if !gates.is_empty() {
+            let gates = gates.iter().map(|gate| json!({"conditionType": gate.condition_type}));
+            spec.insert("readinessGates".to_string(), gates.collect());
+        }
         let statuses = self.container_statuses(id, &version, at);
         let status = self.pod_status(id, &version, &statuses, at);
         Some(object(Resource::Pods, metadata, Value::Object(spec), status))
@@ -120,7 +125,7 @@ impl Cluster<'_> {
             let found = history.iter().find(|v| v.value.as_ref().is_some_and(holds));
             found.map_or_else(Instant::of_steady_state, |v| Instant::since(v.time))
         };
-        let mut conditions = Vec::new();
+        let mut conditions = self.gate_conditions(id, version, at);
         if version.disruption_target {
             let since = first(|p| p.disruption_target);
             let evicted = self.facts_of(id).iter().any(|e| matches!(e.what, What::EvictionRequested { .. }));
@@ -172,7 +177,29 @@ impl Cluster<'_> {
             let message = format!("containers with incomplete status: [{}]", names(&statuses.init, true));
             conditions.push(condition("Initialized", false, began, "ContainersNotInitialized", &message));
         }
+        let template = self.store.template_of(id);
+        let shut =
+            |gate: &u8| template.readiness_gates[usize::from(*gate)].set_by.is_some() && !version.gates.is_true(*gate);
+        let shut: Vec<u8> = (0u8..).take(template.readiness_gates.len()).filter(shut).collect();
+        let waits =
+            ended.is_none() && !shut.is_empty() && !version.ready && names(&statuses.containers, true).is_empty();
         for kind in ["Ready", "ContainersReady"] {
+            if waits {
+                let containers_ready =
+                    |p: &Pod| template.containers_ready(p.phase, self.store.container_statuses(p.containers));
+                conditions.push(match kind {
+                    "Ready" => {
+                        let message = |gate: &u8| {
+                            let gate = &template.readiness_gates[usize::from(*gate)].condition_type;
+                            format!("corresponding condition of pod readiness gate {gate:?} does not exist.")
+                        };
+                        let message = shut.iter().map(message).collect::<Vec<_>>().join(", ");
+                        condition(kind, false, since_ready, "ReadinessGatesNotReady", &message)
+                    }
+                    _ => condition(kind, true, self.since(id, at, containers_ready), "", ""),
+                });
+                continue;
+            }
             conditions.push(match (version.ready, ended) {
                 (true, _) => condition(kind, true, since_ready, "", ""),
                 (false, Some(reason)) => condition(kind, false, since_ready, reason, ""),
@@ -184,5 +211,29 @@ impl Cluster<'_> {
         }
         conditions.push(condition("PodScheduled", true, scheduled, "", ""));
         conditions
+    }
+
+    /// The conditions of the readiness gates that are True. Those that nobody sets are, too.
+    fn gate_conditions(&self, id: PodId, version: &Pod, at: Time) -> Vec<Value> {
+        let gates = (0u8..).zip(&self.store.template_of(id).readiness_gates);
+        let is_true = |gate: u8, set_by: Option<u32>, pod: &Pod| set_by.is_none() || pod.gates.is_true(gate);
+        gates
+            .filter(|(number, gate)| is_true(*number, gate.set_by, version))
+            .map(|(number, gate)| {
+                let since = self.since(id, at, |pod| is_true(number, gate.set_by, pod));
+                condition(&gate.condition_type, true, since, "", "")
+            })
+            .collect()
+    }
+
+    /// Since when something has held without a break, at a time at which it does.
+    fn since(&self, id: PodId, at: Time, holds: impl Fn(&Pod) -> bool) -> Instant {
+        let history = self.store.pods.history(id.index()).iter();
+        let versions = history.take_while(|v| v.time <= at).filter_map(|v| Some((v.time, v.value.as_ref()?)));
+        let mut since = None;
+        for (time, pod) in versions {
+            since = if holds(pod) { since.or(Some(time)) } else { None };
+        }
+        since.map_or_else(Instant::of_steady_state, Instant::since)
     }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::api::daemon_set::DaemonSetUpdate;
 use crate::api::node::TAINT_UNSCHEDULABLE;
 use crate::api::{IntOrPercent, Selector, Taint, TemplateId, Toleration};
 use crate::simulation::control_plane::harness::{Cluster, STOP, living, setup, template};
@@ -83,7 +84,7 @@ fn what_is_missing_and_what_is_too_many() {
     for (words, run, stay, created, deleted) in cases {
         let mut sites = sites_of(&[words]);
         (sites[0].run, sites[0].stay) = (run, stay);
-        let change = manage(&sites, &mut BTreeMap::new(), Time::ZERO);
+        let change = manage(&set(), &sites, &mut BTreeMap::new(), Time::ZERO);
         assert_eq!(!change.create.is_empty(), created, "{words:?} {run} {stay}");
         assert_eq!(change.delete, deleted.iter().map(|n| PodId(*n)).collect::<Vec<_>>(), "{words:?} {run} {stay}");
     }
@@ -100,6 +101,61 @@ fn failed_pods_are_replaced_ever_more_slowly() {
         }
     }
     assert_eq!(replaced, [0, 1, 3, 7, 15, 31]);
+}
+
+/// `pkg/controller/daemon/daemon_controller.go` podsShouldBeOnNode (v1.36), with surge.
+#[test]
+fn while_it_surges_a_node_may_have_an_old_pod_beside_a_new_one() {
+    type Case = (&'static [&'static str], bool, &'static [u32]);
+    let cases: [Case; 9] = [
+        (&["old"], false, &[]),
+        (&["goes"], true, &[]),
+        (&["old", "starts"], false, &[]),
+        (&["old", "ok"], false, &[0]),
+        (&["old-starts", "starts"], false, &[0]),
+        (&["old", "old", "starts"], false, &[1]),
+        (&["old", "starts", "ok"], false, &[2]),
+        (&["ok", "ok"], false, &[1]),
+        (&["old-goes", "ok"], false, &[]),
+    ];
+    for (words, created, deleted) in cases {
+        let change = manage(&surging(1), &sites_of(&[words]), &mut BTreeMap::new(), Time::ZERO);
+        assert_eq!(!change.create.is_empty(), created, "{words:?}");
+        assert_eq!(change.delete, deleted.iter().map(|n| PodId(*n)).collect::<Vec<_>>(), "{words:?}");
+    }
+}
+
+/// `pkg/controller/daemon/update.go` rollingUpdate (v1.36), with surge.
+#[test]
+fn a_surge_makes_new_pods_first() {
+    // pods of each node; nodes that get a new one, pods that go
+    type Case = (u32, &'static [&'static [&'static str]], &'static [u32], &'static [u32]);
+    let cases: [Case; 7] = [
+        (1, &[&["old"], &["old"], &["old"]], &[0], &[]),
+        (2, &[&["old"], &["old"], &["old"]], &[0, 1], &[]),
+        (1, &[&["old", "starts"], &["old"], &["old"]], &[], &[]),
+        (1, &[&["old", "ok"], &["old"], &["old"]], &[1], &[0]),
+        (1, &[&["ok"], &["old"], &["old"]], &[1], &[]),
+        (1, &[&["old"], &["old-starts"], &["old"]], &[1, 0], &[]),
+        (1, &[&["old", "old"], &["old"]], &[], &[]),
+    ];
+    for (surge, nodes, created, deleted) in cases {
+        let Roll { create, delete } = roll(&surging(surge), &sites_of(nodes));
+        assert_eq!(create, created.iter().map(|n| NodeId(*n)).collect::<Vec<_>>(), "{surge} {nodes:?}");
+        assert_eq!(delete, deleted.iter().map(|n| PodId(*n)).collect::<Vec<_>>(), "{surge} {nodes:?}");
+    }
+    // A node that should not have it keeps its old pod until enough others are available.
+    for (others, deleted) in [(["ok", "starts"], vec![]), (["ok", "ok"], vec![PodId(0)])] {
+        let mut sites = sites_of(&[&["old"], &[others[0]], &[others[1]]]);
+        sites[0].run = false;
+        assert_eq!(roll(&surging(1), &sites).delete, deleted, "{others:?}");
+    }
+}
+
+fn surging(surge: u32) -> DaemonSet {
+    let update =
+        DaemonSetUpdate::RollingUpdate { max_unavailable: IntOrPercent::Int(0), max_surge: IntOrPercent::Int(surge) };
+    DaemonSet { update, ..set() }
 }
 
 /// `pkg/controller/daemon/update.go` rollingUpdate (v1.36), without surge.
@@ -119,11 +175,11 @@ fn a_rolling_update_takes_the_broken_and_as_many_others_as_may_be() {
     ];
     for (max_unavailable, nodes, expected) in cases {
         let update = DaemonSetUpdate::RollingUpdate { max_unavailable, max_surge: Int(0) };
-        let doomed = roll(&DaemonSet { update, ..set() }, &sites_of(nodes));
+        let doomed = roll(&DaemonSet { update, ..set() }, &sites_of(nodes)).delete;
         assert_eq!(doomed, expected.iter().map(|n| PodId(*n)).collect::<Vec<_>>(), "{max_unavailable} {nodes:?}");
     }
     let on_delete = DaemonSet { update: DaemonSetUpdate::OnDelete, ..set() };
-    assert_eq!(roll(&on_delete, &sites_of(&[&["old"]])), []);
+    assert_eq!(roll(&on_delete, &sites_of(&[&["old"]])), Roll::default());
 }
 
 fn set() -> DaemonSet {
@@ -190,4 +246,26 @@ fn a_taint_that_it_does_not_tolerate_takes_the_pod_away() {
     cluster.change_node(NodeId(0), |n| n.taints.push(taint("broken", TaintEffect::NoExecute)));
     cluster.run_to(20);
     assert_eq!(cluster.nodes_of(TemplateId(0)), [Some(1)]);
+}
+
+#[test]
+fn a_restart_replaces_all_one_after_the_other() {
+    let setup = setup();
+    for (update, most) in [(DaemonSetUpdate::default(), 2), (surging(1).update, 3)] {
+        let mut cluster = cluster(&setup);
+        cluster.run_to(10);
+        let mut set = cluster.ctx.store.daemon_sets.head(0).unwrap().clone();
+        (set.revision, set.update) = (2, update);
+        cluster.ctx.store.put_daemon_set(cluster.ctx.now(), 0, set);
+        cluster.ctx.publish(Kind::DaemonSet, 0);
+        let mut seen = 0;
+        for second in 11..60 {
+            cluster.run_to(second);
+            seen = seen.max(living(&cluster.ctx).filter(|(_, pod)| pod.deletion.is_none()).count());
+        }
+        assert_eq!(seen, most, "{update:?}");
+        assert_eq!(cluster.ctx.store.pods.len(), 4);
+        let status = cluster.ctx.store.daemon_sets.head(0).unwrap().status;
+        assert_eq!((status.updated, status.available), (2, 2));
+    }
 }

@@ -11,7 +11,10 @@ use crate::simulation::network::ledger::{Failed, Ledger, Request, Seen};
 use crate::simulation::outcome::FailureKind;
 
 /// So many failures of a stream are drawn one by one, the first ones; all are counted.
-pub(in crate::simulation::network) const FAILURES_DRAWN: usize = 100;
+pub(in crate::simulation::network) const FAILURES_DRAWN: usize = 50;
+
+/// When a request was sent that was cut is exact to this share of the mean gap to the next one.
+const GAP_SHARE: f64 = 1e-3;
 
 /// Draws what became of all requests of a stream, and puts it into the ledger.
 pub(in crate::simulation::network) fn settle(stream: &Stream<'_, '_>, end: Time, ledger: &mut Ledger) {
@@ -69,6 +72,8 @@ struct Crowd<'e> {
     left: u64,
     /// Share of the region that has been passed.
     passed: f64,
+    /// The last two for which a root was sought, and how much of the region is before them.
+    before: [Point; 2],
     key: Key,
     drawn: u64,
     random: Random,
@@ -76,7 +81,8 @@ struct Crowd<'e> {
 
 impl<'e> Crowd<'e> {
     fn new(region: &'e Region, left: u64, key: Key, random: Random) -> Self {
-        Self { region, left, passed: 0.0, key, drawn: 0, random }
+        let start = Point { at: region.from.as_nanos(), value: 0.0 };
+        Self { region, left, passed: 0.0, before: [start; 2], key, drawn: 0, random }
     }
 
     /// When the next one was sent.
@@ -96,42 +102,58 @@ impl<'e> Crowd<'e> {
             (Which::UnderWay { .. } | Which::UnderWayNotSlow { .. }, _) => {
                 let (timeout, sockets) = (stream.traffic.timeout, stream.plane.sockets);
                 let sent_by = |at| regions::measure(routes, which, (from, Time::from_nanos(at)), timeout, sockets);
-                Time::from_nanos(last_below(sent_by, self.passed * mean, (from.as_nanos(), to.as_nanos()), mean))
+                let target = self.passed * mean;
+                let bracket = (self.before[1], Point { at: to.as_nanos(), value: mean });
+                let point = passes(sent_by, (target, GAP_SHARE * mean.min(1.0)), bracket, slope(self.before));
+                self.before = [self.before[1], point];
+                Time::from_nanos(point.at)
             }
         };
         Some(at.clamp(from, to))
     }
 }
 
-/// The last number of a range at which a function that never falls is no more than `target`; it begins at 0 and ends at `top`.
+/// The slope between two points, if there is one.
+fn slope([a, b]: [Point; 2]) -> Option<f64> {
+    let slope = (b.value - a.value) / (b.at as f64 - a.at as f64);
+    (slope > 0.0 && slope.is_finite()).then_some(slope)
+}
+
+/// A point of a function of time.
+#[derive(Clone, Copy, Debug)]
+struct Point {
+    at: u64,
+    value: f64,
+}
+
+/// The point at which a function that never falls passes `target`, between two others of its points: exact to `error`, or to
+/// the nanosecond where it jumps (the point before that).
 ///
-/// By false position with the Illinois rule, which needs a third of the steps of a bisection: the end of the bracket that
-/// has stayed twice counts half. Source: M. Dowell and P. Jarratt, BIT 11 (1971).
-fn last_below(f: impl Fn(u64) -> f64, target: f64, (mut low, mut high): (u64, u64), top: f64) -> u64 {
-    let (mut below, mut above) = (-target, top - target);
-    let mut stayed = 0i8;
-    for step in 0.. {
-        if high - low <= 1 {
+/// By the secant through the last two points that were looked at, at first by the slope that is `expected`. A step that
+/// leaves the bracket, and each third one, halves the bracket instead, so that flat stretches and jumps come to an end.
+fn passes(
+    f: impl Fn(u64) -> f64,
+    (target, error): (f64, f64),
+    (mut low, mut high): (Point, Point),
+    expected: Option<f64>,
+) -> Point {
+    let mut last = low;
+    let mut slope = expected.unwrap_or((high.value - low.value) / (high.at - low.at) as f64);
+    for step in 1u32.. {
+        if high.at - low.at <= 1 {
             break;
         }
-        let share = below / (below - above);
-        // Rounding must not stop it: from some step on it is a bisection.
-        let share = if step < 40 && share.is_finite() { share } else { 0.5 };
-        let middle = (low + ((high - low) as f64 * share) as u64).clamp(low + 1, high - 1);
-        let here = f(middle) - target;
-        if here <= 0.0 {
-            (low, below) = (middle, here);
-            if stayed < 0 {
-                above /= 2.0;
-            }
-            stayed = -1;
-        } else {
-            (high, above) = (middle, here);
-            if stayed > 0 {
-                below /= 2.0;
-            }
-            stayed = 1;
+        let secant = last.at as f64 + (target - last.value) / slope;
+        let inside = secant > low.at as f64 && secant < high.at as f64 && !step.is_multiple_of(3);
+        let middle = low.at + (high.at - low.at) / 2;
+        let at = if inside { (secant as u64).clamp(low.at + 1, high.at - 1) } else { middle };
+        let here = Point { at, value: f(at) };
+        if (here.value - target).abs() <= error {
+            return here;
         }
+        slope = (here.value - last.value) / (here.at as f64 - last.at as f64);
+        last = here;
+        *(if here.value <= target { &mut low } else { &mut high }) = here;
     }
     low
 }
@@ -171,6 +193,7 @@ fn failure(stream: &Stream<'_, '_>, life: usize, pod: Option<PodId>, failing: &F
         },
         kind: failing.kind,
         pod,
+        gateway: None,
         cause: failing.cause,
         seen: match failing.seen {
             SeenAt::Sent => Seen::At(sent),
@@ -183,24 +206,29 @@ fn failure(stream: &Stream<'_, '_>, life: usize, pod: Option<PodId>, failing: &F
 
 #[cfg(test)]
 mod tests {
-    use super::last_below;
+    use super::*;
     use proptest::prelude::*;
 
     proptest! {
         #[test]
-        fn it_finds_what_a_bisection_finds(
-            steps in prop::collection::btree_map(1u64..1_000_000_000, 0.0f64..5.0, 1..8),
-            slope in 0.0f64..1e-6,
+        fn it_finds_where_a_function_passes(
+            jumps in prop::collection::btree_map(1u64..1_000_000_000, 0.0f64..5.0, 1..8),
+            slopes in [0.0f64..1e-6, 0.0f64..1e-6],
+            bend in 0u64..1_000_000_000,
             share in 0.0f64..1.0,
-            high in 2u64..1_000_000_000,
+            end in 2u64..1_000_000_000,
+            expected in prop::option::of(0.0f64..1e-6),
         ) {
-            let f = |at: u64| at as f64 * slope + steps.range(..=at).map(|(_, step)| step).sum::<f64>();
-            let (target, mut from, mut to) = (share * f(high), 0, high);
-            while to - from > 1 {
-                let middle = from + (to - from) / 2;
-                *(if f(middle) <= target { &mut from } else { &mut to }) = middle;
-            }
-            prop_assert_eq!(last_below(f, target, (0, high), f(high)), from);
+            let f = |at: u64| {
+                let straight = at.min(bend) as f64 * slopes[0] + at.saturating_sub(bend) as f64 * slopes[1];
+                straight + jumps.range(..=at).map(|(_, jump)| jump).sum::<f64>()
+            };
+            let point = |at| Point { at, value: f(at) };
+            let (target, error) = (share * f(end), 1e-3);
+            let found = passes(f, (target, error), (point(0), point(end)), expected);
+            prop_assert_eq!(f(found.at), found.value);
+            let jumps = found.value <= target && f(found.at + 1) >= target;
+            prop_assert!(jumps || (found.value - target).abs() <= error, "{found:?} for {target}");
         }
     }
 }

@@ -445,7 +445,8 @@ pub(super) fn meets(sockets: &Sockets<'_>, client: NodeId, pod: PodId, from: Tim
         }
         let what = match change.end.state {
             Listener::Open => Meets::Open(change.end.app),
-            Listener::Closed => Meets::Refusal(change.cause),
+            // streams to pods with a proxy of their own are not counted
+            Listener::Closed | Listener::Unattended => Meets::Refusal(change.cause),
             Listener::Gone => Meets::Silence(change.cause),
         };
         meetings.push(Meeting { from, to, what });

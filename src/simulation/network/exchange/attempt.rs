@@ -2,9 +2,9 @@
 
 use crate::api::PodId;
 use crate::engine::{Duration, Key, Time, Timer};
-use crate::simulation::network::clients::{Draw, Plane};
+use crate::simulation::network::clients::{Draw, Plane, Source};
 use crate::simulation::network::exchange::{Exchange, Happening, upstream};
-use crate::simulation::network::ledger::{Failed, Ledger, Request, Seen, Through};
+use crate::simulation::network::ledger::{Failed, Request, Seen, Through};
 use crate::simulation::observe::CauseId;
 use crate::simulation::outcome::FailureKind;
 use crate::simulation::setup::{Retries, RetryOn};
@@ -29,6 +29,8 @@ pub(super) struct Open {
     hedge: Option<Timer>,
     /// How the last try failed.
     pub last: Option<Fault>,
+    /// A gateway's pod has sent it for the sake of this work of its own; `None`: a client has.
+    pub for_work: Option<usize>,
 }
 
 /// One try.
@@ -56,6 +58,8 @@ pub(super) struct Attempt {
 pub(super) struct Fault {
     pub kind: FailureKind,
     pub pod: Option<PodId>,
+    /// The pod of a gateway that had sent the request on.
+    pub gateway: Option<PodId>,
     pub cause: CauseId,
     pub seen: Seen,
     /// The server has said that it did not process the request (HTTP/2's GOAWAY): the library sends it again by itself
@@ -66,7 +70,32 @@ pub(super) struct Fault {
 impl Fault {
     /// One of which nothing more is known.
     pub fn new(kind: FailureKind, pod: Option<PodId>, now: Time) -> Self {
-        Self { kind, pod, cause: CauseId::default(), seen: Seen::At(now), unprocessed: false }
+        Self { kind, pod, gateway: None, cause: CauseId::default(), seen: Seen::At(now), unprocessed: false }
+    }
+}
+
+impl Open {
+    /// A request for which nothing has been done.
+    pub fn new(request: Request, client: usize, draw: Draw, for_work: Option<usize>) -> Self {
+        Self {
+            request,
+            client,
+            draw,
+            tries: Vec::new(),
+            begun: 0,
+            upstream_tried: 0,
+            unprocessed: 0,
+            deadline: None,
+            pause: None,
+            hedge: None,
+            last: None,
+            for_work,
+        }
+    }
+
+    /// The tries that are going on.
+    pub fn tries(&self) -> &[usize] {
+        &self.tries
     }
 }
 
@@ -77,25 +106,13 @@ impl<'a> Exchange<'a> {
     /// A client sends its next request.
     pub(super) fn send(&mut self, now: Time, number: usize, plane: &mut Plane<'_, 'a>) {
         let client = &mut self.clients[number];
-        let draw = client.source.draw();
+        let Some(draw) = client.source.as_mut().map(Source::draw) else { return };
         client.schedule_next(number, &mut self.queue);
         client.budget.earn();
         plane.ledger.sent(client.stream, 1, 0);
         let request = Request { traffic: client.stream, client: client.node, number: draw.number, sent: now };
         let hedge_after = client.traffic.retries.hedge_after;
-        let id = self.requests.insert(Open {
-            request,
-            client: number,
-            draw,
-            tries: Vec::new(),
-            begun: 0,
-            upstream_tried: 0,
-            unprocessed: 0,
-            deadline: None,
-            pause: None,
-            hedge: None,
-            last: None,
-        });
+        let id = self.requests.insert(Open::new(request, number, draw, None));
         self.requests[id].hedge = hedge_after.map(|after| self.queue.schedule(now + after, Happening::Hedge(id)));
         self.begin(now, id, plane);
     }
@@ -116,7 +133,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// One more try, as the client counts them.
-    fn begin(&mut self, now: Time, request: usize, plane: &mut Plane<'_, 'a>) {
+    pub(super) fn begin(&mut self, now: Time, request: usize, plane: &mut Plane<'_, 'a>) {
         let open = &mut self.requests[request];
         let number = open.begun;
         open.begun += 1;
@@ -190,6 +207,11 @@ impl<'a> Exchange<'a> {
         let open = &mut self.requests[request];
         open.tries.retain(|a| *a != attempt);
         let retried = open.last.is_some() || number > 0;
+        if let Some(work) = open.for_work {
+            let last = open.last;
+            self.close(request);
+            return self.answered_behind(now, work, last, plane);
+        }
         plane.ledger.ok(open.request.traffic, retried);
         self.phases[open.request.traffic as usize].note(now.since(open.request.sent));
         self.close(request);
@@ -199,6 +221,12 @@ impl<'a> Exchange<'a> {
     pub(super) fn fail(&mut self, now: Time, attempt: usize, plane: &mut Plane<'_, 'a>) {
         self.attempts[attempt].timer = None;
         let slow = self.slow(attempt, now);
+        // A gateway has told what failed behind it: that is an answer like any other to the connection.
+        if slow.gateway.is_some()
+            && let Some(connection) = self.attempts[attempt].connection.take()
+        {
+            self.release(now, connection, plane);
+        }
         self.failed(now, attempt, slow, plane);
     }
 
@@ -212,7 +240,19 @@ impl<'a> Exchange<'a> {
     /// What is wrong with a try that has taken too long.
     fn slow(&self, attempt: usize, now: Time) -> Fault {
         let attempt = &self.attempts[attempt];
-        attempt.fault.unwrap_or_else(|| Fault::new(FailureKind::RequestTimeout, attempt.pod, now))
+        let behind = || attempt.work.and_then(|work| self.slow_behind(work, now));
+        let fault = attempt.fault.or_else(behind);
+        fault.unwrap_or_else(|| Fault::new(FailureKind::RequestTimeout, attempt.pod, now))
+    }
+
+    /// What is wrong with a request that has taken too long.
+    pub(super) fn slow_request(&self, request: usize, now: Time) -> Fault {
+        let open = &self.requests[request];
+        match (open.tries.first(), open.last) {
+            (Some(attempt), _) => self.slow(*attempt, now),
+            (None, Some(last)) => Fault { kind: FailureKind::RequestTimeout, ..last },
+            (None, None) => Fault::new(FailureKind::RequestTimeout, None, now),
+        }
     }
 
     /// A try has failed: another one is made, at once or after a pause, or the request has failed.
@@ -248,19 +288,14 @@ impl<'a> Exchange<'a> {
             }
         }
         if open.tries.is_empty() && open.pause.is_none() {
-            self.give_up(now, request, fault, plane.ledger);
+            self.give_up(now, request, fault, plane);
         }
     }
 
     /// The client's patience with a request is over.
-    pub(super) fn deadline(&mut self, now: Time, request: usize, ledger: &mut Ledger) {
+    pub(super) fn deadline(&mut self, now: Time, request: usize, plane: &mut Plane<'_, 'a>) {
         self.requests[request].deadline = None;
-        let open = &self.requests[request];
-        let fault = match (open.tries.first(), open.last) {
-            (Some(attempt), _) => self.slow(*attempt, now),
-            (None, Some(last)) => Fault { kind: FailureKind::RequestTimeout, ..last },
-            (None, None) => Fault::new(FailureKind::RequestTimeout, None, now),
-        };
+        let fault = self.slow_request(request, now);
         // Behind a proxy a client does not know how far its request has come.
         let proxied = upstream(self.clients[self.requests[request].client].traffic).is_some();
         let kind = match fault.kind {
@@ -269,7 +304,7 @@ impl<'a> Exchange<'a> {
             }
             _ => FailureKind::RequestTimeout,
         };
-        self.give_up(now, request, Fault { kind, ..fault }, ledger);
+        self.give_up(now, request, Fault { kind, ..fault }, plane);
     }
 
     /// The client's own connection, to a load balancer that passes packets on, has not come to the proxy behind it.
@@ -279,10 +314,15 @@ impl<'a> Exchange<'a> {
     }
 
     /// The request has failed.
-    fn give_up(&mut self, now: Time, request: usize, fault: Fault, ledger: &mut Ledger) {
-        let Fault { kind, pod, cause, seen, .. } = fault;
-        let failed = Failed { request: self.requests[request].request, failed_at: now, kind, pod, cause, seen };
-        ledger.fail(now, failed);
+    fn give_up(&mut self, now: Time, request: usize, fault: Fault, plane: &mut Plane<'_, 'a>) {
+        if let Some(work) = self.requests[request].for_work {
+            self.close(request);
+            return self.failed_behind(now, work, fault, plane);
+        }
+        let Fault { kind, pod, gateway, cause, seen, .. } = fault;
+        let failed =
+            Failed { request: self.requests[request].request, failed_at: now, kind, pod, gateway, cause, seen };
+        plane.ledger.fail(now, failed);
         self.close(request);
     }
 

@@ -2,7 +2,6 @@
 
 use crate::api::{NodeId, PodId};
 use crate::engine::{Duration, EventQueue, Key, Random, Time, Timer};
-use crate::simulation::context::node_luck;
 use crate::simulation::network::clients::{RoundTrips, Source};
 use crate::simulation::network::exchange::Happening;
 use crate::simulation::network::exchange::names::Lookup;
@@ -20,7 +19,10 @@ pub(super) struct Client<'a> {
     pub key: Key,
     /// Stands for its node.
     pub node_luck: u64,
-    pub source: Source,
+    /// `None`: it sends on what comes to it.
+    pub source: Option<Source>,
+    /// The pod of a gateway whose process it is.
+    pub gateway: Option<PodId>,
     timer: Option<Timer>,
     /// Idle connections, the most recently used last.
     pub idle: Vec<usize>,
@@ -84,9 +86,9 @@ impl<'a> Client<'a> {
     pub fn new(
         stream: u32,
         traffic: &'a Traffic,
-        (node, name): (NodeId, &str),
+        (node, node_luck): (NodeId, u64),
         (key, random): (Key, Random),
-        source: Source,
+        source: Option<Source>,
     ) -> Self {
         let channels = match traffic.connections {
             Connections::Http2 { connections, .. } => vec![Channel::default(); connections.max(1) as usize],
@@ -97,8 +99,9 @@ impl<'a> Client<'a> {
             traffic,
             node,
             key,
-            node_luck: node_luck(name),
+            node_luck,
             source,
+            gateway: None,
             timer: None,
             idle: Vec::new(),
             channels,
@@ -111,7 +114,7 @@ impl<'a> Client<'a> {
 
     /// Puts its next request on the event list, if it sends one more. `number` is this client's.
     pub fn schedule_next(&mut self, number: usize, queue: &mut EventQueue<Happening>) {
-        let next = self.source.next;
+        let Some(next) = self.source.as_ref().map(|source| source.next) else { return };
         let sends = self.traffic.stop.is_none_or(|stop| next < stop);
         self.timer = sends.then(|| queue.schedule(next, Happening::Send(number)));
     }

@@ -15,7 +15,7 @@ use crate::simulation::network::routers::{Goes, Way};
 use crate::simulation::network::sockets::{Closed, Closing, Listener, Sockets, WindingDown};
 use crate::simulation::observe::CauseId;
 use crate::simulation::outcome::FailureKind;
-use crate::simulation::setup::{Connections, GoAway, IdleConnections, Via};
+use crate::simulation::setup::{Connections, GoAway, IdleConnections, Traffic, Via};
 
 /// A connection of a client, made or in the making.
 #[derive(Clone, Debug)]
@@ -64,7 +64,8 @@ pub(super) struct Connection {
 /// What a proxy has connections to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum End {
-    Pod(PodId),
+    /// By way of this node, where the proxy is that has chosen the pod, if that is not the client's.
+    Pod(PodId, Option<NodeId>),
     Node(NodeId),
 }
 
@@ -161,7 +162,10 @@ impl<'a> Exchange<'a> {
             return self.silence(attempt, Fault { cause, ..Fault::new(FailureKind::RequestTimeout, None, now) });
         }
         // A load balancer has connections to nodes; which pods are behind them was decided when they were made.
-        let end = transit.filter(|_| traffic.via == Via::KubeProxy).map(End::Node).or(pod.map(End::Pod));
+        let end = match (traffic.via, transit) {
+            (Via::KubeProxy, Some(node)) => Some(End::Node(node)),
+            _ => pod.map(|pod| End::Pod(pod, transit)),
+        };
         if upstream(traffic).is_some()
             && let Some(end) = end
             && let Some(connection) = self.take_idle(now, client, Some(end), plane.sockets)
@@ -212,7 +216,7 @@ impl<'a> Exchange<'a> {
             let connection = &self.connections[id];
             let fits = match end {
                 None => true,
-                Some(End::Pod(pod)) => connection.pod == Some(pod),
+                Some(End::Pod(pod, transit)) => connection.pod == Some(pod) && connection.transit == transit,
                 Some(End::Node(node)) => connection.transit == Some(node),
             };
             if !fits {
@@ -245,12 +249,12 @@ impl<'a> Exchange<'a> {
         let silence = connection.pod.map_or(Some(connection.cause), |pod| plane.sockets.separation(node, pod));
         let silence = connection.lost.or(silence);
         let state = connection.pod.map(|pod| plane.sockets.end(pod).state);
-        if silence.is_none() && matches!(state, Some(Listener::Open | Listener::Closed)) {
+        if silence.is_none() && state.is_some_and(|state| state != Listener::Gone) {
             self.clients[connection.client].tracking.answered(connection.from);
         }
         match (silence, connection.pod) {
             (None, Some(pod)) => match plane.sockets.end(pod).state {
-                Listener::Open => {
+                Listener::Open | Listener::Unattended => {
                     (connection.established, connection.idle_since) = (Some(now), now);
                     let told = self.queue.schedule(now + connection.delay, Happening::Connected(id));
                     connection.timer = Some(told);
@@ -518,6 +522,11 @@ impl<'a> Exchange<'a> {
             let last_answer = idle.filter(|at| connection.answered && *at >= goodbye && !connection.is_http2);
             last_answer.map(|at| Closed { at, cause, by: graceful })
         });
+        // a paused connector closes what it was working on then behind the answer, and what was idle when it is used
+        let paused = sockets.winding_down(pod).filter(|w| self.closes_on_use(id, w)).and_then(|w| {
+            let last_answer = idle.filter(|at| connection.answered && *at > w.since);
+            last_answer.map(|at| Closed { at, cause: w.cause, by: graceful })
+        });
         let by_pod = sockets.closings(pod, established, by).find_map(|closed| match (closed.by, idle) {
             // its work goes on, and it may be used again after that
             (Closing::Gracefully { spares_busy: true }, None) => None,
@@ -527,7 +536,7 @@ impl<'a> Exchange<'a> {
             (Closing::Gracefully { .. }, _) if self.goes_away_gracefully(id, sockets) => None,
             _ => Some(closed),
         });
-        let all = [timed_out, announced, by_pod, self.goes_away(id, sockets)];
+        let all = [timed_out, announced, paused, by_pod, self.goes_away(id, sockets)];
         all.into_iter().flatten().filter(|closed| closed.at <= by).min_by_key(|closed| closed.at)
     }
 
@@ -558,26 +567,56 @@ impl<'a> Exchange<'a> {
             let hard = |closed: &Closed| !matches!(closed.by, Closing::Gracefully { .. });
             return sockets.closings(pod, established, now).find(hard);
         }
-        let on_use = |w: &WindingDown| {
-            w.shutdown.idle_connections == IdleConnections::CloseOnUse && established <= w.since && !connection.is_http2
-        };
-        let on_use = sockets.winding_down(pod).filter(on_use);
+        let on_use = sockets.winding_down(pod).filter(|w| self.closes_on_use(id, w));
         let by = Closing::Gracefully { spares_busy: false };
         self.closed(id, now, sockets).or(on_use.map(|w| Closed { at: now, cause: w.cause, by }))
     }
 
+    /// Whether the connection is one that a process which winds down closes when it is used.
+    fn closes_on_use(&self, id: usize, winding_down: &WindingDown) -> bool {
+        let connection = &self.connections[id];
+        winding_down.shutdown.idle_connections == IdleConnections::CloseOnUse
+            && connection.established.is_some_and(|established| established <= winding_down.since)
+            && !connection.is_http2
+    }
+
     /// When the last connection to a pod will have ended if nothing more comes on any; [`Time::MAX`]: never.
     pub fn connections_until(&self, now: Time, pod: PodId, sockets: &Sockets<'_>) -> Option<Time> {
-        let theirs = self.connections.iter().filter(|(_, c)| c.pod == Some(pod) && c.established.is_some());
-        let ends = theirs.filter(|(id, _)| self.closed(*id, now, sockets).is_none()).map(|(_, connection)| {
+        let ends = self.open_connections(now, pod, sockets).map(|(_, until)| until);
+        ends.max().max(self.in_flight_until(now, pod))
+    }
+
+    /// Who has connections to a pod that are open at `now`: the leg, the node, and the gateway's pod if it is one.
+    pub fn connected_clients<'s>(
+        &'s self,
+        now: Time,
+        pod: PodId,
+        sockets: &'s Sockets<'_>,
+    ) -> impl Iterator<Item = (&'a Traffic, NodeId, Option<PodId>)> + 's {
+        self.open_connections(now, pod, sockets).map(|(connection, _)| {
+            let client = &self.clients[connection.client];
+            (client.traffic, client.node, client.gateway)
+        })
+    }
+
+    /// The connections to a pod that are open at `now`, and until when if nothing more comes on them.
+    fn open_connections<'s>(
+        &'s self,
+        now: Time,
+        pod: PodId,
+        sockets: &'s Sockets<'_>,
+    ) -> impl Iterator<Item = (&'s Connection, Time)> + 's {
+        let theirs = self.connections.iter().filter(move |(_, c)| c.pod == Some(pod) && c.established.is_some());
+        let open = theirs.filter(move |(id, _)| self.closed(*id, now, sockets).is_none());
+        let ends = open.map(move |(_, connection)| {
             let client = match self.clients[connection.client].traffic.connections {
                 Connections::KeepAlive { idle_timeout, .. } => idle_timeout,
                 Connections::New | Connections::Http2 { .. } | Connections::Udp => None,
             };
             let patience = [client, sockets.kept_app(pod).keep_alive_timeout].into_iter().flatten().min();
-            patience.map_or(Time::MAX, |patience| connection.idle_since + patience)
+            (connection, patience.map_or(Time::MAX, |patience| connection.idle_since + patience))
         });
-        ends.filter(|at| *at > now).max().max(self.in_flight_until(now, pod))
+        ends.filter(move |(_, until)| *until > now)
     }
 
     /// Until when streams that are on their way may reach a pod that has just sent a graceful GOAWAY.

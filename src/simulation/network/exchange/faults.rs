@@ -26,7 +26,7 @@ impl<'a> Exchange<'a> {
             return;
         }
         for (traffic, phases) in self.setup.traffic.iter().zip(&mut self.phases) {
-            if services.contains(&traffic.service) {
+            if traffic.legs().any(|leg| services.contains(&leg.service)) {
                 phases.disrupted();
             }
         }
@@ -39,7 +39,9 @@ impl<'a> Exchange<'a> {
 
     /// The process of a pod has ended: what it was working on is cut.
     pub fn cut(&mut self, now: Time, pod: PodId, cause: CauseId, plane: &mut Plane<'_, 'a>) {
-        for work in self.lose_all(now, pod, plane) {
+        let lost = self.lose_all(now, pod, plane);
+        self.gateway_ends(pod);
+        for work in lost {
             if let Some(attempt) = work.attempt {
                 let fault =
                     Fault { cause, seen: Seen::Before(now), ..Fault::new(FailureKind::ResetInFlight, Some(pod), now) };
@@ -53,10 +55,23 @@ impl<'a> Exchange<'a> {
         }
     }
 
+    /// The container behind the proxy of a pod has ended: the proxy answers for it what it was working on.
+    pub fn behind_front_ended(&mut self, now: Time, pod: PodId, cause: CauseId, plane: &mut Plane<'_, 'a>) {
+        let Some((kind, _)) = plane.sockets.answer_of_front(pod) else { return };
+        for work in self.lose_all(now, pod, plane) {
+            if let Some(attempt) = work.attempt {
+                let fault = Fault { cause, seen: Seen::Before(now), ..Fault::new(kind, Some(pod), now) };
+                self.tell_of(now, attempt, fault);
+            }
+        }
+    }
+
     /// The network of a pod has vanished: nobody hears anything of what it was working on. A request that would have timed
     /// out anyhow is not its fault.
     pub fn vanish(&mut self, now: Time, pod: PodId, cause: CauseId, plane: &mut Plane<'_, 'a>) {
-        for work in self.lose_all(now, pod, plane) {
+        let lost = self.lose_all(now, pod, plane);
+        self.gateway_ends(pod);
+        for work in lost {
             if let Some(attempt) = work.attempt {
                 let deadline = self.deadline_of(self.attempts[attempt].request);
                 let too_slow = work.ends.is_some_and(|ends| ends > deadline);
@@ -83,8 +98,12 @@ impl<'a> Exchange<'a> {
         for client in self.clients.iter_mut().filter(|client| client.node == node) {
             client.stop(&mut self.queue);
         }
-        let theirs: Vec<usize> =
-            self.requests.iter().filter(|(_, open)| open.request.client == node).map(|(id, _)| id).collect();
+        let theirs: Vec<usize> = self
+            .requests
+            .iter()
+            .filter(|(_, open)| open.for_work.is_none() && open.request.client == node)
+            .map(|(id, _)| id)
+            .collect();
         for request in theirs {
             ledger.unfinished(self.requests[request].request.traffic);
             self.close(request);

@@ -22,6 +22,7 @@
 //! - `attempt`: one try of a request, from its start to its answer or failure; what the client does then.
 //! - `server`: what a pod makes of the requests that reach it.
 //! - `balancing`: what load balancers do about connections that are open.
+//! - `gateway`: what a pod does that sends requests on: it is a client of the pods behind it.
 //! - `faults`: what happens to pods, nodes and networks meanwhile.
 //! - `phases`: how long answers took, before, during and after the disruption.
 
@@ -30,6 +31,7 @@ mod balancing;
 mod client;
 mod connection;
 mod faults;
+mod gateway;
 mod names;
 mod phases;
 mod routing;
@@ -42,6 +44,7 @@ use slab::Slab;
 
 use crate::api::{NodeId, PodId};
 use crate::engine::{EventQueue, Key, Random, Time};
+use crate::simulation::context::node_luck;
 use crate::simulation::network::clients::{Plane, Source};
 use crate::simulation::network::kube_proxy::{KubeProxies, Spell};
 use crate::simulation::network::ledger::Ledger;
@@ -70,6 +73,10 @@ pub(super) struct Exchange<'a> {
     works: Slab<Work>,
     /// By pod.
     servers: Vec<Server>,
+    /// By stream and pod of its gateway: the client that the process in the pod is.
+    gateways: BTreeMap<(u32, PodId), usize>,
+    /// By node: what stands for it in keyed draws.
+    node_lucks: Vec<u64>,
     names: NameServers<'a>,
     /// By stream.
     phases: Vec<Phases>,
@@ -143,6 +150,8 @@ impl<'a> Exchange<'a> {
             connections: Slab::new(),
             works: Slab::new(),
             servers: Vec::new(),
+            gateways: BTreeMap::new(),
+            node_lucks: Vec::new(),
             names: NameServers::new(setup, random),
             phases: vec![Phases::default(); setup.traffic.len()],
             stuck: Vec::new(),
@@ -160,7 +169,13 @@ impl<'a> Exchange<'a> {
             if traffic.balancer.is_some() && traffic.rate > 0.0 && traffic.rate.is_finite() {
                 let key = Key::new("client").text(&traffic.name).text("outside");
                 let source = Source::new(traffic.arrivals, traffic.rate, traffic.start, self.random.stream(key));
-                let mut client = Client::new(index, traffic, (NodeId::OUTSIDE, "outside"), (key, self.random), source);
+                let mut client = Client::new(
+                    index,
+                    traffic,
+                    (NodeId::OUTSIDE, node_luck("outside")),
+                    (key, self.random),
+                    Some(source),
+                );
                 client.schedule_next(self.clients.len(), &mut self.queue);
                 self.clients.push(client);
             }
@@ -169,6 +184,10 @@ impl<'a> Exchange<'a> {
 
     /// Starts the clients that sit on this node. Each has an equal share of the rate, whether the others are there or not.
     pub fn add_node(&mut self, now: Time, node: NodeId, name: &str) {
+        if self.node_lucks.len() <= node.index() {
+            self.node_lucks.resize(node.index() + 1, 0);
+        }
+        self.node_lucks[node.index()] = node_luck(name);
         for (index, traffic) in (0u32..).zip(&self.setup.traffic) {
             if is_plain(self.setup, traffic) || traffic.balancer.is_some() {
                 continue;
@@ -185,7 +204,7 @@ impl<'a> Exchange<'a> {
                     key = key.number(*starts);
                 }
                 let source = Source::new(traffic.arrivals, rate, traffic.start.max(now), self.random.stream(key));
-                let mut client = Client::new(index, traffic, (node, name), (key, self.random), source);
+                let mut client = Client::new(index, traffic, (node, node_luck(name)), (key, self.random), Some(source));
                 client.schedule_next(self.clients.len(), &mut self.queue);
                 self.clients.push(client);
             }
@@ -204,7 +223,7 @@ impl<'a> Exchange<'a> {
                 Happening::Send(client) => self.send(now, client, plane),
                 Happening::TryAgain(request) => self.try_again(now, request, plane),
                 Happening::Hedge(request) => self.hedge(now, request, plane),
-                Happening::Deadline(request) => self.deadline(now, request, plane.ledger),
+                Happening::Deadline(request) => self.deadline(now, request, plane),
                 Happening::TryTimeout(attempt) => self.try_timeout(now, attempt, plane),
                 Happening::Syn(connection) => self.syn(now, connection, plane),
                 Happening::Connected(connection) => self.connected(now, connection),
@@ -222,7 +241,7 @@ impl<'a> Exchange<'a> {
 
     /// The run is over: what has no end has none.
     pub fn finish(&mut self, ledger: &mut Ledger) {
-        for (_, open) in &self.requests {
+        for (_, open) in self.requests.iter().filter(|(_, open)| open.for_work.is_none()) {
             ledger.unfinished(open.request.traffic);
         }
         self.requests.clear();

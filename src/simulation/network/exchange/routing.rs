@@ -21,6 +21,9 @@ impl<'a> Exchange<'a> {
     ) -> Way {
         let to = self.to;
         let client = &mut self.clients[client];
+        if let Some(gateway) = client.gateway {
+            return plane.routers.route_onward((now, to), (gateway, client.traffic), (choice, tried), plane.proxies);
+        }
         let service = client.traffic.service;
         match client.traffic.resolve {
             Resolve::Dns { ttl, cache } => {

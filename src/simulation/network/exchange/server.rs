@@ -10,7 +10,6 @@ use crate::engine::{Duration, Time, Timer};
 use crate::simulation::network::clients::Plane;
 use crate::simulation::network::exchange::attempt::Fault;
 use crate::simulation::network::exchange::{Exchange, Happening, Stuck};
-use crate::simulation::network::ledger::Seen;
 use crate::simulation::network::sockets::{Closing, Listener};
 use crate::simulation::outcome::FailureKind;
 use crate::simulation::setup::{Connections, GoAway};
@@ -33,10 +32,12 @@ pub(super) struct Work {
     pub pod: PodId,
     /// Who waits for the answer; `None`: nobody does any more.
     pub attempt: Option<usize>,
-    connection: Option<usize>,
+    pub connection: Option<usize>,
     service_time: Duration,
-    /// When the pod will be done; `None`: it has not begun.
+    /// When the pod will be done; `None`: it has not begun, or waits for another pod.
     pub ends: Option<Time>,
+    /// The request that it has sent on for this one.
+    pub onward: Option<usize>,
     pub timer: Option<Timer>,
     /// Its place in [`Server::works`].
     place: usize,
@@ -63,7 +64,12 @@ impl<'a> Exchange<'a> {
         if self.clients[client].traffic.connections == Connections::Udp {
             return self.take_datagram(now, attempt, pod, plane);
         }
-        let Some(closed) = self.closed_to(id, now, plane.sockets) else { return self.let_in(now, attempt, pod, plane) };
+        let Some(closed) = self.closed_to(id, now, plane.sockets) else {
+            if let Some((kind, cause)) = plane.sockets.answer_of_front(pod) {
+                return self.tell_of(now, attempt, Fault { cause, ..Fault::new(kind, Some(pod), now) });
+            }
+            return self.let_in(now, attempt, pod, plane);
+        };
         let cause = closed.cause;
         if !closed.told() {
             let fault = Fault { cause, ..Fault::new(FailureKind::RequestTimeout, Some(pod), now) };
@@ -75,7 +81,7 @@ impl<'a> Exchange<'a> {
         let http2 = matches!(self.clients[client].traffic.connections, Connections::Http2 { .. });
         let says_goodbye = plane.sockets.kept_app(pod).shutdown.go_away != GoAway::Never;
         let unprocessed = http2 && says_goodbye && matches!(closed.by, Closing::Gracefully { .. });
-        let fault = Fault { kind, pod: Some(pod), cause, seen: Seen::At(now), unprocessed };
+        let fault = Fault { cause, unprocessed, ..Fault::new(kind, Some(pod), now) };
         self.tell_of(now, attempt, fault);
     }
 
@@ -84,7 +90,7 @@ impl<'a> Exchange<'a> {
         let fault = Fault { cause: plane.sockets.cause(pod), ..Fault::new(FailureKind::Refused, Some(pod), now) };
         match plane.sockets.end(pod).state {
             Listener::Open => self.let_in(now, attempt, pod, plane),
-            Listener::Closed => self.tell_of(now, attempt, fault),
+            Listener::Closed | Listener::Unattended => self.tell_of(now, attempt, fault),
             Listener::Gone => self.silence(attempt, Fault { kind: FailureKind::RequestTimeout, ..fault }),
         }
     }
@@ -112,7 +118,10 @@ impl<'a> Exchange<'a> {
         if kept == Some(false) {
             return self.leave_unattended(attempt, pod);
         }
-        let app = if kept.is_some() { plane.sockets.kept_app(pod) } else { plane.sockets.app(pod) };
+        let app = plane.sockets.app_for(pod, kept.is_some());
+        if self.is_sent_on(attempt) && !plane.sockets.never_answers(app) {
+            return self.send_onward(now, attempt, pod, plane);
+        }
         let capacity = app.capacity;
         let unit = self.request_of(attempt).draw.service;
         let server = self.server(pod);
@@ -147,10 +156,19 @@ impl<'a> Exchange<'a> {
     }
 
     /// A request is at its pod.
-    fn take_in(&mut self, attempt: usize, pod: PodId, service_time: Duration) -> usize {
+    pub(super) fn take_in(&mut self, attempt: usize, pod: PodId, service_time: Duration) -> usize {
         let connection = self.attempts[attempt].connection;
         let place = self.server(pod).works.len();
-        let work = Work { pod, attempt: Some(attempt), connection, service_time, ends: None, timer: None, place };
+        let work = Work {
+            pod,
+            attempt: Some(attempt),
+            connection,
+            service_time,
+            ends: None,
+            onward: None,
+            timer: None,
+            place,
+        };
         let work = self.works.insert(work);
         self.attempts[attempt].work = Some(work);
         if let Some(connection) = connection {
@@ -245,6 +263,9 @@ impl<'a> Exchange<'a> {
             if let Some(timer) = work.timer {
                 self.queue.cancel(timer);
             }
+            if let Some(onward) = work.onward {
+                self.close(onward);
+            }
             if let Some(attempt) = work.attempt {
                 self.attempts[attempt].work = None;
                 self.leaves_server(now, work.connection);
@@ -258,9 +279,13 @@ impl<'a> Exchange<'a> {
         self.works[work].attempt = None;
         let connection = self.works[work].connection.take();
         self.leaves_server(self.queue.now(), connection);
+        if let Some(onward) = self.works[work].onward.take() {
+            self.leave(work);
+            self.close(onward);
+        }
     }
 
-    fn leaves_server(&mut self, now: Time, connection: Option<usize>) {
+    pub(super) fn leaves_server(&mut self, now: Time, connection: Option<usize>) {
         if let Some(connection) = connection {
             let connection = &mut self.connections[connection];
             connection.at_server -= 1;

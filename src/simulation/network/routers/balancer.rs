@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::api::{NodeId, PodId};
 use crate::engine::{Distribution, Duration, Key, Random, Time};
 use crate::simulation::network::kube_proxy::Spell;
+use crate::simulation::network::routers::gates::{Gates, Method, POLL_DELAY, REQUEUE_DURATION};
 use crate::simulation::network::routers::health_check::{Answer, Checks};
 use crate::simulation::setup::LoadBalancer;
 
@@ -53,6 +54,7 @@ pub struct Balancer<'a> {
     ports: BTreeMap<Target, Vec<(Time, Answer)>>,
     machines: Vec<Machine>,
     cuts: Vec<Cut>,
+    gates: Gates,
 }
 
 /// When the controller takes notice of a change.
@@ -127,6 +129,7 @@ impl<'a> Balancer<'a> {
             ports: BTreeMap::new(),
             machines: (0..u64::from(config.machines.max(1))).map(machine).collect(),
             cuts: Vec::new(),
+            gates: Gates::default(),
         }
     }
 
@@ -146,7 +149,9 @@ impl<'a> Balancer<'a> {
         }
         self.fold(now);
         let newest = self.waiting.back();
-        if *newest.map_or(&self.wanted, |newest| &newest.targets) == targets && newest.is_none_or(|w| !w.lazy) {
+        let looks_anyway = self.gates.method(self.config) == Method::Reconciliation && self.gates.are_waiting(&targets);
+        let is_same = *newest.map_or(&self.wanted, |newest| &newest.targets) == targets;
+        if is_same && newest.is_none_or(|w| !w.lazy) && !looks_anyway {
             return;
         }
         self.last_delivery = self.last_delivery.max(match notice {
@@ -204,6 +209,9 @@ impl<'a> Balancer<'a> {
 
     /// When the controller will begin its next reconciliation, as far as is known.
     pub fn next_reconciliation(&self) -> Option<Time> {
+        if !self.cuts.is_empty() {
+            return Some(self.rested);
+        }
         self.waiting.front().map(|first| self.rested.max(first.delivery))
     }
 
@@ -231,22 +239,106 @@ impl<'a> Balancer<'a> {
 
     /// Works out what comes of all that the controller begins before `to`.
     pub fn fold(&mut self, to: Time) {
-        while let Some(first) = self.waiting.front() {
-            let start = self.rested.max(first.delivery);
-            if start >= to {
-                return;
+        loop {
+            let reconciliation = self.next_start().filter(|start| *start < to);
+            let poll = self.gates.next_poll.filter(|start| *start < to);
+            match (reconciliation, poll) {
+                (None, None) => return,
+                (Some(start), poll) if poll.is_none_or(|poll| start <= poll) => self.reconcile(start),
+                (_, Some(start)) => self.poll(start),
+                (Some(_), None) => unreachable!("it is before no poll"),
             }
-            while self.waiting.front().is_some_and(|next| next.delivery <= start) {
-                self.wanted = self.waiting.pop_front().expect("there is one").targets;
-            }
-            let unit = self.random.unit(Key::new("balancerReconcile").number(self.key.bits()), start.as_nanos());
-            self.rested = start + self.config.reconcile.sample(unit);
-            self.carry_out();
         }
     }
 
-    /// The provider's API has answered at `rested`: each machine will hear of it.
-    fn carry_out(&mut self) {
+    /// When the next reconciliation begins, as far as is known.
+    fn next_start(&self) -> Option<Time> {
+        let change = self.waiting.front().map(|first| first.delivery);
+        let next = [change, self.gates.recheck].into_iter().flatten().min();
+        next.map(|at| self.rested.max(at))
+    }
+
+    /// How long a call of the provider's API takes that begins at `start`.
+    fn call(&self, what: &str, start: Time) -> Duration {
+        self.config.reconcile.sample(self.random.unit(Key::new(what).number(self.key.bits()), start.as_nanos()))
+    }
+
+    fn reconcile(&mut self, start: Time) {
+        self.gates.recheck = self.gates.recheck.filter(|at| *at > start);
+        while self.waiting.front().is_some_and(|next| next.delivery <= start) {
+            self.wanted = self.waiting.pop_front().expect("there is one").targets;
+        }
+        let healthy = self.healthy_targets(start);
+        self.rested = start + self.call("balancerReconcile", start);
+        let registered = self.carry_out();
+        match self.gates.method(self.config) {
+            Method::Reconciliation => {
+                for pod in registered {
+                    self.gates.write(self.rested, pod, false);
+                }
+                for pod in healthy {
+                    self.gates.write(self.rested, pod, true);
+                }
+                if self.gates.are_waiting(&self.wanted) {
+                    let again = self.rested + REQUEUE_DURATION;
+                    self.gates.recheck = Some(self.gates.recheck.map_or(again, |at| at.min(again)));
+                }
+            }
+            Method::Polls => {
+                if self.gates.next_poll.is_none() && self.gates.are_waiting(&self.wanted) {
+                    self.gates.next_poll = Some(self.rested);
+                }
+            }
+        }
+    }
+
+    /// The health of all targets is listed.
+    fn poll(&mut self, start: Time) {
+        let answered = start + self.call("balancerPoll", start);
+        for pod in self.healthy_targets(start) {
+            self.gates.write(answered, pod, true);
+        }
+        self.gates.next_poll = self.gates.are_waiting(&self.wanted).then(|| answered + POLL_DELAY);
+    }
+
+    /// The targets whose gate waits, and which the provider's API calls healthy: most machines do.
+    fn healthy_targets(&self, at: Time) -> Vec<PodId> {
+        let mut healthy = self.gates.waiting(&self.wanted);
+        healthy.retain(|pod| self.is_healthy(Target::Pod(*pod), at));
+        healthy
+    }
+
+    /// Whether more than half of the machines have this target and believe it healthy.
+    fn is_healthy(&self, target: Target, at: Time) -> bool {
+        let count = self.machines.iter().filter(|machine| machine.believes(target, at, self)).count();
+        2 * count > self.machines.len()
+    }
+
+    /// This pod has a readiness gate that the controller sets; whether it is True.
+    pub fn gated(&mut self, pod: PodId, is_true: bool) {
+        self.gates.told(pod, is_true);
+    }
+
+    /// When the controller will have read about the health of targets, as far as is known.
+    pub fn next_health(&self) -> Option<Time> {
+        if self.gates.is_empty() {
+            return None;
+        }
+        let reconciled = self.next_start().map(|start| start + self.call("balancerReconcile", start));
+        let polled = self.gates.next_poll.map(|start| start + self.call("balancerPoll", start));
+        [self.gates.next_write(), reconciled, polled].into_iter().flatten().min()
+    }
+
+    /// Which gates the controller has decided to write by `now`, and how, since it was asked last.
+    pub fn take_gates(&mut self, now: Time) -> Vec<(PodId, bool)> {
+        self.fold(now + Duration::from_nanos(1));
+        self.gates.take_writes(now)
+    }
+
+    /// The provider's API has answered at `rested`: each machine will hear of it. Returns the pods that are targets from now
+    /// on.
+    fn carry_out(&mut self) -> Vec<PodId> {
+        let mut registered = Vec::new();
         let (config, random, key, answered) = (self.config, self.random, self.key, self.rested);
         for (number, machine) in (0u64..).zip(&mut self.machines) {
             let lag = |what: &str, distribution: &Distribution, target: Target, occasion: u64| {
@@ -274,10 +366,14 @@ impl<'a> Balancer<'a> {
                     let there = answered + lag("register", &config.register, *target, registrations.len() as u64);
                     let from = registrations.last().and_then(|last| last.to).map_or(there, |to| there.max(to));
                     registrations.push(Registration { from, to: None, old: false });
+                    if let (0, Target::Pod(pod)) = (number, *target) {
+                        registered.push(pod);
+                    }
                 }
             }
             machine.list = None;
         }
+        registered
     }
 
     /// Whom a machine sends to.
@@ -313,6 +409,16 @@ impl Machine {
             }
         }
         (if healthy.is_empty() { all } else { healthy }, until)
+    }
+
+    /// Whether it has this target at `at` and believes it healthy.
+    fn believes(&self, target: Target, at: Time, balancer: &Balancer<'_>) -> bool {
+        let is_now = |r: &&Registration| r.from <= at && r.to.is_none_or(|to| at < to);
+        let registration = self.targets.get(&target).and_then(|all| all.iter().rev().find(is_now));
+        registration.is_some_and(|registration| {
+            let beliefs = self.beliefs(target, registration, balancer);
+            beliefs.iter().rev().find(|(since, _)| *since <= at).is_some_and(|(_, good)| *good)
+        })
     }
 
     fn beliefs(&self, target: Target, registration: &Registration, balancer: &Balancer<'_>) -> Vec<(Time, bool)> {
@@ -472,6 +578,116 @@ mod tests {
         let port = [at(0, Answer::Good), at(20, Answer::Bad), at(40, Answer::Good), at(60, Answer::Bad)];
         let expected = [Answer::Good, Answer::Bad, Answer::Good, Answer::Silent, Answer::Silent];
         assert_eq!(combined(&node, &port).into_iter().map(|(_, answer)| answer).collect::<Vec<_>>(), expected);
+    }
+
+    /// What becomes of gates up to `until_millis`: when, of which pod, whether open; asked whenever there may be something.
+    fn gates(balancer: &mut Balancer<'_>, until_millis: u64) -> Vec<(u64, u32, bool)> {
+        let mut all = Vec::new();
+        while let Some(at) = balancer.next_health().filter(|at| *at <= Time::from_millis(until_millis)) {
+            let millis = at.as_nanos() / 1_000_000;
+            all.extend(balancer.take_gates(at).into_iter().map(|(pod, open)| (millis, pod.0, open)));
+        }
+        all
+    }
+
+    #[test]
+    fn a_gate_opens_at_the_first_reconciliation_that_finds_the_target_healthy() {
+        let config = config();
+        let mut balancer = start(&config);
+        balancer.gated(PodId(2), false);
+        balancer.should_have(Time::from_secs(10), pods(&[0, 1, 2]), COMMITTED);
+        // Registered from 10.01 s to 11.01 s, there at 16.01 s, checked within 10 s; the next look is from 26.01 s to 27.01 s.
+        assert_eq!(gates(&mut balancer, 200_000), [(27_010, 2, true)]);
+        assert_eq!(balancer.next_health(), None, "no look without need");
+        // Whatever changes about the Service makes the controller look as well.
+        let mut sooner = start(&config);
+        sooner.gated(PodId(2), false);
+        sooner.should_have(Time::from_secs(10), pods(&[0, 1, 2]), COMMITTED);
+        sooner.should_have(Time::from_millis(26_005), pods(&[0, 1, 2]), COMMITTED);
+        sooner.should_have(Time::from_millis(26_007), pods(&[0, 1, 2]), COMMITTED);
+        assert_eq!(gates(&mut sooner, 200_000), [(27_010, 2, true)]);
+    }
+
+    #[test]
+    fn a_gate_opens_when_most_machines_find_the_target_healthy() {
+        let config = LoadBalancer { machines: 3, ..BalancerProfile::AwsNlbIp.defaults() };
+        for seed in 0..50 {
+            let mut balancer = Balancer::new(&config, &WATCH, Random::new(seed), "default/web");
+            balancer.should_have(Time::ZERO, pods(&[0, 1]), COMMITTED);
+            balancer.gated(PodId(2), false);
+            balancer.should_have(Time::from_secs(10), pods(&[0, 1, 2]), COMMITTED);
+            let opened = gates(&mut balancer, 900_000);
+            let [(at, 2, true)] = opened[..] else { panic!("{opened:?}") };
+            let target = Target::Pod(PodId(2));
+            let healthy = |at: u64| {
+                balancer.machines.iter().filter(|m| m.believes(target, Time::from_millis(at), &balancer)).count()
+            };
+            assert!(healthy(at) >= 2, "seed {seed}");
+            // It was not so a look and a call of the API earlier.
+            assert!(healthy(at.saturating_sub(15_000 + 2 * 60_000)) < 2, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn a_target_that_is_registered_anew_has_to_become_healthy_anew() {
+        let config = config();
+        let mut balancer = start(&config);
+        balancer.gated(PodId(0), true);
+        balancer.should_have(Time::from_secs(10), pods(&[1]), COMMITTED);
+        balancer.should_have(Time::from_secs(50), pods(&[0, 1]), COMMITTED);
+        assert_eq!(gates(&mut balancer, 200_000), [(51_010, 0, false), (67_010, 0, true)]);
+    }
+
+    #[test]
+    fn a_target_that_is_not_healthy_keeps_its_gate_shut() {
+        let config = config();
+        let mut balancer = start(&config);
+        balancer.gated(PodId(2), false);
+        balancer.should_have(Time::from_secs(10), pods(&[0, 1, 2]), COMMITTED);
+        balancer.answers(Time::from_secs(10), Target::Pod(PodId(2)), Answer::Bad);
+        assert_eq!(gates(&mut balancer, 100_000), []);
+        balancer.answers(Time::from_secs(100), Target::Pod(PodId(2)), Answer::Good);
+        let opened = gates(&mut balancer, 200_000);
+        assert!(matches!(opened[..], [(101_000..127_000, 2, true)]), "{opened:?}");
+    }
+
+    #[test]
+    fn endpoint_groups_are_polled() {
+        let config = LoadBalancer { profile: BalancerProfile::GcpNeg, ..config() };
+        let mut balancer = start(&config);
+        balancer.gated(PodId(0), true);
+        balancer.gated(PodId(2), false);
+        balancer.should_have(Time::from_secs(10), pods(&[0, 1, 2]), COMMITTED);
+        let opened = gates(&mut balancer, 100_000);
+        let [(at, 2, true)] = opened[..] else { panic!("{opened:?}") };
+        // Polls begin at 11.01 s and every 2 s; one that begins after the first check finds it healthy.
+        assert_eq!(at % 2_000, 10, "{at}");
+        assert_eq!(list(&mut balancer, at - 3_001), [0, 1]);
+        assert_eq!(list(&mut balancer, at - 1_000), [0, 1, 2]);
+        // What was healthy once stays open.
+        balancer.should_have(Time::from_secs(110), pods(&[1, 2]), COMMITTED);
+        balancer.should_have(Time::from_secs(150), pods(&[0, 1, 2]), COMMITTED);
+        assert_eq!(gates(&mut balancer, 900_000), []);
+    }
+
+    #[test]
+    fn who_asks_about_gates_when_makes_no_difference() {
+        let config = BalancerProfile::AwsAlbIp.defaults();
+        let steps = |asked: bool| {
+            let mut balancer = start(&config);
+            let mut told = Vec::new();
+            for (at, targets, new) in [(10, vec![0, 1, 2], 2), (11, vec![1, 2, 3], 3), (90, vec![2, 3, 4], 4)] {
+                if asked {
+                    told.extend(balancer.take_gates(Time::from_millis(at * 1000 - 1)));
+                    balancer.at(Time::from_secs(at), 3 << 60);
+                }
+                balancer.gated(PodId(new), false);
+                balancer.should_have(Time::from_secs(at), pods(&targets), COMMITTED);
+            }
+            told.extend(balancer.take_gates(Time::from_secs(900)));
+            (told, (900..1000).map(|at| balancer.at(Time::from_secs(at), at << 54)).collect::<Vec<_>>())
+        };
+        assert_eq!(steps(false), steps(true));
     }
 
     #[test]

@@ -13,17 +13,20 @@
 //! Simplified: one control plane, whose push throttle (`PILOT_PUSH_THROTTLE`) is part of the hop `xdsPush`; changes of
 //! configuration other than endpoints; locality and outlier detection, which Istio has off by default.
 
+use std::collections::BTreeMap;
+
 use crate::api::{NodeId, PodId};
 use crate::engine::{Distribution, Key, Random, Time};
 use crate::simulation::context::node_luck;
 use crate::simulation::latency::Hop;
 use crate::simulation::network::kube_proxy::{Entry, Spell, Sync, entry_number};
 use crate::simulation::network::rules::ServiceRules;
+use crate::simulation::network::seat::Seat;
 use crate::simulation::setup::{Envoy, Setup, Via};
 
-/// All Envoys of one profile's settings, at most one a node, and their control plane.
+/// All Envoys of one profile's settings, and their control plane.
 #[derive(Clone, Debug)]
-pub struct Envoys<'a> {
+pub(in crate::simulation::network) struct Envoys<'a> {
     config: Envoy,
     /// The nodes that have one, by name; an empty list: none.
     on: Vec<&'a str>,
@@ -31,7 +34,7 @@ pub struct Envoys<'a> {
     watch: &'a Distribution,
     push: &'a Distribution,
     control: ControlPlane,
-    envoys: Vec<Option<Proxy>>,
+    envoys: BTreeMap<Seat, Proxy>,
 }
 
 /// What collects changes.
@@ -66,7 +69,7 @@ impl<'a> Envoys<'a> {
             watch: setup.latencies.get(Hop::Watch),
             push: setup.latencies.get(Hop::XdsPush),
             control: ControlPlane::default(),
-            envoys: Vec::new(),
+            envoys: BTreeMap::new(),
         }
     }
 
@@ -77,37 +80,39 @@ impl<'a> Envoys<'a> {
 
     /// An Envoy starts on this node, if the scenario has one there, and knows all that was written up to now.
     pub fn add_node(&mut self, now: Time, node: NodeId, name: &str, log: &[Entry]) {
-        if !self.on.contains(&name) {
-            return;
+        if self.on.contains(&name) {
+            self.start(now, Seat::Node(node), node_luck(name), log);
         }
-        if self.envoys.len() <= node.index() {
-            self.envoys.resize(node.index() + 1, None);
-        }
-        self.collect(now, log);
-        self.envoys[node.index()] = Some(Proxy {
-            luck: node_luck(name),
-            off: None,
-            pushes: self.control.pushes.len(),
-            syncs: vec![Sync { applied: now, entries: entry_number(log.len()) }],
-        });
     }
 
-    /// The node of an Envoy loses power.
-    pub fn node_off(&mut self, now: Time, node: NodeId, log: &[Entry]) {
-        self.fold(node, now, log);
-        if let Some(envoy) = self.envoys.get_mut(node.index()).and_then(Option::as_mut) {
+    /// An Envoy starts, and knows all that was written up to now.
+    pub fn start(&mut self, now: Time, seat: Seat, luck: u64, log: &[Entry]) {
+        self.collect(now, log);
+        let syncs = vec![Sync { applied: now, entries: entry_number(log.len()) }];
+        let proxy = Proxy { luck, off: None, pushes: self.control.pushes.len(), syncs };
+        self.envoys.insert(seat, proxy);
+    }
+
+    /// An Envoy is no more.
+    pub fn end(&mut self, now: Time, seat: Seat, log: &[Entry]) {
+        self.fold(seat, now, log);
+        if let Some(envoy) = self.envoys.get_mut(&seat) {
             envoy.off.get_or_insert(now);
             envoy.syncs.retain(|s| s.applied < now);
         }
     }
 
-    /// Works out what the Envoy on a node knows at all times before `to`. Everything that was committed before `to` must be
-    /// in the log.
-    pub fn fold(&mut self, node: NodeId, to: Time, log: &[Entry]) {
+    /// Works out what an Envoy knows at all times before `to`. Everything that was committed before `to` must be in the log.
+    pub fn fold(&mut self, seat: Seat, to: Time, log: &[Entry]) {
         self.collect(to, log);
         let Self { random, push, control, envoys, .. } = self;
-        let Some(envoy) = envoys.get_mut(node.index()).and_then(Option::as_mut) else { return };
+        let Some(envoy) = envoys.get_mut(&seat) else { return };
         let to = envoy.off.map_or(to, |off| to.min(off));
+        if let Some(first) = envoy.syncs.first_mut().filter(|first| first.applied == Time::ZERO) {
+            // What was there at the start has been for long.
+            let at_start = log.partition_point(|entry| entry.committed == Time::ZERO);
+            first.entries = first.entries.max(entry_number(at_start));
+        }
         let key = Key::new(Hop::XdsPush.name()).number(envoy.luck);
         while let Some((pushed, entries)) = control.pushes.get(envoy.pushes).filter(|(pushed, _)| *pushed < to) {
             let last = envoy.syncs.last().copied().unwrap_or(Sync { applied: Time::ZERO, entries: 0 });
@@ -122,29 +127,29 @@ impl<'a> Envoys<'a> {
 
     /// Works out what happens up to `end`, both included, and forgets what would come after it.
     pub fn finish(&mut self, end: Time, log: &[Entry]) {
-        for node in 0..self.envoys.len() {
-            self.fold(NodeId::from(node), end, log);
+        for seat in self.seats().collect::<Vec<_>>() {
+            self.fold(seat, end, log);
         }
-        for envoy in self.envoys.iter_mut().flatten() {
+        for envoy in self.envoys.values_mut() {
             envoy.syncs.retain(|s| s.applied <= end);
         }
     }
 
-    /// What the Envoy on a node knew since when, as far as that was folded.
-    pub fn syncs(&self, node: NodeId) -> &[Sync] {
-        self.envoys.get(node.index()).and_then(Option::as_ref).map_or(&[], |e| &e.syncs)
+    /// What an Envoy knew since when, as far as that was folded.
+    pub fn syncs(&self, seat: Seat) -> &[Sync] {
+        self.envoys.get(&seat).map_or(&[], |e| &e.syncs)
     }
 
-    /// The last stretch of time, begun by `begun`, in which the Envoy on `node` sent new connections to a pod.
-    pub fn last_spell(&self, rules: &ServiceRules, pod: PodId, node: NodeId, begun: Time) -> Option<Spell> {
-        let envoy = self.envoys.get(node.index())?.as_ref()?;
+    /// The last stretch of time, begun by `begun`, in which an Envoy sent new connections to a pod.
+    pub fn last_spell(&self, rules: &ServiceRules, pod: PodId, seat: Seat, begun: Time) -> Option<Spell> {
+        let envoy = self.envoys.get(&seat)?;
         let sends = |sync: &Sync| (sync.applied, rules.is_ready(rules.version_within(sync.entries), pod));
         Spell::last(envoy.syncs.iter().map(sends), begun).map(|s| Spell { to: s.to.or(envoy.off), ..s })
     }
 
-    /// The nodes that have one.
-    pub fn nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
-        (0..self.envoys.len()).filter(|n| self.envoys[*n].is_some()).map(NodeId::from)
+    /// Where there are some, or have been.
+    pub fn seats(&self) -> impl Iterator<Item = Seat> + '_ {
+        self.envoys.keys().copied()
     }
 
     /// Works out all pushes before `to`.
@@ -213,10 +218,15 @@ mod tests {
         let all = log(commits);
         for to in asks {
             let known = all.partition_point(|e| e.committed < Time::from_millis(*to));
-            envoys.fold(NodeId(0), Time::from_millis(*to), &all[..known]);
+            envoys.fold(Seat::Node(NodeId(0)), Time::from_millis(*to), &all[..known]);
         }
         envoys.finish(Time::from_secs(60), &all);
-        envoys.syncs(NodeId(0)).iter().skip(1).map(|s| (s.applied.as_nanos() / 1_000_000, s.entries)).collect()
+        envoys
+            .syncs(Seat::Node(NodeId(0)))
+            .iter()
+            .skip(1)
+            .map(|s| (s.applied.as_nanos() / 1_000_000, s.entries))
+            .collect()
     }
 
     #[test]

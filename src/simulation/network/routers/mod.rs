@@ -6,24 +6,28 @@
 //!
 //! - `health_check`: when a target counts as healthy.
 //! - `balancer`: a load balancer before the cluster, with pods or nodes as targets.
+//! - `gates`: the readiness gates that a load balancer's controller writes.
 //! - `envoy`: Envoys that get their endpoints by xDS.
 //! - `nodes`: which nodes are fit to be targets, and what they answer.
 
 pub(super) mod balancer;
 pub(super) mod envoy;
+mod gates;
 pub(super) mod health_check;
 mod nodes;
 
-use crate::api::{Node, NodeId, PodId, ServiceId};
+use std::collections::BTreeMap;
+
+use crate::api::{Endpoint, Node, NodeId, PodId, ServiceId};
 use crate::engine::{Duration, Key, Random, Time};
 use crate::simulation::latency::Hop;
 use crate::simulation::network::clients::pick;
 use crate::simulation::network::ingress::Ingresses;
 use crate::simulation::network::kube_proxy::{KubeProxies, Spell, Sync};
-use crate::simulation::network::rules::Route;
+use crate::simulation::network::rules::{Route, ServiceRules};
+use crate::simulation::network::seat::Seat;
 use crate::simulation::observe::CauseId;
-use crate::simulation::outcome::Router;
-use crate::simulation::setup::{Setup, Targets, Traffic, Via};
+use crate::simulation::setup::{BalancerProfile, Setup, Targets, Traffic, Via};
 
 pub(super) use balancer::{Cut, Target};
 
@@ -37,6 +41,8 @@ use nodes::Nodes;
 pub(super) struct Routers<'a> {
     setup: &'a Setup,
     ingresses: Ingresses<'a>,
+    /// The processes that listen in pods of gateways.
+    gateways: BTreeMap<PodId, Seat>,
     /// One for each setting of Envoys.
     envoys: Vec<Envoys<'a>>,
     /// By traffic stream.
@@ -45,6 +51,8 @@ pub(super) struct Routers<'a> {
     /// kube-proxy that took.
     asked: Vec<(Time, Vec<usize>)>,
     nodes: Nodes,
+    /// Pods with a readiness gate that a controller of a load balancer sets: whether they may be targets before they are Ready.
+    gated: BTreeMap<PodId, bool>,
 }
 
 /// Where a new connection goes.
@@ -79,7 +87,7 @@ pub(super) enum Goes {
 impl<'a> Routers<'a> {
     pub fn new(setup: &'a Setup, random: Random) -> Self {
         let mut envoys: Vec<Envoys<'a>> = Vec::new();
-        for traffic in &setup.traffic {
+        for traffic in setup.traffic.iter().flat_map(Traffic::legs) {
             if let Via::Envoy(config) = traffic.via
                 && envoys.iter().all(|known| known.config() != config)
             {
@@ -94,10 +102,12 @@ impl<'a> Routers<'a> {
         Self {
             setup,
             ingresses: Ingresses::new(setup, random),
+            gateways: BTreeMap::new(),
             envoys,
             balancers: setup.traffic.iter().map(balancer).collect(),
             asked: vec![(Time::ZERO, Vec::new()); setup.traffic.len()],
             nodes: Nodes::new(random),
+            gated: BTreeMap::new(),
         }
     }
 
@@ -113,12 +123,41 @@ impl<'a> Routers<'a> {
 
     /// A node loses power.
     pub fn node_off(&mut self, now: Time, node: NodeId, proxies: &KubeProxies<'_>) {
-        self.ingresses.node_off(now, node, proxies.log());
-        for envoys in &mut self.envoys {
-            envoys.node_off(now, node, proxies.log());
-        }
+        self.end(now, Seat::Node(node), proxies);
         self.nodes.runs(node, false);
         self.ask_node(now, node);
+    }
+
+    fn end(&mut self, now: Time, seat: Seat, proxies: &KubeProxies<'_>) {
+        self.ingresses.end(now, seat, proxies.log());
+        for envoys in &mut self.envoys {
+            envoys.end(now, seat, proxies.log());
+        }
+    }
+
+    /// A process begins to listen in a pod of these Services. If it is a gateway's, it knows all that was written up to now.
+    pub fn pod_listens(&mut self, now: Time, pod: PodId, services: &[ServiceId], proxies: &KubeProxies<'_>) {
+        let mine = self.setup.traffic.iter().filter(|t| services.contains(&t.service));
+        let (seat, luck) = (Seat::Pod(pod, now), Seat::luck_of(pod));
+        for onward in mine.filter_map(|t| t.onward.as_deref()) {
+            match onward.via {
+                Via::IngressNginx(config) => self.ingresses.start(now, seat, luck, config, proxies.log()),
+                Via::Envoy(config) => {
+                    for envoys in self.envoys.iter_mut().filter(|envoys| envoys.config() == config) {
+                        envoys.start(now, seat, luck, proxies.log());
+                    }
+                }
+                Via::KubeProxy | Via::Balancer => continue,
+            }
+            self.gateways.insert(pod, seat);
+        }
+    }
+
+    /// The process in a pod has ended.
+    pub fn pod_ends(&mut self, now: Time, pod: PodId, proxies: &KubeProxies<'_>) {
+        if let Some(seat) = self.gateways.remove(&pod) {
+            self.end(now, seat, proxies);
+        }
     }
 
     /// A node has its power back.
@@ -151,18 +190,50 @@ impl<'a> Routers<'a> {
     /// The EndpointSlices of a Service have been written.
     pub fn endpoints_written(&mut self, now: Time, service: ServiceId, proxies: &KubeProxies<'_>) {
         let rules = proxies.rules(service);
-        for (traffic, balancer) in self.setup.traffic.iter().zip(&mut self.balancers) {
-            if let Some(balancer) = balancer
-                && traffic.service == service
-                && aims_at(traffic) == Some(Targets::Pods)
-            {
-                let pods = match rules.route_ready(rules.version_within(u32::MAX)).0 {
-                    Route::Pods(pods) => pods,
-                    Route::Reject | Route::Drop => &[],
-                };
-                balancer.should_have(now, pods.iter().map(|pod| Target::Pod(*pod)).collect(), Notice::Committed);
+        for stream in 0..self.balancers.len() {
+            if self.setup.traffic[stream].service == service {
+                self.endpoints_changed(now, stream, rules);
             }
         }
+    }
+
+    /// A pod with a readiness gate that the controller of this stream's load balancer sets was written: whether it may be a
+    /// target as far as its own status says, and whether the gate's condition is True.
+    pub fn gated_pod(
+        &mut self,
+        now: Time,
+        stream: usize,
+        (pod, containers_ready, is_true): (PodId, bool, bool),
+        proxies: &KubeProxies<'_>,
+    ) {
+        self.gated.insert(pod, containers_ready);
+        if let Some(balancer) = &mut self.balancers[stream] {
+            balancer.gated(pod, is_true);
+        }
+        if now > Time::ZERO {
+            self.endpoints_changed(now, stream, proxies.rules(self.setup.traffic[stream].service));
+        }
+    }
+
+    fn endpoints_changed(&mut self, now: Time, stream: usize, rules: &ServiceRules) {
+        let Self { setup, balancers, gated, .. } = self;
+        let traffic = &setup.traffic[stream];
+        let Some((config, balancer)) = traffic.balancer.as_ref().zip(balancers[stream].as_mut()) else { return };
+        if aims_at(traffic) == Some(Targets::Pods) {
+            let endpoints = rules.newest().list.iter().filter(|endpoint| is_target(config.profile, endpoint, gated));
+            balancer.should_have(now, endpoints.map(|e| Target::Pod(e.pod)).collect(), Notice::Committed);
+        }
+    }
+
+    /// When the controller of a stream's load balancer will have read about the health of targets, as far as is known.
+    pub fn next_health(&self, stream: usize) -> Option<Time> {
+        self.balancers[stream].as_ref()?.next_health()
+    }
+
+    /// What the controller of a stream's load balancer makes, by `now`, of the gates of pods: which are to be True, or no
+    /// longer.
+    pub fn gates(&mut self, stream: usize, now: Time) -> Vec<(PodId, bool)> {
+        self.balancers[stream].as_mut().map_or_else(Vec::new, |balancer| balancer.take_gates(now))
     }
 
     /// A pod answers health checks like this from now on.
@@ -205,37 +276,87 @@ impl<'a> Routers<'a> {
             choice = Key::new("behindTheBalancer").number(choice).bits();
         }
         let service = traffic.service;
-        let known = |syncs: &[Sync]| syncs[..syncs.partition_point(|s| s.applied <= now)].last().map(|s| s.entries);
-        let (route, cause) = match traffic.via {
-            Via::IngressNginx(_) => {
-                self.ingresses.fold(node, to, proxies.log());
-                let entries = known(self.ingresses.syncs(node)).unwrap_or(0);
-                proxies.route_ready(service, proxies.version(service, entries))
-            }
-            Via::Envoy(config) => {
-                let envoys = self.envoys.iter_mut().find(|envoys| envoys.config() == config);
-                let entries = envoys.and_then(|envoys| {
-                    envoys.fold(node, to, proxies.log());
-                    known(envoys.syncs(node))
-                });
-                proxies.route_ready(service, proxies.version(service, entries.unwrap_or(0)))
+        let goes = match traffic.via {
+            Via::IngressNginx(_) | Via::Envoy(_) => {
+                self.by_proxy((now, to), traffic, Seat::Node(node), (choice, tried), proxies)
             }
             Via::KubeProxy | Via::Balancer => {
                 proxies.fold(node, to);
-                let entries = known(proxies.syncs(node)).unwrap_or(0);
+                let entries = known(proxies.syncs(node), now).unwrap_or(0);
                 let version = proxies.version(service, entries);
-                match transit {
+                let (route, cause) = match transit {
                     Some(_) => proxies.route_external(service, version, node),
                     None => proxies.route(service, version, node),
-                }
+                };
+                one_of(route, cause, (choice, tried))
             }
         };
-        let goes = match route {
-            Route::Pods(pods) => Goes::To(nth_choice(pods, choice, tried)),
-            Route::Reject => Goes::Reject(cause),
-            Route::Drop => Goes::Drop(cause),
-        };
         Way { goes, machine, transit }
+    }
+
+    /// Where the proxy in a pod of a gateway sends a request at `now`; otherwise as [`route`](Self::route).
+    pub fn route_onward(
+        &mut self,
+        times: (Time, Time),
+        (gateway, onward): (PodId, &Traffic),
+        choice: (u64, u32),
+        proxies: &mut KubeProxies<'_>,
+    ) -> Way {
+        let seat = self.gateways.get(&gateway).copied();
+        let goes = seat.map(|seat| self.by_proxy(times, onward, seat, choice, proxies));
+        Way { goes: goes.unwrap_or(Goes::Reject(CauseId::default())), machine: None, transit: None }
+    }
+
+    /// The choice of a proxy that watches endpoints by itself.
+    fn by_proxy(
+        &mut self,
+        (now, to): (Time, Time),
+        traffic: &Traffic,
+        seat: Seat,
+        choice: (u64, u32),
+        proxies: &KubeProxies<'_>,
+    ) -> Goes {
+        let entries = match traffic.via {
+            Via::IngressNginx(_) => {
+                self.ingresses.fold(seat, to, proxies.log());
+                known(self.ingresses.syncs(seat), now)
+            }
+            Via::Envoy(config) => {
+                let envoys = self.envoys.iter_mut().find(|envoys| envoys.config() == config);
+                envoys.and_then(|envoys| {
+                    envoys.fold(seat, to, proxies.log());
+                    known(envoys.syncs(seat), now)
+                })
+            }
+            Via::KubeProxy | Via::Balancer => None,
+        };
+        let version = proxies.version(traffic.service, entries.unwrap_or(0));
+        let (route, cause) = proxies.route_ready(traffic.service, version);
+        one_of(route, cause, choice)
+    }
+
+    /// Whether the Envoy that sends for a stream's leg, beside the clients on a node or in a gateway's pod, has heard by `now` that
+    /// a pod is not to be sent to: it closes its idle connections to that.
+    ///
+    /// Source: Envoy, `source/common/upstream/cluster_manager_impl.cc` removeHosts (1.32).
+    pub fn has_left(
+        &mut self,
+        now: Time,
+        leg: &Traffic,
+        (node, gateway): (NodeId, Option<PodId>),
+        pod: PodId,
+        proxies: &KubeProxies<'_>,
+    ) -> bool {
+        let Via::Envoy(config) = leg.via else { return false };
+        let seat = gateway.map_or(Some(Seat::Node(node)), |gateway| self.gateways.get(&gateway).copied());
+        let envoys = self.envoys.iter_mut().find(|envoys| envoys.config() == config);
+        let (Some(seat), Some(envoys)) = (seat, envoys) else { return false };
+        envoys.fold(seat, now, proxies.log());
+        let entries = known(envoys.syncs(seat), now).unwrap_or(0);
+        match proxies.route_ready(leg.service, proxies.version(leg.service, entries)).0 {
+            Route::Pods(pods) => !pods.contains(&pod),
+            Route::Reject | Route::Drop => true,
+        }
     }
 
     /// When the load balancer of a stream will hear of a change, as far as is known.
@@ -272,44 +393,58 @@ impl<'a> Routers<'a> {
         }
     }
 
-    /// The last stretch of time, begun by `begun`, in which a stream's router (the one on `node`, if it has several) sent
-    /// new connections to a pod. `None` for kube-proxy, which is asked itself.
+    /// The last stretch of time, begun by `begun`, in which the router of a leg of a stream (the one at `seat`, if it has
+    /// several) sent new connections to a pod. `None` for kube-proxy, which is asked itself.
     pub fn last_spell(
         &self,
-        stream: usize,
+        (stream, leg): (usize, &Traffic),
         pod: PodId,
-        node: NodeId,
+        seat: Seat,
         begun: Time,
         proxies: &KubeProxies<'_>,
     ) -> Option<Spell> {
-        let traffic = &self.setup.traffic[stream];
-        let rules = proxies.rules(traffic.service);
-        match traffic.via {
+        let rules = proxies.rules(leg.service);
+        match leg.via {
             Via::KubeProxy => None,
-            Via::IngressNginx(_) => self.ingresses.last_spell(rules, pod, node, begun),
+            Via::IngressNginx(_) => self.ingresses.last_spell(rules, pod, seat, begun),
             Via::Envoy(config) => {
                 let envoys = self.envoys.iter().find(|envoys| envoys.config() == config)?;
-                envoys.last_spell(rules, pod, node, begun)
+                envoys.last_spell(rules, pod, seat, begun)
             }
             Via::Balancer => self.balancers[stream].as_ref()?.last_spell(Target::Pod(pod), begun),
         }
     }
 
-    /// For each router other than a kube-proxy that sent to a pod of a stream's Service: which it is, where, and its last
-    /// stretch of time.
-    pub fn last_spells(&self, stream: usize, pod: PodId, proxies: &KubeProxies<'_>) -> Vec<(Router, NodeId, Spell)> {
-        let traffic = &self.setup.traffic[stream];
-        let nodes: Vec<NodeId> = match traffic.via {
+    /// For each router other than a kube-proxy that sent to a pod of the Service of a stream's leg: where it is, and its last
+    /// stretch of time, begun by `begun`.
+    pub fn last_spells(
+        &self,
+        leg: (usize, &Traffic),
+        pod: PodId,
+        begun: Time,
+        proxies: &KubeProxies<'_>,
+    ) -> Vec<(Seat, Spell)> {
+        let seats: Vec<Seat> = match leg.1.via {
             Via::KubeProxy => Vec::new(),
-            Via::IngressNginx(_) => self.ingresses.nodes().collect(),
+            Via::IngressNginx(_) => self.ingresses.seats().collect(),
             Via::Envoy(config) => {
                 let envoys = self.envoys.iter().filter(|envoys| envoys.config() == config);
-                envoys.flat_map(|envoys| envoys.nodes().collect::<Vec<_>>()).collect()
+                envoys.flat_map(|envoys| envoys.seats().collect::<Vec<_>>()).collect()
             }
-            Via::Balancer => vec![NodeId::OUTSIDE],
+            Via::Balancer => vec![Seat::Node(NodeId::OUTSIDE)],
         };
-        let spell = |node| Some((Router::of(traffic), node, self.last_spell(stream, pod, node, Time::MAX, proxies)?));
-        nodes.into_iter().filter_map(spell).collect()
+        let spell = |seat| Some((seat, self.last_spell(leg, pod, seat, begun, proxies)?));
+        seats.into_iter().filter_map(spell).collect()
+    }
+
+    /// Where the process in a pod of a gateway was that listened there at a time.
+    pub fn seat_of(&self, gateway: PodId, onward: &Traffic, at: Time) -> Option<Seat> {
+        let its = |seat: &Seat| matches!(seat, Seat::Pod(pod, since) if *pod == gateway && *since <= at);
+        match onward.via {
+            Via::IngressNginx(_) => self.ingresses.seats().filter(its).last(),
+            Via::Envoy(config) => self.envoys.iter().find(|e| e.config() == config)?.seats().filter(its).last(),
+            Via::KubeProxy | Via::Balancer => None,
+        }
     }
 
     /// Under `externalTrafficPolicy: Local` a load balancer asks each node whether a ready pod is there: what kube-proxy says
@@ -347,6 +482,36 @@ impl<'a> Routers<'a> {
                 balancer.answers(now, Target::Node(node), nodes.answer(node, config.check.asks));
             }
         }
+    }
+}
+
+/// Whether an endpoint should be a target.
+///
+/// The controller of AWS takes those that are ready, and those whose containers are ready on a Ready node: so a pod is
+/// registered that waits for nothing but the gate. (Without a gate no change of a pod makes it look, and the endpoint follows at
+/// once; this is left out.) The one of Google Cloud takes every endpoint that is not terminating, ready or not, and leaves it
+/// to the health checks.
+///
+/// Source: aws-load-balancer-controller, `pkg/backend/endpoint_resolver.go` resolvePodEndpointsWithEndpointsData,
+/// `controllers/elbv2/eventhandlers/pod.go` (v3.5); ingress-gce, `pkg/neg/types/types.go` EndpointsDataFromEndpointSlices,
+/// `pkg/neg/syncers/utils.go` toZoneNetworkEndpointMap (August 2026).
+fn is_target(profile: BalancerProfile, endpoint: &Endpoint, gated: &BTreeMap<PodId, bool>) -> bool {
+    match profile {
+        BalancerProfile::GcpNeg => !endpoint.terminating,
+        _ => endpoint.ready || (!endpoint.terminating && gated.get(&endpoint.pod) == Some(&true)),
+    }
+}
+
+/// With how many entries of the log a router worked at `now`.
+fn known(syncs: &[Sync], now: Time) -> Option<u32> {
+    syncs[..syncs.partition_point(|s| s.applied <= now)].last().map(|s| s.entries)
+}
+
+fn one_of(route: Route<'_>, cause: CauseId, (choice, tried): (u64, u32)) -> Goes {
+    match route {
+        Route::Pods(pods) => Goes::To(nth_choice(pods, choice, tried)),
+        Route::Reject => Goes::Reject(cause),
+        Route::Drop => Goes::Drop(cause),
     }
 }
 

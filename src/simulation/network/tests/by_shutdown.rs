@@ -79,6 +79,15 @@ fn a_paused_connector_closes_what_is_used() {
 }
 
 #[test]
+fn a_paused_connector_closes_what_is_busy_behind_the_answer() {
+    // With 200 ms of work about 20 connections to each pod are busy, and no more than a few idle ones are used again.
+    let script = [(3000, Op::Close(0)), (6000, Op::Cut(0))];
+    let lost = lost_of(ms(200), KEPT, idle(IdleConnections::CloseOnUse), &script);
+    let count = lost.iter().map(|(_, count)| *count).sum::<u64>();
+    assert!(lost.iter().all(|(kind, _)| *kind == FailureKind::ResetIdle) && count < 10, "{lost:?}");
+}
+
+#[test]
 fn a_goodbye_in_time_loses_nothing() {
     let announced = Shutdown { connection_close: ConnectionClose::OnPreStop, ..Shutdown::default() };
     let rest = [(4000, Op::Close(0)), (4500, Op::Cut(0))];

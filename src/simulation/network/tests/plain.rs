@@ -244,6 +244,7 @@ impl<'a> Plain<'a> {
             }
             match self.listener(pod, sent, false) {
                 (Listener::Open, _) => pod,
+                (Listener::Unattended, _) => unreachable!("no script has a proxy in a pod"),
                 (Listener::Closed, by) => return fail(&mut told, FailureKind::Refused, sent, Some(pod), by),
                 (Listener::Gone, by) => {
                     return fail(&mut told, FailureKind::ConnectTimeout, sent + traffic.timeout, Some(pod), by);
