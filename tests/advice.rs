@@ -141,7 +141,7 @@ fn bound_tells_apart_what_it_shows_and_what_only_more_replicas_cure() {
     assert!(text.contains("not so for default/cache: it has no endpoint when its only pod goes"), "{text}");
 }
 
-const FAST: [&str; 8] = ["--in", "80%", "--confidence", "80%", "--up-to", "1s", "--runs", "8"];
+const FAST: [&str; 8] = ["--in", "80%", "--confidence", "80%", "--up-to", "2s", "--runs", "8"];
 
 #[test]
 fn tune_shortens_no_grace_period_and_patches_only_what_is_spoken_to() {
@@ -154,9 +154,6 @@ fn tune_shortens_no_grace_period_and_patches_only_what_is_spoken_to() {
     let patches = patches(&text);
     assert!(patches.iter().all(|(name, _)| name == "deployment front") && patches.len() == 1, "{text}");
     assert_eq!(pod(&patches[0].1)["terminationGracePeriodSeconds"], 60, "{text}");
-    let file = scenario(folder.path(), drain, &[&FRONT.replace("GRACE", "2"), OTHERS].concat());
-    let (_, text) = drainsim(&[&["tune", &file][..], &FAST].concat());
-    assert!(text.contains(r#""terminationGracePeriodSeconds":30"#), "one that is too short is made longer: {text}");
 }
 
 #[test]

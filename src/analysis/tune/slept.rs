@@ -69,3 +69,19 @@ impl Slept {
         (shortest, all.iter().map(|one| one.grace.1).max().unwrap_or(0))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grace_period_is_made_longer_and_never_shorter() {
+        let sets = |grace: (u64, u64)| -> Vec<String> {
+            Slept { handle: "Deployment/shop/web:".into(), grace }.sets(5, 30).collect()
+        };
+        let sleep = "Deployment/shop/web:preStop=5s";
+        assert_eq!(sets((2, 2)), [sleep, "Deployment/shop/web:gracePeriod=30s"]);
+        assert_eq!(sets((60, 60)), [sleep]);
+        assert_eq!(sets((10, 60)), [sleep, "Deployment/shop/web:gracePeriod=60s"], "all alike, as long as the longest");
+    }
+}
