@@ -270,6 +270,16 @@ impl BalancerProfile {
         }
     }
 
+    /// If no target is healthy, it sends to all of them.
+    ///
+    /// Source: AWS, "Health checks for Application" and "for Network Load Balancer target groups"; Google Cloud, "Troubleshoot
+    /// issues with external Application Load Balancers" (an error of the proxy's own, `failed_to_pick_backend`). Assumption for the
+    /// service controller's load balancer: GKE's does so, too.
+    #[must_use]
+    pub const fn fails_open(self) -> bool {
+        !matches!(self, Self::GcpNeg | Self::GcpInstanceGroup)
+    }
+
     /// The controller looks at all nodes so often, and at single ones only if they come, go, or get or lose the label that
     /// excludes them; `None`: it sees every change of a node.
     ///

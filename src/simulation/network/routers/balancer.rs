@@ -4,12 +4,12 @@
 //! API. One reconciliation follows the other; what happens meanwhile is in the next one. The load balancer is several
 //! machines, and each carries out a change when it has heard of it, which may be long after the API has said yes: until
 //! then it sends new connections to a target that is called "draining" already. Each machine checks the targets by itself.
-//! If none is healthy, all get requests.
+//! If none is healthy, all get requests, unless it is one of Google Cloud's.
 //!
 //! Source: aws-load-balancer-controller, `pkg/targetgroupbinding/resource_manager.go` reconcileWithIPTargetType,
 //! `pkg/backend/endpoint_resolver.go` resolvePodEndpointsWithEndpointsData (v3.5); AWS, "Health checks for Application" and
 //! "for Network Load Balancer target groups" (fail open; each machine checks by itself); ingress-gce,
-//! `pkg/neg/syncers/transaction.go` (August 2026). Assumption: those of Google Cloud fail open, too.
+//! `pkg/neg/syncers/transaction.go` (August 2026).
 //!
 //! Simplified: the zones of machines and targets (`crossZone`); each machine gets an equal share of the connections, and
 //! chooses among its targets at random; the controller does not fail, and is not limited by the API's quota; passive
@@ -409,7 +409,8 @@ impl Machine {
                 healthy.push(*target);
             }
         }
-        (if healthy.is_empty() { all } else { healthy }, until)
+        let to_all = healthy.is_empty() && balancer.config.profile.fails_open();
+        (if to_all { all } else { healthy }, until)
     }
 
     /// Whether it has this target at `at` and believes it healthy.
@@ -557,6 +558,17 @@ mod tests {
         assert_eq!(balancer.last_spell(Target::Pod(PodId(0)), Time::MAX).unwrap().from, Time::ZERO);
         balancer.answers(Time::from_secs(40), Target::Pod(PodId(1)), Answer::Silent);
         assert_eq!(list(&mut balancer, 66_000), [0, 1], "fail open");
+    }
+
+    #[test]
+    fn a_load_balancer_of_google_cloud_does_not_send_to_ill_targets() {
+        let config = LoadBalancer { profile: BalancerProfile::GcpNeg, ..config() };
+        let mut balancer = start(&config);
+        for pod in [0, 1] {
+            balancer.answers(Time::from_secs(10), Target::Pod(PodId(pod)), Answer::Bad);
+        }
+        assert_eq!(list(&mut balancer, 10_000), [0, 1], "two checks have to fail");
+        assert_eq!(list(&mut balancer, 31_000), [] as [u32; 0]);
     }
 
     #[test]
