@@ -341,7 +341,7 @@ impl<'a> Routers<'a> {
     /// Simplified: an Envoy of Envoy Gateway keeps those to an endpoint that drains until the endpoint is removed.
     ///
     /// Source: Envoy, `source/common/upstream/cluster_manager_impl.cc` removeHosts (drainConnPools), `conn_pool_base.cc`
-    /// in `source/common/conn_pool` drainConnectionsImpl (2026).
+    /// in `source/common/conn_pool` drainConnectionsImpl (main; the version of the copy that was read is not known).
     pub fn has_left(
         &mut self,
         now: Time,
