@@ -1,7 +1,10 @@
 //! The proxies that meshes put into pods, as their agents end them.
 //!
-//! Versions that the sources were read at: Istio's agent of 1.27 (`pkg/envoy`, `pilot/cmd/pilot-agent`), its injection template
-//! with native sidecars; Envoy 1.32; linkerd2-proxy main.
+//! Versions that the sources were read at: Istio's agent of 1.27 and 1.30.3 (`pkg/envoy`, `pilot/cmd/pilot-agent`), its
+//! injection template with native sidecars; Envoy's documentation of 1.32 and its main branch of 2026; linkerd2-proxy 2.366.0
+//! (August 2026).
+//!
+//! The variable TERMINATION_DRAIN_DURATION_SECONDS, which older texts name, is not read by these agents.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +25,7 @@ const DRAIN: Duration = Duration::from_secs(45);
 const MINIMUM_DRAIN: Duration = Duration::from_secs(5);
 /// `activeConnectionCheckDelay` (`pkg/envoy/agent.go`).
 const CHECK: Duration = Duration::from_secs(1);
-/// `LINKERD2_PROXY_SHUTDOWN_GRACE_PERIOD` (linkerd2-proxy pull request 1815).
+/// `LINKERD2_PROXY_SHUTDOWN_GRACE_PERIOD` (linkerd2-proxy `linkerd/app/src/env.rs` DEFAULT_SHUTDOWN_GRACE_PERIOD).
 const LINKERD_GRACE: Duration = Duration::from_secs(120);
 
 const fn istio(linger: Duration) -> Reaction {
@@ -40,8 +43,8 @@ pub const PROXIES: &[Profile] = &[
         description: "Istio's sidecar: on SIGTERM it says Connection: close for 5 s and goes on accepting, then Envoy is killed with whatever is in flight",
         source: "istio pkg/envoy/agent.go terminate (drain, terminationDrainDuration, SIGKILL), admin.go DrainListeners \
                  (drain_listeners?inboundonly&graceful), proxy.go args (--drain-strategy immediate, --drain-time-s); \
-                 pkg/config/mesh/mesh.go; Envoy source/server/drain_manager_impl.cc, docs of draining (new connections are \
-                 accepted until the drain time is over); idle_timeout 1 h: HTTP connection manager",
+                 pkg/config/mesh/mesh.go (1.30.3); Envoy source/server/drain_manager_impl.cc, admin/listeners_handler.cc (new connections \
+                 are accepted until the drain time is over); idle_timeout 1 h: config/core/v3/protocol.proto",
         stop_signal: Signal::Term,
         reactions: &[(Signal::Term, istio(TERMINATION_DRAIN)), (Signal::Int, istio(TERMINATION_DRAIN))],
         keep_alive_seconds: Some(3600),
@@ -58,7 +61,7 @@ pub const PROXIES: &[Profile] = &[
         name: "linkerd-proxy",
         description: "Linkerd's sidecar: SIGTERM closes the listener, what is open is finished, for 2 min at most",
         source: "linkerd2-proxy linkerd2-proxy/src/main.rs, linkerd/app/core/src/serve.rs (the listener ends with the drain \
-                 signal), pull request 1815 (shutdown grace period 2 min); linkerd.io, \"Graceful Pod Shutdown\"",
+                 signal), linkerd/app/src/env.rs (shutdown grace period 2 min) (2.366.0); linkerd.io, \"Graceful Pod Shutdown\"",
         stop_signal: Signal::Term,
         reactions: &[(Signal::Term, linkerd(LINKERD_GRACE)), (Signal::Int, linkerd(LINKERD_GRACE))],
         keep_alive_seconds: None,
@@ -180,8 +183,13 @@ fn yaml(text: &str) -> Option<Node> {
 
 /// What a proxy of this profile answers if it has nobody to hand a request to.
 ///
-/// Source: Envoy, response flags UF and UC; linkerd2-proxy `linkerd/app/inbound/src/http/router.rs` ClientRescue (an I/O error is
-/// 502); HAProxy `doc/configuration.txt` SC (503); httpd `mod_proxy` HTTP_SERVICE_UNAVAILABLE. The others say Bad Gateway.
+/// Source: Envoy, access log, response flags UF and UC (503 both); linkerd2-proxy `linkerd/app/inbound/src/http/router.rs`
+/// ClientRescue (an I/O error is 502; a connect timeout would be 504) (2.366.0); HAProxy `src/http_ana.c` http_return_srv_error
+/// (STRM_ET_CONN_ERR: 503) (3.5-dev5); httpd `modules/proxy/mod_proxy_http.c` (no connection: 503) (trunk, October 2024).
+/// Assumption: the others say Bad Gateway, as nginx does.
+///
+/// Simplified: the same if the connection ends with a request unfinished. HAProxy and httpd say 502 then (termination state SH;
+/// "Error reading from remote server").
 #[must_use]
 pub fn nobody_behind(profile: &str) -> NobodyBehind {
     match profile {

@@ -100,13 +100,17 @@ pub const PROFILES: &[Profile] = &[
     },
     Profile {
         name: "ingress-nginx",
-        description: "ingress-nginx: on SIGTERM the controller has nginx shut down gracefully, waits for it, and exits 10 s later",
+        description: "ingress-nginx: on SIGTERM the controller has nginx shut down gracefully, for at most 240 s, waits for it, and exits 10 s later",
         source: "kubernetes/ingress-nginx internal/ingress/controller/nginx.go Stop, with --shutdown-grace-period 0; pkg/util/process/sigterm.go \
                  HandleSigterm, pkg/flags/flags.go (--post-shutdown-grace-period 10: the controller itself stays so long); \
-                 keep-alive 75 s: configuration/configmap.md",
+                 worker-shutdown-timeout 240s, keep-alive 75 s: controller/config/config.go NewDefault (controller-v1.15.1)",
         reactions: &[(
             Signal::Term,
-            Reaction::Drain { linger: Duration::ZERO, in_flight_max: None, work: Duration::from_secs(10) },
+            Reaction::Drain {
+                linger: Duration::ZERO,
+                in_flight_max: Some(Duration::from_secs(240)),
+                work: Duration::from_secs(10),
+            },
         )],
         keep_alive_seconds: Some(75),
         ..BASE
@@ -140,8 +144,8 @@ pub const PROFILES: &[Profile] = &[
     Profile {
         name: "envoy",
         description: "Envoy: SIGTERM closes the listeners and ends it at once; draining must be asked for before (healthcheck/fail, drain_listeners?graceful)",
-        source: "Envoy docs, arch_overview/operations/draining: by default listeners are closed immediately on server \
-                 shutdown; idle_timeout 1 h: HTTP connection manager",
+        source: "Envoy docs v1.40, arch_overview/operations/draining: by default listeners are closed immediately on server \
+                 shutdown; idle_timeout 1 h: api/envoy/config/core/v3/protocol.proto HttpProtocolOptions",
         reactions: &[(Signal::Term, EXIT), (Signal::Int, EXIT)],
         keep_alive_seconds: Some(3600),
         startup_ms: NATIVE_STARTUP_MS,

@@ -149,7 +149,7 @@ impl ServiceRules {
 
     /// Where an ingress controller sends a new connection under this version: it looks at nothing but the condition `ready`.
     ///
-    /// Source: ingress-nginx, `internal/ingress/controller/endpointslices.go` getEndpointsFromSlices (v1.12).
+    /// Source: ingress-nginx, `internal/ingress/controller/endpointslices.go` getEndpointsFromSlices (controller-v1.15.1).
     pub fn route_ready(&self, version: Option<u32>) -> (Route<'_>, CauseId) {
         let Some(version) = version.map(|v| self.versions[v as usize]) else {
             return (Route::Reject, CauseId::default());

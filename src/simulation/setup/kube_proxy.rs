@@ -93,7 +93,7 @@ impl KubeProxySetup {
     /// The defaults of a mode.
     ///
     /// Source: `pkg/proxy/apis/config/v1alpha1/defaults.go` SetDefaults_KubeProxyConfiguration (v1.36); cilium
-    /// `pkg/loadbalancer/config.go` DefaultUserConfig (ReflectorWaitTime, RetryBackoffMin).
+    /// `pkg/loadbalancer/config.go` DefaultUserConfig (ReflectorWaitTime, RetryBackoffMin) (main of 2026).
     #[must_use]
     pub fn of(mode: ProxyMode) -> Self {
         let (min_sync_period, sync_period, batch_period) = match mode {

@@ -28,10 +28,12 @@ impl Via {
     /// What a proxy of this kind does about connections to the pods behind it, and how long it waits for their answers.
     ///
     /// Source: kubernetes/ingress-nginx, `internal/ingress/controller/config/config.go` NewDefault
-    /// (upstream-keepalive-connections 320, -timeout 60, -requests 10000, -time 1h; proxy-read-timeout 60) (v1.11); Envoy,
-    /// `config.core.v3.HttpProtocolOptions` idle_timeout 1 h, circuit breakers max_connections 1024,
-    /// `config.route.v3.RouteAction` timeout 15 s; Istio sets that to none (`pilot/pkg/networking/core/route/route.go`
-    /// notimeout), which is a day here.
+    /// (upstream-keepalive-connections 320, -timeout 60, -requests 10000, -time 1h; proxy-read-timeout 60)
+    /// (controller-v1.15.1); Envoy, `api/envoy/config/core/v3/protocol.proto` HttpProtocolOptions idle_timeout 1 h,
+    /// `cluster/v3/circuit_breaker.proto` max_connections 1024, `route/v3/route_components.proto` RouteAction timeout 15 s. Envoy
+    /// Gateway leaves these three as they are (`internal/xds/translator/cluster.go`, `route.go`, v1.9.0). Istio has no limit of
+    /// connections (`pilot/pkg/networking/core/cluster_traffic_policy.go` getDefaultCircuitBreakerThresholds), and no timeout
+    /// (`route/route.go` Notimeout, 1.30.3), which is a day here.
     #[must_use]
     pub fn upstream(self) -> (Connections, Duration) {
         let seconds = Duration::from_secs;
@@ -46,15 +48,15 @@ impl Via {
                 (connections, seconds(60))
             }
             Self::Envoy(envoy) => {
+                let (idle_max, patience) = match envoy.profile {
+                    EnvoyProfile::EnvoyGateway => (1024, 15),
+                    EnvoyProfile::IstioGateway | EnvoyProfile::IstioSidecar => (u32::MAX, 86_400),
+                };
                 let connections = Connections::KeepAlive {
-                    idle_max: 1024,
+                    idle_max,
                     idle_timeout: Some(seconds(3600)),
                     requests_max: None,
                     age_max: None,
-                };
-                let patience = match envoy.profile {
-                    EnvoyProfile::EnvoyGateway => 15,
-                    EnvoyProfile::IstioGateway | EnvoyProfile::IstioSidecar => 86_400,
                 };
                 (connections, seconds(patience))
             }
@@ -67,7 +69,7 @@ impl Via {
 ///
 /// Source: kubernetes/ingress-nginx, `internal/ingress/controller/config/config.go` NewDefault (proxy-connect-timeout,
 /// proxy-next-upstream `error timeout`, proxy-next-upstream-tries, retry-non-idempotent), `pkg/flags/flags.go`
-/// (sync-rate-limit), `rootfs/etc/nginx/lua/balancer.lua` BACKENDS_SYNC_INTERVAL (v1.12).
+/// (sync-rate-limit), `rootfs/etc/nginx/lua/balancer.lua` BACKENDS_SYNC_INTERVAL (controller-v1.15.1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct IngressNginx {
     /// At least so long from the start of one sync of the controller to the next: `--sync-rate-limit` 0.3 per second.
@@ -119,10 +121,12 @@ impl EnvoyProfile {
     /// What is set if nobody says otherwise.
     ///
     /// Source: istio, `pilot/pkg/features/tuning.go` DebounceAfter, DebounceMax, EnableEDSDebounce;
-    /// `pilot/pkg/networking/core/route/retry/retry.go` defaultPolicy (`connect-failure,refused-stream,unavailable,cancelled`,
-    /// 2 retries; without 503 since 1.24, EXCLUDE_UNSAFE_503_FROM_DEFAULT_RETRY), `pkg/config/mesh/mesh.go` connectTimeout
-    /// 10 s. Envoy Gateway has neither a debounce nor retries of its own, and a connect timeout of 10 s
-    /// (`internal/xds/translator/cluster.go` tcpClusterPerConnectTimeout).
+    /// `pilot/pkg/networking/core/route/retry/retry.go` DefaultPolicy (`connect-failure,refused-stream,unavailable,cancelled`,
+    /// and `retriable-status-codes` with no code: 503 was one up to 1.23, and up to 1.26 could be one again by
+    /// EXCLUDE_UNSAFE_503_FROM_DEFAULT_RETRY; 2 retries, not on hosts that were tried), `pkg/config/mesh/mesh.go` ConnectTimeout
+    /// 10 s (1.30.3). Envoy Gateway has no debounce, a connect timeout of 10 s (`internal/xds/translator/cluster.go`
+    /// tcpClusterPerConnectTimeout), and retries only where a policy asks for them (`route.go` buildRetryPolicy: 2, if it does
+    /// not say how many) (v1.9.0).
     #[must_use]
     pub const fn defaults(self) -> Envoy {
         let (debounce_after, debounce_max, tries) = match self {
@@ -266,10 +270,20 @@ impl BalancerProfile {
         }
     }
 
+    /// If no target is healthy, it sends to all of them.
+    ///
+    /// Source: AWS, "Health checks for Application" and "for Network Load Balancer target groups"; Google Cloud, "Troubleshoot
+    /// issues with external Application Load Balancers" (an error of the proxy's own, `failed_to_pick_backend`). Assumption for the
+    /// service controller's load balancer: GKE's does so, too.
+    #[must_use]
+    pub const fn fails_open(self) -> bool {
+        !matches!(self, Self::GcpNeg | Self::GcpInstanceGroup)
+    }
+
     /// The controller looks at all nodes so often, and at single ones only if they come, go, or get or lose the label that
     /// excludes them; `None`: it sees every change of a node.
     ///
-    /// Source: `k8s.io/cloud-provider/controllers/service/controller.go` nodeSyncPeriod, shouldSyncUpdatedNode (v1.36).
+    /// Source: `k8s.io/cloud-provider/controllers/service/controller.go` nodeSyncPeriod, shouldSyncUpdatedNode (June 2026).
     #[must_use]
     pub const fn node_sync_period(self) -> Option<Duration> {
         match self {
@@ -281,7 +295,7 @@ impl BalancerProfile {
     /// How nodes are checked that answer for a Service with `externalTrafficPolicy: Local`, on its health check port.
     ///
     /// Source: aws-load-balancer-controller, `pkg/service/model_builder.go` defaultHealthCheck…ForInstanceModeLocal (10 s, 6 s,
-    /// 2, 2).
+    /// 2, 2) (v3.5). Google Cloud's load balancers for such Services are others (`gceLocalHc…` in the source below) and are not here.
     #[must_use]
     pub fn check_of_local_service(self) -> HealthCheck {
         let check = self.defaults().check;
@@ -301,12 +315,20 @@ impl BalancerProfile {
     /// - NLB: new connections for about two minutes, whatever the deregistration delay (issues 2366 and 3270,
     ///   aws/containers-roadmap issue 470); "it can take a few minutes" until a new target is used (AWS, health checks of
     ///   NLB target groups).
-    /// - NEG: a preStop sleep of 40 s is advised (Google Cloud knowledge base, "502 503 errors on external HTTP(s) load
-    ///   balancer"), grace periods of 60 s and more (GKE, container-native load balancing).
+    /// - NEG: a preStop sleep of 40 s is in the example of Google Cloud's knowledge base ("502 503 errors on external HTTP(s)
+    ///   load balancer"), one of 120 s in GKE's page on troubleshooting (quoted in ingress-gce issue 2222, whose author saw
+    ///   502 for about a minute).
     ///
     /// Source: aws-load-balancer-controller, `pkg/ingress/model_builder.go` (15 s, 5 s, 2, 2), `pkg/service/model_builder.go`
-    /// (10 s, 10 s, 3, 3); AWS, deregistration_delay.timeout_seconds 300; ingress-gce, `pkg/healthchecks/healthchecks.go`
-    /// (instance groups 60 s, 10 times; NEG 15 s, twice), `connectionDraining.drainingTimeoutSec` 0 (GKE, BackendConfig).
+    /// (10 s, 10 s, 3, 3) (v3.5); AWS, API reference, TargetGroupAttribute (deregistration_delay.timeout_seconds 300), and
+    /// "Troubleshoot your Application Load Balancers" (10 s for a connection); ingress-gce, `pkg/translator/healthchecks.go`
+    /// (instance groups 60 s, 60 s, 1, 10; NEG 15 s, 15 s, 1, 2), `pkg/backends/features/draining.go` EnsureDraining (connection
+    /// draining only if a BackendConfig has it) (August 2026).
+    ///
+    /// Assumptions: that without it Google Cloud cuts at once, and that its proxies wait 10 s for a connection, as an ALB does.
+    /// All of the service controller's load balancer: the numbers are nobody's. GKE checks each 8 s, for 1 s, 1, 3 (ingress-gce
+    /// `pkg/l4/healthchecks/healthchecksl4.go`, August 2026), a Classic Load Balancer each 10 s, for 5 s, 2, 6
+    /// (cloud-provider-aws `pkg/providers/v1/aws_loadbalancer.go`, July 2026); both can ask `/healthz` on port 10256.
     #[must_use]
     pub fn defaults(self) -> LoadBalancer {
         let seconds = Duration::from_secs;

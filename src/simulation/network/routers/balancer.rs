@@ -4,11 +4,12 @@
 //! API. One reconciliation follows the other; what happens meanwhile is in the next one. The load balancer is several
 //! machines, and each carries out a change when it has heard of it, which may be long after the API has said yes: until
 //! then it sends new connections to a target that is called "draining" already. Each machine checks the targets by itself.
-//! If none is healthy, all get requests.
+//! If none is healthy, all get requests, unless it is one of Google Cloud's.
 //!
 //! Source: aws-load-balancer-controller, `pkg/targetgroupbinding/resource_manager.go` reconcileWithIPTargetType,
-//! `pkg/backend/endpoint_resolver.go` resolvePodEndpointsWithEndpointsData; AWS, "Health checks for your target groups" (fail
-//! open); ingress-gce, `pkg/neg/syncers/transaction.go`.
+//! `pkg/backend/endpoint_resolver.go` resolvePodEndpointsWithEndpointsData (v3.5); AWS, "Health checks for Application" and
+//! "for Network Load Balancer target groups" (fail open; each machine checks by itself); ingress-gce,
+//! `pkg/neg/syncers/transaction.go` (August 2026).
 //!
 //! Simplified: the zones of machines and targets (`crossZone`); each machine gets an equal share of the connections, and
 //! chooses among its targets at random; the controller does not fail, and is not limited by the API's quota; passive
@@ -204,8 +205,8 @@ impl<'a> Balancer<'a> {
     /// When machines will cut the requests that are still open at targets that have been taken out: what has become known
     /// since this was asked last. Load balancers that pass packets on leave them alone.
     ///
-    /// Source: AWS, "Edit target group attributes" (for a Network Load Balancer, `deregistration_delay.connection_termination`
-    /// is off by default); Google Cloud, "Enable connection draining".
+    /// Source: AWS, "Edit target group attributes" (for a Network Load Balancer,
+    /// `deregistration_delay.connection_termination.enabled` is off by default); Google Cloud, "Enable connection draining".
     pub fn take_cuts(&mut self) -> Vec<Cut> {
         std::mem::take(&mut self.cuts)
     }

@@ -4,11 +4,16 @@
 //! has been none for a while, whatever Services they belong to, and then pushes to all its proxies; each takes it up
 //! after a time of its own. What an Envoy knows at a time depends on the seed, its node and the log of writes alone.
 //!
-//! Only endpoints that are `ready` count: istiod leaves out the others, Envoy Gateway marks those that are terminating as
-//! draining, which get nothing new. Without one the answer is 503.
+//! Only endpoints that are `ready` count: istiod leaves out the others, Envoy Gateway marks those that are terminating, or do
+//! not serve, as draining, which get nothing new. Without one the answer is 503.
 //!
 //! Source: istio, `pilot/pkg/bootstrap/discovery.go` debounce, `pilot/pkg/serviceregistry/kube/controller/endpointslice.go`
-//! endpointHealthStatus; Envoy Gateway, `internal/gatewayapi/route.go` getIREndpointsFromEndpointSlices.
+//! endpointHealthStatus (1.30.3); Envoy Gateway, `internal/gatewayapi/route.go` getIREndpointsFromEndpointSlice,
+//! `internal/xds/translator/cluster.go` (v1.9.0).
+//!
+//! Left out: if all that Envoy Gateway's Envoy has is draining, it panics (Envoy,
+//! `load_balancing_policies/common/load_balancer_impl.cc` recalculatePerPriorityPanic: a threshold of 50 % by default, which Istio
+//! sets to 0) and sends to those.
 //!
 //! Simplified: one control plane, whose push throttle (`PILOT_PUSH_THROTTLE`) is part of the hop `xdsPush`; changes of
 //! configuration other than endpoints; locality and outlier detection, which Istio has off by default.

@@ -2,7 +2,7 @@
 //! it decides to write into their status.
 //!
 //! Source: aws-load-balancer-controller, `pkg/targetgroupbinding/resource_manager.go` reconcileWithIPTargetType,
-//! updateTargetHealthPodCondition (v3.5); ingress-gce, `pkg/neg/readiness/poller.go`, `reflector.go` (August 2026).
+//! updateTargetHealthPodCondition, `docs/deploy/configurations.md` (v3.5); ingress-gce, `pkg/neg/readiness/poller.go`, `reflector.go` (August 2026).
 
 use std::collections::BTreeMap;
 

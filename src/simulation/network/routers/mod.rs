@@ -338,7 +338,10 @@ impl<'a> Routers<'a> {
     /// Whether the Envoy that sends for a stream's leg, beside the clients on a node or in a gateway's pod, has heard by `now` that
     /// a pod is not to be sent to: it closes its idle connections to that.
     ///
-    /// Source: Envoy, `source/common/upstream/cluster_manager_impl.cc` removeHosts (1.32).
+    /// Simplified: an Envoy of Envoy Gateway keeps those to an endpoint that drains until the endpoint is removed.
+    ///
+    /// Source: Envoy, `source/common/upstream/cluster_manager_impl.cc` removeHosts (drainConnPools), `conn_pool_base.cc`
+    /// in `source/common/conn_pool` drainConnectionsImpl (main; the version of the copy that was read is not known).
     pub fn has_left(
         &mut self,
         now: Time,

@@ -7,8 +7,9 @@ use crate::simulation::network::routers::health_check::Answer;
 use crate::simulation::observe::CauseId;
 use crate::simulation::setup::{BalancerProfile, Checked};
 
-/// `k8s.io/cloud-provider/controllers/service/controller.go` nodeIncludedPredicate; the same in
-/// aws-load-balancer-controller `pkg/backend/endpoint_utils.go` and in ingress-gce.
+/// `k8s.io/cloud-provider/controllers/service/controller.go` nodeIncludedPredicate (June 2026); the same in
+/// aws-load-balancer-controller `pkg/backend/endpoint_utils.go` (v3.5) and in ingress-gce
+/// `pkg/utils/zonegetter/zone_getter.go` nodePredicateInternal (August 2026).
 const EXCLUDE: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
 /// `cluster-autoscaler/utils/taints/taints.go` ToBeDeletedTaint.
 const TO_BE_DELETED: &str = "ToBeDeletedByClusterAutoscaler";
@@ -106,8 +107,8 @@ impl Nodes {
     /// The nodes that a controller wants as targets, in order, of those whose names fit.
     ///
     /// Source: `k8s.io/cloud-provider/controllers/service/controller.go` stableNodeSetPredicates (no Ready since 1.30,
-    /// KEP-3458); aws-load-balancer-controller `pkg/backend/endpoint_resolver.go` ResolveNodePortEndpoints (Ready);
-    /// ingress-gce `pkg/utils/zonegetter` CandidateNodesPredicate (Ready).
+    /// KEP-3458); aws-load-balancer-controller `pkg/backend/endpoint_resolver.go` ResolveNodePortEndpoints (Ready; v3.5);
+    /// ingress-gce `pkg/utils/zonegetter/zone_getter.go` candidateNodesPredicate (Ready; August 2026).
     pub fn fit(&self, profile: BalancerProfile, fits: impl Fn(&str) -> bool) -> Vec<Target> {
         let wants_ready = profile != BalancerProfile::ServiceLoadBalancer;
         let heeds_karpenter = matches!(

@@ -48,7 +48,8 @@ impl Machine {
                 healthy.push(*target);
             }
         }
-        (if healthy.is_empty() { all } else { healthy }, until)
+        let to_all = healthy.is_empty() && balancer.config.profile.fails_open();
+        (if to_all { all } else { healthy }, until)
     }
 
     /// Whether it has this target at `at` and believes it healthy.

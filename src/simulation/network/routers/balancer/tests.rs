@@ -89,6 +89,17 @@ fn an_ill_target_gets_nothing_unless_all_are_ill() {
 }
 
 #[test]
+fn a_load_balancer_of_google_cloud_does_not_send_to_ill_targets() {
+    let config = LoadBalancer { profile: BalancerProfile::GcpNeg, ..config() };
+    let mut balancer = start(&config);
+    for pod in [0, 1] {
+        balancer.answers(Time::from_secs(10), Target::Pod(PodId(pod)), Answer::Bad);
+    }
+    assert_eq!(list(&mut balancer, 10_000), [0, 1], "two checks have to fail");
+    assert_eq!(list(&mut balancer, 31_000), [] as [u32; 0]);
+}
+
+#[test]
 fn what_would_be_looked_at_later_is_seen_with_what_comes_before() {
     let config = config();
     let mut balancer = start(&config);
