@@ -171,3 +171,12 @@ fn tune_tells_that_kubectl_gave_up_and_which_flag_it_wants() {
     let (_, text) = drainsim(&["run", &file, "--runs", "3"]);
     assert!(text.contains("kubectl gave it up: cannot delete DaemonSet-managed Pods"), "{text}");
 }
+
+/// `/wait-shutdown` stops nginx at once: more time after that would not help.
+#[test]
+fn a_hook_that_is_no_sleep_is_to_begin_later() {
+    let (_, text) = drainsim(&["run", "scenarios/app-ingress-nginx.yaml"]);
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains("a preStop sleep of 1 s before what the hook does now would have covered it"), "{text}");
+    assert!(!text.contains("sleep longer by"), "{text}");
+}
