@@ -73,7 +73,8 @@ pub(super) fn run(args: &BoundArgs) -> Result<ExitCode, Failure> {
     let base = args.changes.load(&inputs)?;
     let bound = bound::bound(&base.setup, args.quantile)
         .map_err(|reasons| Failure::usage(format!("there is no bound for this scenario: {}", reasons.join("; "))))?;
-    let cover = cover(args, &inputs, &base.setup, &bound)?;
+    let mut assumptions = base.assumptions.clone();
+    let cover = cover(args, &inputs, &base.setup, &bound, &mut assumptions)?;
     let limits = Limits { setup: &base.setup, quantile: args.quantile };
     let mut settings = settings(args, &inputs, &limits, &bound);
     let changed = load(&inputs, &[&args.changes.sets()[..], &settings].concat())?;
@@ -104,7 +105,7 @@ pub(super) fn run(args: &BoundArgs) -> Result<ExitCode, Failure> {
         tried: args.runs,
         replay: &command,
         orders: &orders,
-        assumptions: &base.assumptions,
+        assumptions: &assumptions,
     };
     match args.output {
         Output::Text => print(&render(&answer))?,
@@ -132,8 +133,15 @@ fn load(inputs: &[Input], sets: &[String]) -> Result<Scenario, Failure> {
     Scenario::load(inputs, sets).map_err(|problems| Failure::Rendered(problems.render(output::colour_errors())))
 }
 
-/// The smallest sleep of whole seconds that leaves no deficit, by the bound of the scenario with that sleep.
-fn cover(args: &BoundArgs, inputs: &[Input], setup: &Setup, bound: &bound::Bound) -> Result<Cover, Failure> {
+/// The smallest sleep of whole seconds that leaves no deficit, by the bound of the scenario with that sleep. What its hook
+/// takes for granted is added to `assumptions`.
+fn cover(
+    args: &BoundArgs,
+    inputs: &[Input],
+    setup: &Setup,
+    bound: &bound::Bound,
+    assumptions: &mut Vec<String>,
+) -> Result<Cover, Failure> {
     const GRACE_NO_LIMIT: u64 = 3600;
     let with = |seconds: u64, more: Option<String>| {
         let sets = [format!("preStop={seconds}s")].into_iter().chain(more);
@@ -161,6 +169,10 @@ fn cover(args: &BoundArgs, inputs: &[Input], setup: &Setup, bound: &bound::Bound
         std::iter::once(format!("{object}:preStop={seconds}s")).chain(longer)
     });
     let sets: Vec<String> = args.changes.sets().into_iter().chain(changes).collect();
+    if let Ok(scenario) = Scenario::load(inputs, &sets) {
+        let new: Vec<String> = scenario.assumptions.into_iter().filter(|a| !assumptions.contains(a)).collect();
+        assumptions.extend(new);
+    }
     let patches = patch::of_objects(&Disk, inputs, &sets);
     let patches = patches.into_iter().map(|p| p.command()).collect();
     Ok(Cover::Sleep { seconds, grace_above_seconds: seconds, patches })

@@ -137,7 +137,10 @@ mod tests {
         let table = |broken: &[&str]| {
             let list = vec![
                 case(Attitude::ExitsAtOnce, 7, &[]),
-                Case { longest_drain: Some(crate::engine::Duration::from_secs(1)), ..case(Attitude::Ignores, 7, broken) },
+                Case {
+                    longest_drain: Some(crate::engine::Duration::from_secs(1)),
+                    ..case(Attitude::Ignores, 7, broken)
+                },
             ];
             let cases = Cases { containers: vec!["container app".into()], stop_signal: None, list };
             anstream::adapter::strip_str(&render(Some(&cases))).to_string()
