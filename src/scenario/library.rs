@@ -133,6 +133,7 @@ library! {
     "path-istio-sidecar",
     "path-kube-proxy",
     "path-mesh-sidecar-exit-on-zero",
+    "path-mesh-sidecar-linkerd",
     "path-mesh-sidecar-native",
     "path-mesh-sidecar-prestop",
     "path-mesh-sidecar-trap",

@@ -1,11 +1,19 @@
 //! The pods' sockets: what becomes of a connection to a pod, and of the requests that it is working on.
 
+mod app_times;
+mod front;
+mod partition;
+
 use crate::api::{NodeId, PodId, ServiceId};
 use crate::engine::{Distribution, Duration, Time};
 use crate::simulation::network::ledger::{Failed, Ledger, Request, Seen};
 use crate::simulation::observe::CauseId;
 use crate::simulation::outcome::{FailureKind, PodActivity};
-use crate::simulation::setup::{App, Capacity, ConnectionClose, IdleConnections, NobodyBehind, Setup, Shutdown};
+use crate::simulation::setup::{ConnectionClose, IdleConnections, Setup, Shutdown};
+
+pub(super) use app_times::AppTimes;
+use front::Behind;
+pub(super) use partition::Cut;
 
 /// The sockets of all pods.
 #[derive(Clone, Debug)]
@@ -19,17 +27,6 @@ pub(super) struct Sockets<'a> {
     cuts: Vec<Cut>,
     /// One of them still is.
     divided: bool,
-}
-
-/// A node is cut off from all others.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Cut {
-    node: NodeId,
-    pub from: Time,
-    pub to: Option<Time>,
-    /// When that will end, as far as it was known when it began.
-    pub heals: Option<Time>,
-    pub cause: CauseId,
 }
 
 /// How long a process that hangs takes to answer: longer than any client waits, and any run lasts.
@@ -87,17 +84,6 @@ struct PodSockets {
     /// Requests on connections of their own. Some may have ended since the list was last [settled](Self::settle).
     in_flight: Vec<InFlight>,
     settle_at: usize,
-}
-
-/// The container behind the proxy of a pod.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Behind {
-    /// It listens.
-    listens: bool,
-    /// What made it so.
-    cause: CauseId,
-    /// What the proxy answers if it does not.
-    answer: FailureKind,
 }
 
 /// A process winds down: it works on no new connection any more.
@@ -196,101 +182,11 @@ impl<'a> Sockets<'a> {
         self.begin_anew(now, pod);
     }
 
-    /// Clients reach the pod through a proxy of its own. What it stands before does not listen yet.
-    fn has_front(&mut self, pod: PodId, answer: NobodyBehind) {
-        let answer = match answer {
-            NobodyBehind::Http502 => FailureKind::Http502,
-            NobodyBehind::Http503 => FailureKind::Http503,
-        };
-        self.pod_mut(pod).behind = Some(Behind { listens: false, cause: CauseId::default(), answer });
-    }
-
-    /// The container behind the proxy listens, or does no longer.
-    pub fn behind(&mut self, now: Time, pod: PodId, listens: bool, cause: CauseId) {
-        let Some(behind) = &mut self.pod_mut(pod).behind else { return };
-        (behind.listens, behind.cause) = (listens, cause);
-        let state = self.end(pod).state;
-        if state.accepts() {
-            self.ends[pod.index()].state = if listens { Listener::Open } else { Listener::Unattended };
-            let sockets = self.pod_mut(pod);
-            sockets.cause = cause;
-            self.note_change(now, pod);
-        }
-    }
-
-    /// The container behind the proxy has ended: in addition, the proxy answers for it what it was working on.
-    pub fn behind_ended(&mut self, now: Time, pod: PodId, cause: CauseId, ledger: &mut Ledger) {
-        self.behind(now, pod, false, cause);
-        let Some(Behind { answer, .. }) = self.pods[pod.index()].behind else { return };
-        let sockets = self.pod_mut(pod);
-        sockets.settle(pod, now, ledger);
-        for lost in sockets.in_flight.drain(..).filter(|r| !r.orphan) {
-            ledger.fail(now, Failed { kind: answer, ..reset_in_flight(lost.request, pod, now, cause) });
-        }
-    }
-
-    /// What a proxy of the pod answers by itself to a request that reaches it now, and why; `None`: it hands it on, or there
-    /// is no such proxy.
-    pub fn answer_of_front(&self, pod: PodId) -> Option<(FailureKind, CauseId)> {
-        let behind = self.pods[pod.index()].behind.filter(|behind| !behind.listens)?;
-        Some((behind.answer, behind.cause))
-    }
-
-    /// Whether this failure was an answer of the pod's proxy for the container behind it.
-    pub fn is_answer_of_front(&self, pod: PodId, kind: FailureKind, cause: CauseId) -> bool {
-        // an overload of the server itself has no cause in the trace
-        cause != CauseId::default() && self.pods[pod.index()].behind.is_some_and(|behind| behind.answer == kind)
-    }
-
     /// The pod's next process begins.
     pub fn begin_anew(&mut self, now: Time, pod: PodId) {
         let sockets = self.pod_mut(pod);
         (sockets.winding_down, sockets.goodbye) = (None, None);
         sockets.activity.push((now, PodActivity::Starting));
-    }
-
-    /// A node is cut off from all others. Requests that cross the cut are lost, unless `heals` comes within their time.
-    pub fn cut_off(&mut self, now: Time, node: NodeId, heals: Option<Time>, cause: CauseId, ledger: &mut Ledger) {
-        self.cuts.push(Cut { node, from: now, to: None, heals, cause });
-        self.divided = true;
-        for (pod, sockets) in self.pods.iter_mut().enumerate() {
-            let pod = PodId::from(pod);
-            sockets.settle(pod, now, ledger);
-            let here = sockets.node == Some(node);
-            for in_flight in sockets.in_flight.iter_mut().filter(|r| !r.orphan && here != (r.request.client == node)) {
-                let timeout = ledger.timeout(in_flight.request.traffic);
-                if heals.is_none_or(|heals| heals > in_flight.request.sent + timeout) {
-                    in_flight.orphan = true;
-                    ledger.fail(now, lost_in_flight(in_flight, pod, now, cause, timeout));
-                }
-            }
-        }
-    }
-
-    /// A node is no longer cut off.
-    pub fn healed(&mut self, now: Time, node: NodeId) {
-        for cut in self.cuts.iter_mut().filter(|cut| cut.node == node) {
-            cut.to.get_or_insert(now);
-        }
-        self.divided = self.cuts.iter().any(|cut| cut.to.is_none());
-    }
-
-    /// Whether the node of a client and that of a pod cannot reach each other now.
-    #[inline]
-    pub fn separated(&self, client: NodeId, pod: PodId) -> bool {
-        self.divided && self.separation(client, pod).is_some()
-    }
-
-    /// What separates the node of a client from that of a pod now.
-    pub fn separation(&self, client: NodeId, pod: PodId) -> Option<CauseId> {
-        let node = self.node_of(pod).filter(|node| *node != client)?;
-        let cuts = self.cuts.iter().filter(|cut| cut.to.is_none());
-        cuts.filter(|cut| cut.node == client || cut.node == node).map(|cut| cut.cause).next()
-    }
-
-    /// Whether this is the cause of failures across a partition.
-    pub fn failed_by_partition(&self, cause: CauseId) -> bool {
-        self.cuts.iter().any(|cut| cut.cause == cause)
     }
 
     /// Makes room up to this pod. One of which only the EndpointSlices have told listens to nothing.
@@ -346,11 +242,6 @@ impl<'a> Sockets<'a> {
         let app = app.unwrap_or(self.hung());
         self.ends[pod.index()].app = app;
         self.pod_mut(pod).kept_app = app;
-    }
-
-    /// From now on the container behind the proxy of the pod works on requests as this app does, or (`None`) answers none.
-    pub fn set_behind(&mut self, pod: PodId, app: Option<u32>) {
-        self.ends[pod.index()].app = app.unwrap_or(self.hung());
     }
 
     /// The app that answers nothing.
@@ -578,16 +469,6 @@ impl<'a> Sockets<'a> {
         &self.pods[pod.index()].kills
     }
 
-    /// All times in which a node was cut off from all others, in the order in which they began.
-    pub fn cuts(&self) -> impl Iterator<Item = &Cut> {
-        self.cuts.iter()
-    }
-
-    /// Whether packets between the node of a client and that of a pod cross a cut.
-    pub fn crosses(&self, cut: &Cut, client: NodeId, pod: PodId) -> bool {
-        self.node_of(pod).is_some_and(|node| node != client && (cut.node == client || cut.node == node))
-    }
-
     /// How long an app works, by its number in an [`End`].
     pub fn app_times(&self, app: u32) -> &AppTimes<'a> {
         &self.apps[app as usize]
@@ -650,85 +531,5 @@ pub(super) fn lost_in_flight(in_flight: &InFlight, pod: PodId, now: Time, cause:
         gateway: None,
         cause,
         seen,
-    }
-}
-
-/// How long an application works, made ready for many draws.
-#[derive(Clone, Debug)]
-pub(super) struct AppTimes<'a> {
-    pub keep_alive_timeout: Option<Duration>,
-    pub nobody_behind: Option<NobodyBehind>,
-    pub shutdown: Shutdown,
-    pub capacity: Capacity,
-    pub service_time: &'a Distribution,
-    /// By `j`: no service time of a draw up to 1 − 2⁻ʲ is longer.
-    longest: [Duration; 54],
-}
-
-impl<'a> AppTimes<'a> {
-    pub fn new(app: &'a App) -> Self {
-        Self {
-            keep_alive_timeout: app.keep_alive_timeout,
-            nobody_behind: app.nobody_behind,
-            shutdown: app.shutdown,
-            capacity: app.capacity,
-            ..Self::with(&app.service_time)
-        }
-    }
-
-    fn with(service_time: &'a Distribution) -> Self {
-        let longest = std::array::from_fn(|j| service_time.quantile(1.0 - 1.0 / (1u64 << j) as f64));
-        let (shutdown, capacity) = (Shutdown::default(), Capacity::default());
-        Self { keep_alive_timeout: None, nobody_behind: None, shutdown, capacity, service_time, longest }
-    }
-
-    /// The service time of this draw.
-    pub fn service_time(&self, unit: f64) -> Duration {
-        self.service_time.sample(unit)
-    }
-
-    /// Some time that is not shorter than the service time of this draw: what is enough to know most of the time, without
-    /// the price of a quantile function. A service time never falls when the draw grows.
-    #[inline]
-    pub fn service_time_at_most(&self, unit: f64) -> Duration {
-        // `1 − unit` is exact, and at least 2⁻ʲ for the `j` of its exponent.
-        let exponent = (1.0 - unit).to_bits() >> 52;
-        self.longest[1023 - exponent as usize]
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::engine::{Key, Random};
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn the_cheap_bound_is_a_bound(unit in (0u64..1 << 53).prop_map(|w| (w | 1) as f64 / (1u64 << 53) as f64)) {
-            let ms = Duration::from_millis;
-            for distribution in [
-                Distribution::constant(ms(20)),
-                Distribution::uniform(ms(1), ms(9)).unwrap(),
-                Distribution::exponential(ms(5)).unwrap(),
-                Distribution::log_normal(ms(20), ms(200)).unwrap(),
-                Distribution::mixture(vec![(9.0, Distribution::constant(ms(1))), (1.0, Distribution::exponential(ms(90)).unwrap())]).unwrap(),
-            ] {
-                let app = crate::simulation::network::test_app(distribution);
-                let times = AppTimes::new(&app);
-                for unit in [unit, 1.0 - unit, 1.0 / (1u64 << 53) as f64, 1.0 - 1.0 / (1u64 << 53) as f64] {
-                    prop_assert!(times.service_time(unit) <= times.service_time_at_most(unit));
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn the_cheap_bound_is_seldom_far_off() {
-        let app = crate::simulation::network::test_app(Distribution::exponential(Duration::from_millis(20)).unwrap());
-        let times = AppTimes::new(&app);
-        let draws = (0..10_000).map(|i| Random::new(1).unit(Key::new("draw"), i));
-        let enough = draws.filter(|u| times.service_time_at_most(*u) < Duration::from_millis(150)).count();
-        assert!(enough > 9_900, "{enough} of 10000 draws are within 150 ms at a mean of 20 ms");
     }
 }

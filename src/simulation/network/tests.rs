@@ -19,6 +19,8 @@ use super::*;
 use crate::api::{Endpoint, Service, Version};
 use crate::engine::{Distribution, Duration, Key};
 use crate::simulation::latency::Hop;
+use crate::simulation::network::sockets::Listener;
+use crate::simulation::outcome::{Failure, FailureKind, PodActivity, Requests};
 use crate::simulation::setup::{App, Arrivals, Connections, Origin, Resolve, Retries, Traffic, Via};
 
 use plain::Plain;

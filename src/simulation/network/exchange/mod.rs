@@ -29,6 +29,7 @@
 mod attempt;
 mod balancing;
 mod client;
+mod closing;
 mod connection;
 mod faults;
 mod gateway;

@@ -4,7 +4,7 @@ use crate::engine::Time;
 use crate::simulation::network::clients::Plane;
 use crate::simulation::network::exchange::Exchange;
 use crate::simulation::network::exchange::tracking::Sender;
-use crate::simulation::network::routers::{Goes, Way, nth_choice};
+use crate::simulation::network::routers::{Goes, Way, one_of};
 use crate::simulation::network::rules::Route;
 use crate::simulation::setup::{Connections, Resolve, Via};
 
@@ -30,12 +30,7 @@ impl<'a> Exchange<'a> {
                 let version =
                     self.names.look_up(now, &mut client.lookup, service, (ttl, cache), client.key, plane.proxies);
                 let (route, cause) = plane.proxies.route_ready(service, version);
-                let goes = match route {
-                    Route::Pods(pods) => Goes::To(nth_choice(pods, choice, tried)),
-                    Route::Reject => Goes::Reject(cause),
-                    Route::Drop => Goes::Drop(cause),
-                };
-                Way { goes, machine: None, transit: None }
+                Way { goes: one_of(route, cause, (choice, tried)), machine: None, transit: None }
             }
             Resolve::Address => {
                 let direct = client.traffic.via == Via::KubeProxy && client.traffic.balancer.is_none();
@@ -55,9 +50,7 @@ impl<'a> Exchange<'a> {
                     (None, Route::Pods(pods), Some(timeout)) => {
                         Goes::To(client.tracking.affine(now, from, pods, timeout, choice))
                     }
-                    (None, Route::Pods(pods), None) => Goes::To(nth_choice(pods, choice, tried)),
-                    (None, Route::Reject, _) => Goes::Reject(cause),
-                    (None, Route::Drop, _) => Goes::Drop(cause),
+                    _ => one_of(route, cause, (choice, tried)),
                 };
                 if let Goes::To(pod) = goes {
                     client.tracking.sent(now, from, pod);

@@ -507,7 +507,8 @@ fn known(syncs: &[Sync], now: Time) -> Option<u32> {
     syncs[..syncs.partition_point(|s| s.applied <= now)].last().map(|s| s.entries)
 }
 
-fn one_of(route: Route<'_>, cause: CauseId, (choice, tried): (u64, u32)) -> Goes {
+/// Where a connection goes whose client has this route.
+pub(super) fn one_of(route: Route<'_>, cause: CauseId, (choice, tried): (u64, u32)) -> Goes {
     match route {
         Route::Pods(pods) => Goes::To(nth_choice(pods, choice, tried)),
         Route::Reject => Goes::Reject(cause),
