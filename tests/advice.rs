@@ -171,3 +171,35 @@ fn tune_tells_that_kubectl_gave_up_and_which_flag_it_wants() {
     let (_, text) = drainsim(&["run", &file, "--runs", "3"]);
     assert!(text.contains("kubectl gave it up: cannot delete DaemonSet-managed Pods"), "{text}");
 }
+
+/// `/wait-shutdown` stops nginx at once: more time after that would not help.
+#[test]
+fn a_hook_that_is_no_sleep_is_to_begin_later() {
+    let (_, text) = drainsim(&["run", "scenarios/app-ingress-nginx.yaml"]);
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains("a preStop sleep of 1 s before what the hook does now would have covered it"), "{text}");
+    assert!(!text.contains("sleep longer by"), "{text}");
+}
+
+/// Before 1.30 a sleep is a command, and the image has to have it.
+#[test]
+fn without_a_sleep_action_the_sleep_is_a_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = scenario(folder.path(), "", &FRONT.replace("GRACE", "30"));
+    let old = ["--set", "spec.kubernetes=\"1.29\""];
+    let assumed = "the image of container c has the program `sleep`";
+    for command in [
+        &["tune", &file, "--in", "50%", "--confidence", "60%", "--up-to", "3s"][..],
+        &["bound", &file, "--runs", "4"],
+        &["run", &file, "--set", "preStop=5s"],
+    ] {
+        let (code, text) = drainsim(&[command, &old].concat());
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(code == 0 && text.contains(assumed), "{command:?}: {text}");
+        assert!(!text.contains("\"sleep\":{"), "{command:?}: {text}");
+    }
+    let (_, text) = drainsim(&[&["bound", &file, "--runs", "4"][..], &old].concat());
+    let patches = patches(&text);
+    let hook = &pod(&patches[0].1)["containers"][0]["lifecycle"]["preStop"];
+    assert_eq!(hook["exec"]["command"][0], "sleep", "{text}");
+}

@@ -11,7 +11,7 @@ use drainsim::report::kubectl::{Cluster, Output, Query, Resource, events, get, w
 use drainsim::scenario::library;
 use drainsim::scenario::{Input, Memory, Scenario};
 use drainsim::simulation::{self, Outcome, Setup};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A scenario and its run.
 struct Played {
@@ -264,6 +264,29 @@ fn every_kind_of_workload_is_shown() {
     };
     insta::assert_snapshot!("workloads", [table(0), table(20)].join("\n----\n\n"));
     insta::assert_snapshot!("workloads_events", events(&played.cluster(), played.outcome.end));
+}
+
+/// An autoscaler tells what it saw at its last look at the target, as often as it looks.
+#[test]
+fn an_autoscaler_is_shown_with_its_bounds_and_its_replicas() {
+    let played = Played::builtin("hpa-minimum-meets-a-budget");
+    let all = [Resource::HorizontalPodAutoscalers];
+    let row = |seconds| {
+        let table = played.table(&all, Output::Table, seconds);
+        table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>()
+    };
+    assert_eq!(row(0)[0], "NAME REFERENCE TARGETS MINPODS MAXPODS REPLICAS AGE");
+    assert_eq!(row(0)[1], "web Deployment/web <unknown>/200 1 5 1 10d");
+    // somebody scales to 2, and the autoscaler takes that back
+    let status = |seconds| played.objects(all[0], Time::from_secs(seconds))[0]["status"].clone();
+    let seen: Vec<_> = (60..90).map(status).collect();
+    assert!(seen.contains(&json!({"currentReplicas": 2, "desiredReplicas": 1})), "{seen:?}");
+    assert_eq!(status(100), json!({"currentReplicas": 1, "desiredReplicas": 1}));
+    assert_eq!(row(599)[1], "web Deployment/web <unknown>/200 2 5 2 10d");
+    let spec = &played.objects(all[0], Time::ZERO)[0]["spec"];
+    assert_eq!((&spec["metrics"][0]["type"], &spec["scaleTargetRef"]["name"]), (&json!("Pods"), &json!("web")));
+    let watched = watch(&played.cluster(), &query(&all, Output::Table), Time::ZERO, Time::from_secs(599)).unwrap().out;
+    assert_eq!(watched.lines().count(), 7, "{watched}");
 }
 
 /// Objects come out as they went in: what a run shows of its start is read as the same cluster again.

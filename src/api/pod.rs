@@ -227,6 +227,18 @@ pub enum Hook {
     Sleep(Duration),
 }
 
+impl Hook {
+    /// Whether it sleeps before it does anything else. A request may take its time, too, but is no sleep.
+    #[must_use]
+    pub fn sleeps_first(&self) -> bool {
+        match self {
+            Self::Sleep(_) => true,
+            Self::Exec(steps) => matches!(steps.first(), Some(HookStep::Wait(_))),
+            Self::HttpGet(_) => false,
+        }
+    }
+}
+
 /// What a hook does, one thing after the other.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum HookStep {

@@ -1,15 +1,16 @@
 //! `drainsim bound`.
 
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::{Args, ValueEnum};
 
-use super::output::{self, Failure, Format, print, print_data, shell_word};
+use super::output::{self, Failure, Format, Progress, print, print_data, shell_word};
 use super::{Changes, Files, Input};
 use crate::analysis::bound::{self, Limits, order, replay};
-use crate::report::bound::{Answer, Cover, data, render};
+use crate::report::bound::{Answer, Cover, data, fewer_seeds, render};
 use crate::scenario::{Disk, Scenario, patch};
-use crate::simulation::Setup;
+use crate::simulation::{self, Setup};
 
 /// `drainsim bound FILE…`
 #[derive(Args, Debug)]
@@ -35,9 +36,9 @@ pub(super) struct BoundArgs {
     #[arg(long, value_name = "Q", default_value = "0.999", value_parser = quantile)]
     quantile: f64,
 
-    /// How many seeds to try for a run that attains the bound
-    #[arg(long, value_name = "N", default_value = "200", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    runs: u32,
+    /// How many seeds to try for a run that attains the bound [default: 200, fewer where runs take long]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    runs: Option<u32>,
 
     /// How to print it
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
@@ -67,26 +68,32 @@ fn quantile(text: &str) -> Result<f64, String> {
 
 /// The second search, for phases, takes about as many runs as the first one, for seeds, times this.
 const RUNS_OF_A_ROUND: u32 = 4;
+/// What `--runs` is where nobody says it.
+const RUNS_DEFAULT: u32 = 200;
 
 pub(super) fn run(args: &BoundArgs) -> Result<ExitCode, Failure> {
     let inputs = args.files.inputs()?;
     let base = args.changes.load(&inputs)?;
     let bound = bound::bound(&base.setup, args.quantile)
         .map_err(|reasons| Failure::usage(format!("there is no bound for this scenario: {}", reasons.join("; "))))?;
-    let cover = cover(args, &inputs, &base.setup, &bound)?;
+    let mut assumptions = base.assumptions.clone();
+    let cover = cover(args, &inputs, &base.setup, &bound, &mut assumptions)?;
     let limits = Limits { setup: &base.setup, quantile: args.quantile };
     let mut settings = settings(args, &inputs, &limits, &bound);
     let changed = load(&inputs, &[&args.changes.sets()[..], &settings].concat())?;
     let first_seed = args.changes.seed(&base);
     let jobs = usize::from(args.jobs.unwrap_or(0));
-    output::note(&format!("looking for a run that shows it, among {} seeds", args.runs));
-    let attained = replay::search(&changed.setup, &bound, first_seed, args.runs, jobs).map(|start| {
-        let (nearer, phases) =
-            replay::approach(&limits, &changed.setup, &bound, start, args.runs / RUNS_OF_A_ROUND, jobs);
+    let runs = args.runs.unwrap_or_else(|| affordable_runs(&changed.setup, first_seed));
+    let rounds = runs / RUNS_OF_A_ROUND;
+    let progress = Progress::new(u64::from(runs) + u64::from(rounds) * u64::from(replay::SPANS));
+    let done = AtomicU64::new(0);
+    let tell = || progress.tell(done.fetch_add(1, Ordering::Relaxed) + 1);
+    let attained = replay::search(&changed.setup, &bound, first_seed, runs, jobs, &tell).map(|start| {
+        let (nearer, phases) = replay::approach(&limits, &changed.setup, &bound, start, rounds, jobs, &tell);
         settings.extend(phases.iter().map(|(hop, span)| format!("spec.latencies.{}={span}", hop.name())));
         nearer
     });
-    output::end_notes();
+    progress.end();
     let mut words = vec!["drainsim".to_string(), "run".to_string()];
     words.extend(args.files.words());
     let sets =
@@ -101,10 +108,10 @@ pub(super) fn run(args: &BoundArgs) -> Result<ExitCode, Failure> {
         bound: &bound,
         cover: &cover,
         attained: attained.as_ref(),
-        tried: args.runs,
+        tried: runs,
         replay: &command,
         orders: &orders,
-        assumptions: &base.assumptions,
+        assumptions: &assumptions,
     };
     match args.output {
         Output::Text => print(&render(&answer))?,
@@ -112,6 +119,18 @@ pub(super) fn run(args: &BoundArgs) -> Result<ExitCode, Failure> {
         Output::Yaml => print(&fragment(&settings, attained.as_ref().map_or(first_seed, |a| a.seed)))?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// As many seeds as usual, or as few as the length of a run allows; then it says so.
+fn affordable_runs(setup: &Setup, seed: u64) -> u32 {
+    output::note("one run, to see how long they take");
+    let run = simulation::run(setup, seed, false);
+    output::end_notes();
+    let runs = replay::affordable(&run, 1 + replay::SPANS / RUNS_OF_A_ROUND, RUNS_DEFAULT);
+    if runs < RUNS_DEFAULT {
+        output::warn(&fewer_seeds(&run, runs, RUNS_DEFAULT));
+    }
+    runs
 }
 
 /// The settings of a run as the fields of a scenario's `spec`.
@@ -132,8 +151,15 @@ fn load(inputs: &[Input], sets: &[String]) -> Result<Scenario, Failure> {
     Scenario::load(inputs, sets).map_err(|problems| Failure::Rendered(problems.render(output::colour_errors())))
 }
 
-/// The smallest sleep of whole seconds that leaves no deficit, by the bound of the scenario with that sleep.
-fn cover(args: &BoundArgs, inputs: &[Input], setup: &Setup, bound: &bound::Bound) -> Result<Cover, Failure> {
+/// The smallest sleep of whole seconds that leaves no deficit, by the bound of the scenario with that sleep. What its hook
+/// takes for granted is added to `assumptions`.
+fn cover(
+    args: &BoundArgs,
+    inputs: &[Input],
+    setup: &Setup,
+    bound: &bound::Bound,
+    assumptions: &mut Vec<String>,
+) -> Result<Cover, Failure> {
     const GRACE_NO_LIMIT: u64 = 3600;
     let with = |seconds: u64, more: Option<String>| {
         let sets = [format!("preStop={seconds}s")].into_iter().chain(more);
@@ -161,6 +187,10 @@ fn cover(args: &BoundArgs, inputs: &[Input], setup: &Setup, bound: &bound::Bound
         std::iter::once(format!("{object}:preStop={seconds}s")).chain(longer)
     });
     let sets: Vec<String> = args.changes.sets().into_iter().chain(changes).collect();
+    if let Ok(scenario) = Scenario::load(inputs, &sets) {
+        let new: Vec<String> = scenario.assumptions.into_iter().filter(|a| !assumptions.contains(a)).collect();
+        assumptions.extend(new);
+    }
     let patches = patch::of_objects(&Disk, inputs, &sets);
     let patches = patches.into_iter().map(|p| p.command()).collect();
     Ok(Cover::Sleep { seconds, grace_above_seconds: seconds, patches })

@@ -38,7 +38,7 @@ pub(super) struct GetArgs {
 /// What is asked for.
 #[derive(Args, Debug)]
 pub(super) struct What {
-    /// A resource (pods, nodes, pdb, endpointslices, deployments, replicasets, services, events), several with commas
+    /// A resource (pods, nodes, pdb, endpointslices, deployments, replicasets, services, hpa, events), several with commas
     /// between them, or one object as TYPE/NAME
     #[arg(value_name = "TYPE", value_parser = TypeParser, hide_possible_values = true)]
     resource: String,

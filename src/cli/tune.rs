@@ -113,10 +113,14 @@ pub(super) fn run(args: &TuneArgs) -> Result<ExitCode, Failure> {
         args.changes.sets().into_iter().chain(more).collect::<Vec<String>>()
     };
     // All are loaded before anything is run; a grace period that is no limit shows how long a shutdown takes.
+    let mut assumptions = base.assumptions.clone();
     let setups: Vec<Setup> = (0..=most)
         .map(|seconds| {
             let scenario = Scenario::load(&inputs, &sets_at(seconds, most + 600));
             let scenario = scenario.map_err(|p| Failure::Rendered(p.render(output::colour_errors())))?;
+            // A hook that is put in may need what no manifest says.
+            let new: Vec<String> = scenario.assumptions.into_iter().filter(|a| !assumptions.contains(a)).collect();
+            assumptions.extend(new);
             Ok(scenario.setup)
         })
         .collect::<Result<_, Failure>>()?;
@@ -171,7 +175,7 @@ pub(super) fn run(args: &TuneArgs) -> Result<ExitCode, Failure> {
         parts: parts.as_ref(),
         patches: &patches,
         scaled_patches: &scaled_patches,
-        assumptions: &base.assumptions,
+        assumptions: &assumptions,
         replay: replay.as_deref(),
     };
     match args.output {

@@ -10,6 +10,7 @@ use crate::analysis::bound::order::Orders;
 use crate::analysis::bound::race::{Race, Step};
 use crate::analysis::bound::replay::Attained;
 use crate::analysis::bound::{Bound, Chain, Worst};
+use crate::simulation::Outcome;
 
 /// What is not in the bound, whatever the scenario.
 pub const NOT_COVERED: [&str; 3] = [
@@ -366,6 +367,17 @@ fn race(out: &mut String, budget: &str, race: &Race) {
             let _ = writeln!(out, "    {}. {step}", number + 1);
         }
     }
+}
+
+/// The line that says why fewer seeds are tried than usual.
+#[must_use]
+pub fn fewer_seeds(run: &Outcome, tried: u32, usual: u32) -> String {
+    let (events, sent) = (thousands(run.events), thousands(run.requests.sent));
+    let seeds = plural(tried.into(), "seed");
+    format!(
+        "runs of this scenario are long ({events} events, {sent} requests each): {seeds} instead of {usual} are tried for a run \
+         that shows the bound; --runs N tries N\n"
+    )
 }
 
 fn attained(out: &mut String, answer: &Answer<'_>, deficit: i64) {

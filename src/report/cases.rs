@@ -31,25 +31,27 @@ pub(super) fn line(cases: Option<&Cases>) -> String {
 /// A table of the cases, and how to decide; nothing if it does not matter.
 pub(super) fn render(cases: Option<&Cases>) -> String {
     let Some(cases) = cases.filter(|cases| cases.differ()) else { return String::new() };
-    let columns = [
+    let claims = cases.list.iter().any(|case| !case.broken.is_empty());
+    let mut columns = vec![
         (Align::Left, "ON THEIR STOP SIGNAL THEY"),
         (Align::Right, "FAILED"),
         (Align::Right, "RATE"),
         (Align::Right, "LONGEST DRAIN"),
-        (Align::Left, "EXPECTATIONS THAT FAIL"),
     ];
+    columns.extend(claims.then_some((Align::Left, "EXPECTATIONS THAT FAIL")));
     let mut table = Table::new(2, 3, &columns);
     for (number, case) in cases.list.iter().enumerate() {
         let failed = case.requests.failed();
         let taken = if number == 0 { " (taken)" } else { "" };
         let drain = case.longest_drain.map_or("–".to_string(), |took| format!("{:.3}s", took.as_secs_f64()));
-        table.row([
+        let mut cells = vec![
             format!("{}{taken}", words(case.attitude)).into(),
             Cell::styled(if failed > 0 { BAD } else { PLAIN }, thousands(failed)),
             share(failed, case.requests.sent).into(),
             drain.into(),
-            case.broken.join("; ").into(),
-        ]);
+        ];
+        cells.extend(claims.then(|| case.broken.join("; ").into()));
+        table.row(cells);
     }
     let mut out = table.render();
     let who = match cases.containers.as_slice() {
@@ -116,5 +118,34 @@ impl UnknownApps {
             failed_expectations: case.broken.clone(),
         };
         Self { containers: cases.containers.clone(), cases: cases.list.iter().map(case).collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulation::outcome::Requests;
+
+    #[test]
+    fn what_has_no_expectations_has_no_column_of_them() {
+        let case = |attitude, sent, broken: &[&str]| Case {
+            attitude,
+            requests: Requests { sent, ..Requests::default() },
+            longest_drain: None,
+            broken: broken.iter().map(ToString::to_string).collect(),
+        };
+        let table = |broken: &[&str]| {
+            let list = vec![
+                case(Attitude::ExitsAtOnce, 7, &[]),
+                Case {
+                    longest_drain: Some(crate::engine::Duration::from_secs(1)),
+                    ..case(Attitude::Ignores, 7, broken)
+                },
+            ];
+            let cases = Cases { containers: vec!["container app".into()], stop_signal: None, list };
+            anstream::adapter::strip_str(&render(Some(&cases))).to_string()
+        };
+        assert!(table(&[]).lines().next().unwrap().ends_with("LONGEST DRAIN"), "{}", table(&[]));
+        assert!(table(&["failedRequests == 0"]).contains("EXPECTATIONS THAT FAIL"));
     }
 }

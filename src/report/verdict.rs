@@ -406,7 +406,7 @@ fn advice(report: &Report<'_>, failure: &Failure, pods: &[PodId]) -> Option<Stri
     let pods: Vec<&PodOutcome> = pods.iter().filter_map(|p| report.names().outcome_of(*p)).collect();
     let late = pods.iter().filter_map(|p| p.slack_nanos).min().filter(|slack| *slack < 0)?;
     let whole = late.unsigned_abs().div_ceil(1_000_000_000);
-    let has_hook = pods.iter().any(|p| p.times.pre_stop_at.is_some());
+    let hooked: Vec<&&PodOutcome> = pods.iter().filter(|p| p.times.pre_stop_at.is_some()).collect();
     // the proxy was first: the application's own hook does not hold it
     let proxy = pods.iter().find_map(|pod| {
         let first = pod.times.front_closed_at.is_some() && pod.times.front_closed_at == pod.times.listener_closed_at;
@@ -414,7 +414,10 @@ fn advice(report: &Report<'_>, failure: &Failure, pods: &[PodId]) -> Option<Stri
     });
     let what = if let Some(proxy) = proxy {
         format!("a preStop sleep of {whole} s in {proxy}, on top of how long it lasts now,")
-    } else if has_hook {
+    } else if hooked.iter().any(|p| !p.sleeps_first) {
+        // what the hook does is under way by then, however long it takes
+        format!("a preStop sleep of {whole} s before what the hook does now")
+    } else if !hooked.is_empty() {
         format!("a preStop sleep longer by {whole} s")
     } else {
         format!("a preStop sleep of at least {whole} s")
@@ -464,10 +467,13 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_with_a_hook_needs_a_longer_one() {
+    fn a_hook_that_sleeps_needs_to_sleep_longer_and_another_one_to_begin_later() {
         let mut outcome = fixture::outcome();
         outcome.pods[0].times.pre_stop_at = Some(Time::from_millis(10_100));
         outcome.pods[0].slack_nanos = Some(-2_000_000_001);
+        let before = "a preStop sleep of 3 s before what the hook does now would have covered it";
+        assert!(cause_of(&outcome).ends_with(before), "{}", cause_of(&outcome));
+        outcome.pods[0].sleeps_first = true;
         assert!(cause_of(&outcome).ends_with("a preStop sleep longer by 3 s would have covered it"));
     }
 

@@ -2,8 +2,10 @@
 //!
 //! A handle stands where a path stands, alone for all objects that have such a thing or after an object:
 //! `Deployment/default/web:preStop=10s`. It changes the manifests as a person would: `preStop` keeps the rest of a hook's
-//! command, so `sleep 5 && nginx -s quit` becomes `sleep 10 && nginx -s quit`.
+//! command, so `sleep 5 && nginx -s quit` becomes `sleep 10 && nginx -s quit`. Where Kubernetes has no `preStop.sleep` yet, a
+//! new hook runs the program `sleep` of the image, as people do there; that the image has one is then an assumption.
 
+use crate::api::Version;
 use crate::engine::Duration;
 use crate::scenario::diagnostic::{Diagnostic, Diagnostics};
 use crate::scenario::document::Document;
@@ -29,11 +31,18 @@ pub fn is_handle(key: &str) -> bool {
     HANDLES.iter().any(|(name, _)| *name == key)
 }
 
-/// Turns a handle of these documents.
+/// Turns a handle of these documents, for this version of Kubernetes. What that takes for granted is added to `assumptions`.
 ///
 /// # Errors
 /// The value is not of its kind, none of the documents has such a thing, or a hook has no sleep that could be changed.
-pub fn turn(handle: &str, key: &Span, value: &Node, documents: &mut [&mut Document]) -> Result<(), Box<Diagnostic>> {
+pub fn turn(
+    handle: &str,
+    key: &Span,
+    value: &Node,
+    documents: &mut [&mut Document],
+    version: Version,
+    assumptions: &mut Vec<String>,
+) -> Result<(), Box<Diagnostic>> {
     let mut turned = 0;
     for document in documents.iter_mut() {
         let name = format!("{}/{}", document.kind, document.name());
@@ -47,10 +56,14 @@ pub fn turn(handle: &str, key: &Span, value: &Node, documents: &mut [&mut Docume
             "preStop" if !template.is_empty() => {
                 let sleep = span(value)?;
                 let pod = descend(&mut document.node, template, key);
-                pre_stop(pod, sleep, key).map_err(|why| {
+                let commands = pre_stop(pod, sleep, key, version).map_err(|why| {
                     let message = format!("the preStop hook of {name} {why}");
                     Box::new(Diagnostic::error(message).at(key, "").help("set the hook's whole path instead"))
                 })?;
+                let missing = format!("Kubernetes {version} has no `preStop.sleep`");
+                assumptions.extend(commands.iter().map(|container| {
+                    format!("{name}: the image of container {container} has the program `sleep`, which its preStop hook runs: {missing}")
+                }));
             }
             "gracePeriod" if !template.is_empty() => {
                 let seconds = span(value)?.as_nanos().div_ceil(1_000_000_000);
@@ -93,10 +106,12 @@ fn span(value: &Node) -> Result<Duration, Box<Diagnostic>> {
     })
 }
 
-fn pre_stop(pod: &mut Node, sleep: Duration, key: &Span) -> Result<(), String> {
+/// The containers whose image has to have a program `sleep` for that.
+fn pre_stop(pod: &mut Node, sleep: Duration, key: &Span, version: Version) -> Result<Vec<String>, String> {
+    let mut commands = Vec::new();
     let Value::Map(entries) = &mut pod.value else { return Err("is not there".to_string()) };
-    let Some(containers) = entries.iter_mut().find(|e| e.key == "containers") else { return Ok(()) };
-    let Value::List(containers) = &mut containers.node.value else { return Ok(()) };
+    let Some(containers) = entries.iter_mut().find(|e| e.key == "containers") else { return Ok(commands) };
+    let Value::List(containers) = &mut containers.node.value else { return Ok(commands) };
     let has_hook = |c: &Node| c.at(&["lifecycle", "preStop"]).is_some();
     let any = containers.iter().any(has_hook);
     // whatever the others do, without it the proxy before them is gone first
@@ -105,6 +120,7 @@ fn pre_stop(pod: &mut Node, sleep: Duration, key: &Span) -> Result<(), String> {
         recognise_proxy(text("name"), text("image")).is_some()
     };
     for container in containers.iter_mut().filter(|c| !any || has_hook(c) || is_proxy(c)) {
+        let name = container.get("name").and_then(Node::as_str).unwrap_or_default().to_string();
         let hook = descend(container, &["lifecycle", "preStop"], key);
         if hook.get("exec").is_some() {
             let Value::List(words) = &mut descend(hook, &["exec", "command"], key).value else {
@@ -115,6 +131,11 @@ fn pre_stop(pod: &mut Node, sleep: Duration, key: &Span) -> Result<(), String> {
             return Err("is a request, not a sleep".to_string());
         } else if sleep.is_zero() {
             hook.value = Value::Null;
+        } else if hook.get("sleep").is_none() && !version.has_sleep_action() {
+            let words = ["sleep".to_string(), in_seconds(sleep)];
+            let words = words.map(|word| Node { value: Value::String(word), span: key.clone() });
+            put(descend(hook, &["exec"], key), "command", Value::List(words.to_vec()), key);
+            commands.push(name);
         } else {
             let nanos = sleep.as_nanos();
             if !nanos.is_multiple_of(1_000_000_000) {
@@ -124,17 +145,22 @@ fn pre_stop(pod: &mut Node, sleep: Duration, key: &Span) -> Result<(), String> {
             put(seconds, "seconds", Value::Number((nanos / 1_000_000_000).to_string()), key);
         }
     }
-    Ok(())
+    Ok(commands)
+}
+
+/// As `sleep` takes it: `5`, `1.5`.
+fn in_seconds(sleep: Duration) -> String {
+    let nanos = sleep.as_nanos();
+    if nanos.is_multiple_of(1_000_000_000) {
+        (nanos / 1_000_000_000).to_string()
+    } else {
+        format!("{}", sleep.as_secs_f64())
+    }
 }
 
 /// Changes `sleep N` in a command, which may be a script in one word or words of their own.
 fn in_command(words: &mut [Node], sleep: Duration) -> Result<(), String> {
-    let nanos = sleep.as_nanos();
-    let seconds = if nanos.is_multiple_of(1_000_000_000) {
-        (nanos / 1_000_000_000).to_string()
-    } else {
-        format!("{}", sleep.as_secs_f64())
-    };
+    let seconds = in_seconds(sleep);
     if let Some(at) = words.iter().position(|w| w.as_str().is_some_and(|w| w.rsplit('/').next() == Some("sleep")))
         && let Some(amount) = words.get_mut(at + 1)
     {
@@ -207,6 +233,15 @@ mod tests {
     use crate::scenario::tree;
 
     fn turned(manifest: &str, handle: &str, value: &str) -> Result<Document, String> {
+        turned_in(Version::DEFAULT, manifest, handle, value).map(|(document, _)| document)
+    }
+
+    fn turned_in(
+        version: Version,
+        manifest: &str,
+        handle: &str,
+        value: &str,
+    ) -> Result<(Document, Vec<String>), String> {
         let (mut documents, mut problems) = (Vec::new(), Diagnostics::default());
         for node in tree::parse(&SourceFile::new("t", manifest, 0), 0).unwrap() {
             unfold(node, &mut documents, &mut problems);
@@ -214,8 +249,10 @@ mod tests {
         let set = SourceFile::new("--set", format!("{handle}={value}"), 1);
         let key = Span::new(&set, 0, handle.len());
         let value = tree::parse(&set, handle.len() + 1).unwrap().pop().unwrap();
-        turn(handle, &key, &value, &mut documents.iter_mut().collect::<Vec<_>>()).map_err(|p| p.message.clone())?;
-        Ok(documents.remove(0))
+        let mut assumptions = Vec::new();
+        let all = &mut documents.iter_mut().collect::<Vec<_>>();
+        turn(handle, &key, &value, all, version, &mut assumptions).map_err(|p| p.message.clone())?;
+        Ok((documents.remove(0), assumptions))
     }
 
     fn deployment(lifecycle: &str) -> String {
@@ -257,6 +294,25 @@ mod tests {
         let containers = document.node.at(&["spec", "template", "spec", "containers"]).unwrap().items();
         assert_eq!(containers[0].at(&["lifecycle", "preStop"]), None, "no hook rather than one of 0s");
         assert!(turned(&deployment(""), "preStop", "1500ms").unwrap_err().contains("whole seconds"));
+    }
+
+    #[test]
+    fn where_there_is_no_sleep_action_a_new_hook_runs_a_command() {
+        let hook = |version: &str, lifecycle: &str| {
+            let version = version.parse().unwrap();
+            let (document, assumed) = turned_in(version, &deployment(lifecycle), "preStop", "7s").unwrap();
+            let containers = document.node.at(&["spec", "template", "spec", "containers"]).unwrap().items();
+            let hook = containers[0].at(&["lifecycle", "preStop"]).unwrap();
+            let words = hook.at(&["exec", "command"]).map_or(&[][..], Node::items);
+            let words: Vec<String> = words.iter().filter_map(|w| w.as_str().map(str::to_string)).collect();
+            (words, hook.get("sleep").is_some(), assumed)
+        };
+        let (words, is_action, assumed) = hook("1.29", "");
+        assert_eq!((words, is_action), (vec!["sleep".to_string(), "7".to_string()], false));
+        assert!(assumed.len() == 1 && assumed[0].contains("container a") && assumed[0].contains("1.29"), "{assumed:?}");
+        assert_eq!(hook("1.30", ""), (vec![], true, vec![]));
+        let asked = ", lifecycle: {preStop: {sleep: {seconds: 3}}}";
+        assert_eq!(hook("1.29", asked), (vec![], true, vec![]), "what the manifest says itself is not made good");
     }
 
     #[test]

@@ -106,11 +106,14 @@ impl Scenario {
     pub fn load_from(files: &dyn Files, inputs: &[Input], sets: &[String]) -> Result<Self, Diagnostics> {
         let mut problems = Diagnostics::default();
         let mut documents = load::read_documents(files, inputs, &mut problems);
-        set::apply(sets, &mut documents, &mut problems);
+        let assumed = set::apply(sets, &mut documents, &mut problems);
         let scenario = compile::compile(&documents, false, &mut problems);
         problems.sort();
         match scenario {
-            Some(scenario) if !problems.has_errors() => Ok(Self { warnings: problems.list, ..scenario }),
+            Some(scenario) if !problems.has_errors() => {
+                let assumptions = [scenario.assumptions, assumed].concat();
+                Ok(Self { warnings: problems.list, assumptions, ..scenario })
+            }
             _ => Err(problems),
         }
     }

@@ -5,8 +5,10 @@
 //! A dot inside a key is written `\.`. Keys that are not there are created, also an element right after a list's end.
 //! `spec.nodes[2]-` takes a key or an element away, as `kubectl label` writes it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::api::Version;
 use crate::scenario::diagnostic::{Diagnostic, Diagnostics};
 use crate::scenario::document::Document;
 use crate::scenario::handles;
@@ -28,16 +30,36 @@ enum Step {
     Index(usize),
 }
 
-/// Applies all of them, in order.
-pub fn apply(sets: &[String], documents: &mut [Document], problems: &mut Diagnostics) {
+/// Applies all of them, in order. What they take for granted, one sentence each.
+pub fn apply(sets: &[String], documents: &mut [Document], problems: &mut Diagnostics) -> Vec<String> {
+    let mut assumptions = Vec::new();
     for (index, text) in sets.iter().enumerate() {
         // Shown after all files.
         let order = u32::MAX - u32::try_from(sets.len() - index).unwrap_or(0);
         let file = SourceFile::new("--set", text.as_str(), order);
-        if let Err(problem) = parse(&file).and_then(|assignment| assign(assignment, documents)) {
+        let version = version(&sets[index..], documents);
+        if let Err(problem) =
+            parse(&file).and_then(|assignment| assign(assignment, documents, version, &mut assumptions))
+        {
             problems.push(*problem);
         }
     }
+    // A short name that is turned again takes the same for granted.
+    let mut told = BTreeSet::new();
+    assumptions.retain(|line| told.insert(line.clone()));
+    assumptions
+}
+
+/// The version of Kubernetes that the scenario has in the end, as far as the settings to come tell.
+fn version(sets: &[String], documents: &[Document]) -> Version {
+    let set = sets.iter().rev().find_map(|set| set.strip_prefix("spec.kubernetes="));
+    let scenario = documents.iter().find(|d| d.is_scenario());
+    let written = scenario.and_then(|d| match &d.node.at(&["spec", "kubernetes"])?.value {
+        Value::String(text) | Value::Number(text) => Some(text.as_str()),
+        _ => None,
+    });
+    let text = set.map(|text| text.trim_matches(['"', '\'', ' '])).or(written);
+    text.and_then(|text| text.parse().ok()).unwrap_or_default()
 }
 
 fn parse(file: &Arc<SourceFile>) -> Result<Assignment, Box<Diagnostic>> {
@@ -100,7 +122,12 @@ fn parse_path(file: &Arc<SourceFile>, start: usize, end: usize) -> Option<Vec<(S
     None
 }
 
-fn assign(assignment: Assignment, documents: &mut [Document]) -> Result<(), Box<Diagnostic>> {
+fn assign(
+    assignment: Assignment,
+    documents: &mut [Document],
+    version: Version,
+    assumptions: &mut Vec<String>,
+) -> Result<(), Box<Diagnostic>> {
     let Assignment { object, path, value } = assignment;
     if let ([(Step::Key(key), span)], Some(value)) = (&path[..], &value)
         && handles::is_handle(key)
@@ -109,7 +136,7 @@ fn assign(assignment: Assignment, documents: &mut [Document]) -> Result<(), Box<
             Some(reference) => vec![find_object(reference, documents)?],
             None => documents.iter_mut().filter(|d| !d.is_scenario()).collect(),
         };
-        return handles::turn(key, span, value, &mut turned);
+        return handles::turn(key, span, value, &mut turned, version, assumptions);
     }
     if let [(Step::Key(key), span)] = &path[..] {
         misspelt(key, span, object.is_none())?;

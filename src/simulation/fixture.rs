@@ -185,6 +185,7 @@ fn pod(id: u32, name: &str, node: &str, created: u64, times: PodTimes, slack_nan
         created_at: ms(created),
         times,
         slack_nanos,
+        sleeps_first: false,
         unschedulable: String::new(),
     }
 }

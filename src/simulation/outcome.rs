@@ -303,6 +303,9 @@ pub struct PodOutcome {
     /// listener closed − last route clean: positive if the routes were gone before the listener; `None` if one of the two
     /// did not happen. Nanoseconds.
     pub slack_nanos: Option<i64>,
+    /// The preStop hook of the container that serves begins with a sleep, so that a longer one keeps the listener open for
+    /// longer; false without a hook.
+    pub sleeps_first: bool,
     /// Why the scheduler had found no node for it when the run ended, in its words; empty if it had, or had not tried.
     pub unschedulable: String,
 }

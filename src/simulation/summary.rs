@@ -1,5 +1,6 @@
 //! The outcome of a finished run.
 
+use crate::api::pod::Hook;
 use crate::api::{Owner, PdbId, Phase, PodId, ServiceId, Store};
 use crate::engine::{Duration, Time};
 use crate::simulation::end_state;
@@ -40,6 +41,7 @@ pub(super) fn outcome(world: World<'_>, seed: u64, end: Time, events: u64) -> Ou
             _ => None,
         };
         let statuses = last.map_or(&[][..], |p| store.container_statuses(p.containers));
+        let template = &store.templates[meta.template.index()];
         pods.push(PodOutcome {
             restarts: statuses.iter().map(|s| s.restart_count).sum(),
             id,
@@ -50,10 +52,11 @@ pub(super) fn outcome(world: World<'_>, seed: u64, end: Time, events: u64) -> Ou
             exists: store.pods.head(number).is_some(),
             succeeded: last.is_some_and(|p| p.phase == Phase::Succeeded),
             lost_work: lost_work(store, id),
-            containers: store.templates[meta.template.index()].all_containers().map(|c| c.name.clone()).collect(),
+            containers: template.all_containers().map(|c| c.name.clone()).collect(),
             created_at: meta.created_at,
             times,
             slack_nanos,
+            sleeps_first: template.serving().pre_stop.as_ref().is_some_and(Hook::sleeps_first),
             unschedulable: if last.is_some_and(|p| p.node.is_none()) {
                 the_filters(&scheduler.unschedulable_reason(&ctx, id)).to_string()
             } else {

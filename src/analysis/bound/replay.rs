@@ -11,7 +11,7 @@ use crate::analysis::runs;
 use crate::api::ServiceId;
 use crate::engine::{Distribution, Duration, Key, Random};
 use crate::simulation::latency::Hop;
-use crate::simulation::{self, Setup};
+use crate::simulation::{self, Outcome, Setup};
 
 /// A run, and how near it comes.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -45,11 +45,29 @@ pub fn settings(limits: &Limits<'_>, bound: &Bound) -> Vec<String> {
     std::iter::once(watch).chain(publish).chain(stop).collect()
 }
 
+/// With so many spans a hop is tried in a round of [`approach`].
+pub const SPANS: u32 = 16;
+
+/// Events that all runs of a search may have together, unless somebody says how many runs: about a minute's work.
+const WORK_MAX: u64 = 10_000_000;
+/// So many requests take about as long as an event.
+const REQUESTS_OF_AN_EVENT: u64 = 200;
+
+/// How many seeds a search takes if each of them stands for `runs_of_one` runs: no more than `most`, and at least 1. That is so
+/// many for any machine, since a run's length is told by what happens in it.
+#[must_use]
+pub fn affordable(run: &Outcome, runs_of_one: u32, most: u32) -> u32 {
+    let work = (run.events + run.requests.sent / REQUESTS_OF_AN_EVENT).max(1);
+    let seeds = WORK_MAX / work / u64::from(runs_of_one.max(1));
+    u32::try_from(seeds).unwrap_or(u32::MAX).clamp(1, most)
+}
+
 /// Hops of neither chain, each with the span that it always takes.
 pub type Phases = Vec<(Hop, Duration)>;
 
 /// Moves hops of neither chain in a run so that it comes nearer to the bound: so many rounds of runs, in each of which a
-/// hop is tried with spans over all that it can take. What it comes to, and how those hops are set.
+/// hop is tried with spans over all that it can take. What it comes to, and how those hops are set. `tell` is called after
+/// each run.
 #[must_use]
 pub fn approach(
     limits: &Limits<'_>,
@@ -58,8 +76,8 @@ pub fn approach(
     start: Attained,
     rounds: u32,
     jobs: usize,
+    tell: &(dyn Fn() + Sync),
 ) -> (Attained, Phases) {
-    const SPANS: u32 = 16;
     let chains = || bound.worst.iter().flat_map(|w| w.propagation.terms.iter().chain(&w.shutdown.terms));
     let is_free = |hop: &&Hop| {
         limits.shortest(**hop) < limits.longest(**hop) && **hop != Hop::Watch && !chains().any(|t| t.from == hop.name())
@@ -93,7 +111,7 @@ pub fn approach(
                 setup.latencies.set(hop, Distribution::Constant(*span));
                 worst_of(&setup, seed, &bound.needs_ready).map(|a| a.deficit)
             },
-            |_| (),
+            |_| tell(),
         );
         let nearer = tried.into_iter().zip(spans).filter_map(|(deficit, span)| Some((deficit?, span)));
         // Of equal ones the first, so that it is the same every time.
@@ -116,9 +134,16 @@ pub fn approach(
 }
 
 /// The worst of so many runs with these settings, beginning with `first_seed`; the first one that attains the bound, if one
-/// does. `None`: no run has a pod with a slack.
+/// does. `None`: no run has a pod with a slack. `tell` is called after each run.
 #[must_use]
-pub fn search(replay: &Setup, bound: &Bound, first_seed: u64, runs: u32, jobs: usize) -> Option<Attained> {
+pub fn search(
+    replay: &Setup,
+    bound: &Bound,
+    first_seed: u64,
+    runs: u32,
+    jobs: usize,
+    tell: &(dyn Fn() + Sync),
+) -> Option<Attained> {
     let target = bound.worst[0].deficit();
     let mut best: Option<Attained> = None;
     // In batches of a size that does not depend on the number of threads, so that the result does not either.
@@ -128,7 +153,7 @@ pub fn search(replay: &Setup, bound: &Bound, first_seed: u64, runs: u32, jobs: u
         let count = BATCH.min(runs - done);
         let first = first_seed.wrapping_add(u64::from(done));
         let one = |seed| worst_of(replay, seed, &bound.needs_ready);
-        for attained in runs::by_seed(first, count, jobs, one, |_| ()).into_iter().flatten() {
+        for attained in runs::by_seed(first, count, jobs, one, |_| tell()).into_iter().flatten() {
             if best.as_ref().is_none_or(|b| b.deficit < attained.deficit) {
                 best = Some(attained);
             }
@@ -151,4 +176,24 @@ pub fn worst_of(setup: &Setup, seed: u64, needs_ready: &[ServiceId]) -> Option<A
     let slack = outcome.pods.iter().filter(applies).filter_map(|pod| Some((pod.slack_nanos?, pod)));
     let (slack, pod) = slack.min_by_key(|(slack, _)| *slack)?;
     Some(Attained { seed, pod: format!("{}/{}", pod.namespace, pod.name), deficit: slack.saturating_neg(), failed })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulation::fixture;
+
+    #[test]
+    fn a_long_run_affords_few_seeds_and_at_least_one() {
+        let mut run = fixture::outcome();
+        let seeds = |run: &Outcome| affordable(run, 5, 200);
+        assert_eq!(seeds(&run), 200);
+        run.events = 100_000;
+        run.requests.sent = 0;
+        assert_eq!(seeds(&run), 20);
+        run.requests.sent = 20_000_000;
+        assert_eq!(seeds(&run), 10);
+        run.events = u64::MAX / 2;
+        assert_eq!(seeds(&run), 1);
+    }
 }

@@ -62,7 +62,7 @@ fn a_run_attains_the_worst_case_of_m7() {
         assert!(bound.alone && bound.premises.is_empty(), "{bound:?}");
         let mut sets = replay::settings(&Limits { setup: &base, quantile: 0.999 }, &bound);
         sets.push("spec.apps[0].reaction=0s".into());
-        let attained = replay::search(&setup(name, &sets), &bound, 1, 64, 0).unwrap();
+        let attained = replay::search(&setup(name, &sets), &bound, 1, 64, 0, &|| ()).unwrap();
         assert_eq!(attained.deficit, bound.worst[0].deficit(), "{name}: {attained:?}");
     }
 }
@@ -80,8 +80,8 @@ fn orders_and_runs_of_several_pods_stay_below_the_bound() {
     let mut sets = replay::settings(&limits, &bound);
     sets.push("spec.duration=2m".into());
     let replay = setup("m11-two-drains-one-budget", &sets);
-    let start = replay::search(&replay, &bound, 1, 16, 0).unwrap();
-    let (nearer, phases) = replay::approach(&limits, &replay, &bound, start.clone(), 8, 0);
+    let start = replay::search(&replay, &bound, 1, 16, 0, &|| ()).unwrap();
+    let (nearer, phases) = replay::approach(&limits, &replay, &bound, start.clone(), 8, 0, &|| ());
     assert!(start.deficit <= nearer.deficit && nearer.deficit <= bound.worst[0].deficit(), "{nearer:?}");
     let mut again = replay.clone();
     phases.iter().for_each(|(hop, span)| again.latencies.set(*hop, Distribution::Constant(*span)));

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::api::{
-    DaemonSetId, DeploymentId, JobId, NodeId, PdbId, PodId, ReplicaSetId, ServiceId, StatefulSetId, Store,
+    AutoscalerId, DaemonSetId, DeploymentId, JobId, NodeId, PdbId, PodId, ReplicaSetId, ServiceId, StatefulSetId, Store,
 };
 use crate::engine::{Key, Time};
 use crate::report::kubectl::resource::Resource;
@@ -69,6 +69,7 @@ impl<'a> Cluster<'a> {
             Resource::Jobs => whole(self.store.jobs.len()),
             Resource::Services => whole(self.store.services.len()),
             Resource::PodDisruptionBudgets => whole(self.store.pdbs.len()),
+            Resource::HorizontalPodAutoscalers => whole(self.store.autoscalers.len()),
             Resource::EndpointSlices => {
                 let slices = |index: usize| {
                     let versions = self.store.endpoints.history(index).iter().filter_map(|v| v.value.as_ref());
@@ -94,6 +95,7 @@ impl<'a> Cluster<'a> {
             Resource::Jobs => self.job(JobId::from(index), at),
             Resource::Services => self.service(ServiceId::from(index)),
             Resource::PodDisruptionBudgets => self.pdb(PdbId::from(index), at),
+            Resource::HorizontalPodAutoscalers => self.autoscaler(AutoscalerId::from(index), at),
             Resource::EndpointSlices => self.endpoint_slice(ServiceId::from(index), slice, at),
             Resource::Events => None,
         }
@@ -121,6 +123,11 @@ impl<'a> Cluster<'a> {
                 times(store.deployments.history(id.index)).chain(below).collect()
             }
             Resource::PodDisruptionBudgets => times(store.pdbs.history(id.index)).collect(),
+            Resource::HorizontalPodAutoscalers => {
+                let first = store.autoscalers.history(id.index).first().and_then(|v| v.value.as_ref());
+                let syncs = first.into_iter().flat_map(|hpa| self.syncs_of(AutoscalerId::from(id.index), hpa));
+                times(store.autoscalers.history(id.index)).chain(syncs).collect()
+            }
             Resource::EndpointSlices => times(store.endpoints.history(id.index)).collect(),
             Resource::Services | Resource::Events => BTreeSet::new(),
         }

@@ -31,6 +31,9 @@ pub(super) fn headers(resource: Resource, wide: bool) -> Vec<&'static str> {
         Resource::PodDisruptionBudgets => {
             (&["NAME", "MIN AVAILABLE", "MAX UNAVAILABLE", "ALLOWED DISRUPTIONS", "AGE"], &[])
         }
+        Resource::HorizontalPodAutoscalers => {
+            (&["NAME", "REFERENCE", "TARGETS", "MINPODS", "MAXPODS", "REPLICAS", "AGE"], &[])
+        }
         Resource::Events if wide => {
             // the message stands before the last columns
             let all = [
@@ -114,6 +117,13 @@ pub(super) fn row(resource: Resource, object: &Value, wide: bool, now: Instant) 
                 age,
             ]
         }
+        Resource::HorizontalPodAutoscalers => {
+            let (spec, target) = (&object["spec"], &object["spec"]["scaleTargetRef"]);
+            let reference = format!("{}/{}", text(&target["kind"]), text(&target["name"]));
+            let least = if spec["minReplicas"].is_null() { "<unset>".into() } else { text(&spec["minReplicas"]) };
+            let (most, replicas) = (count(&spec["maxReplicas"]), count(&object["status"]["currentReplicas"]));
+            vec![name, reference, metrics(object), least, most, replicas, age]
+        }
         Resource::Events => return event(object, wide, now),
     };
     if wide {
@@ -158,7 +168,48 @@ fn more(resource: Resource, object: &Value) -> Vec<String> {
             cells
         }
         Resource::Services => vec![pairs(&object["spec"]["selector"])],
-        Resource::EndpointSlices | Resource::PodDisruptionBudgets | Resource::Events => Vec::new(),
+        Resource::EndpointSlices
+        | Resource::PodDisruptionBudgets
+        | Resource::HorizontalPodAutoscalers
+        | Resource::Events => Vec::new(),
+    }
+}
+
+/// formatHPAMetrics: the metrics of an autoscaler as they are and as they are meant to be, two of them at most.
+fn metrics(hpa: &Value) -> String {
+    const SHOWN_MAX: usize = 2;
+    let metrics = hpa["spec"]["metrics"].as_array().map_or(&[][..], Vec::as_slice);
+    let shown = metrics.iter().zip(0..).take(SHOWN_MAX).map(|(metric, number): (&Value, usize)| {
+        let (key, is_resource) = match metric["type"].as_str().unwrap_or_default() {
+            "External" => ("external", false),
+            "Pods" => ("pods", false),
+            "Object" => ("object", false),
+            "Resource" => ("resource", true),
+            "ContainerResource" => ("containerResource", true),
+            _ => return "<unknown type>".to_string(),
+        };
+        let (wanted, current) = (&metric[key]["target"], &hpa["status"]["currentMetrics"][number][key]["current"]);
+        let known = |value: &Value, unknown: &str| if value.is_null() { unknown.to_string() } else { text(value) };
+        let percent = |value: &Value, unknown: &str| value.as_u64().map_or(unknown.to_string(), |n| format!("{n}%"));
+        let is_average = !wanted["averageValue"].is_null();
+        let field = if is_average { "averageValue" } else { "value" };
+        let pair = format!("{}/{}", known(&current[field], "<unknown>"), known(&wanted[field], "0"));
+        match (is_resource, is_average) {
+            (true, true) => format!("{}: {pair}", text(&metric[key]["name"])),
+            (true, false) => {
+                let field = "averageUtilization";
+                let (now, wanted) = (percent(&current[field], "<unknown>"), percent(&wanted[field], "<auto>"));
+                format!("{}: {now}/{wanted}", text(&metric[key]["name"]))
+            }
+            (false, true) if key != "pods" => format!("{pair} (avg)"),
+            (false, _) => pair,
+        }
+    });
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    match metrics.len().saturating_sub(SHOWN_MAX) {
+        _ if metrics.is_empty() => "<none>".to_string(),
+        0 => shown,
+        more => format!("{shown} + {more} more..."),
     }
 }
 
@@ -401,6 +452,24 @@ mod tests {
                     "template": {"spec": {"containers": [{"name": "c", "image": "i"}, {"name": "d", "image": "j"}]}}},
                     "status": {"readyReplicas": 1, "updatedReplicas": 2, "availableReplicas": 3}}),
                 "x|1/5|2|3|60m|c,d|i,j|a=b",
+            ),
+            (
+                Resource::HorizontalPodAutoscalers,
+                false,
+                json!({"spec": {"scaleTargetRef": {"kind": "Deployment", "name": "web"}, "minReplicas": 2, "maxReplicas": 9,
+                    "metrics": [
+                        {"type": "Resource", "resource": {"name": "cpu", "target": {"averageUtilization": 80}}},
+                        {"type": "Object", "object": {"target": {"averageValue": "7"}}},
+                        {"type": "Pods", "pods": {"target": {"averageValue": "200"}}}]},
+                    "status": {"currentReplicas": 3, "currentMetrics": [{"resource": {"current": {"averageUtilization": 9}}}]}}),
+                "x|Deployment/web|cpu: 9%/80%, <unknown>/7 (avg) + 1 more...|2|9|3|60m",
+            ),
+            (
+                Resource::HorizontalPodAutoscalers,
+                false,
+                json!({"spec": {"scaleTargetRef": {"kind": "StatefulSet", "name": "db"}, "maxReplicas": 9,
+                    "metrics": [{"type": "Pods", "pods": {"target": {"averageValue": "200"}}}]}}),
+                "x|StatefulSet/db|<unknown>/200|<unset>|9|0|60m",
             ),
             (
                 Resource::ReplicaSets,

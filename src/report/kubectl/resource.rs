@@ -23,6 +23,8 @@ pub enum Resource {
     EndpointSlices,
     /// PodDisruptionBudgets.
     PodDisruptionBudgets,
+    /// HorizontalPodAutoscalers.
+    HorizontalPodAutoscalers,
     /// Events.
     Events,
 }
@@ -32,7 +34,7 @@ type Names = (&'static str, &'static [&'static str], &'static str, &'static str,
 
 impl Resource {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Nodes,
         Self::Pods,
         Self::Deployments,
@@ -43,6 +45,7 @@ impl Resource {
         Self::Services,
         Self::EndpointSlices,
         Self::PodDisruptionBudgets,
+        Self::HorizontalPodAutoscalers,
         Self::Events,
     ];
 
@@ -62,6 +65,13 @@ impl Resource {
             Self::PodDisruptionBudgets => {
                 ("poddisruptionbudgets", &["poddisruptionbudget", "pdb"], "PodDisruptionBudget", ".policy", "policy/v1")
             }
+            Self::HorizontalPodAutoscalers => (
+                "horizontalpodautoscalers",
+                &["horizontalpodautoscaler", "hpa"],
+                "HorizontalPodAutoscaler",
+                ".autoscaling",
+                "autoscaling/v2",
+            ),
             Self::Events => ("events", &["event", "ev"], "Event", "", "v1"),
         }
     }
@@ -125,6 +135,8 @@ mod tests {
             ("endpointslices.discovery.k8s.io", Resource::EndpointSlices),
             ("pdb", Resource::PodDisruptionBudgets),
             ("poddisruptionbudget.policy", Resource::PodDisruptionBudgets),
+            ("hpa", Resource::HorizontalPodAutoscalers),
+            ("horizontalpodautoscalers.autoscaling", Resource::HorizontalPodAutoscalers),
             ("ev", Resource::Events),
         ] {
             assert_eq!(Resource::by_name(name), Some(resource), "{name}");

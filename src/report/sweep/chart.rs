@@ -1,4 +1,7 @@
 //! A sweep as a picture: a static SVG, alone or in a page that needs nothing from elsewhere.
+//!
+//! Of several variables the one with the most values goes from left to right, and each combination of the others is a line of
+//! its own.
 
 use std::fmt::Write as _;
 
@@ -9,12 +12,104 @@ const WIDTH: f64 = 860.0;
 const PANEL: f64 = 220.0;
 const LEFT: f64 = 70.0;
 const RIGHT: f64 = 40.0;
-/// Above the first panel.
+/// Above the first panel, or the legend.
 const TOP: f64 = 54.0;
+/// The height of a line of the legend.
+const LEGEND: f64 = 20.0;
 /// About what a letter of a label takes.
 const LETTER: f64 = 7.0;
 
-/// One panel: a line with a band around it.
+/// The colours of lines, easy to tell apart for the colour-blind, too (Okabe and Ito, "Color Universal Design" (2008)), and how
+/// they are dashed when there are more lines than colours.
+const COLOURS: [&str; 7] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#333333"];
+const DASHES: [&str; 4] = ["", "7 3", "2 3", "9 3 2 3"];
+
+/// Which points a line joins, from left to right.
+struct Series {
+    /// The values of the variables that it stands for: `replicas=2`; empty if there is one line only.
+    name: String,
+    /// Places from left to right, and numbers of points.
+    points: Vec<(usize, usize)>,
+}
+
+/// The points as lines over one variable.
+struct Plan {
+    /// The name of that variable.
+    variable: String,
+    /// Its values.
+    values: Vec<String>,
+    series: Vec<Series>,
+    /// Lines are not told apart by colours: there is one, or they stand side by side.
+    is_plain: bool,
+}
+
+impl Plan {
+    fn new(records: &Records, points: &[Point]) -> Self {
+        let axes: Vec<String> = records.header.axes.iter().map(|a| short(&a.path)).collect();
+        let distinct = |axis: usize| {
+            let mut values: Vec<String> = Vec::new();
+            for value in points.iter().filter_map(|p| p.values.get(axis)) {
+                if !values.contains(value) {
+                    values.push(value.clone());
+                }
+            }
+            values
+        };
+        // Of those with equally many the first.
+        let across = (0..axes.len()).rev().max_by_key(|axis| distinct(*axis).len()).unwrap_or(0);
+        let values = distinct(across);
+        let mut series: Vec<Series> = Vec::new();
+        for (number, point) in points.iter().enumerate() {
+            let others = axes.iter().zip(&point.values).enumerate().filter(|(axis, _)| *axis != across);
+            let name = others.map(|(_, (axis, value))| format!("{axis}={value}")).collect::<Vec<_>>().join(", ");
+            let place = values.iter().position(|value| point.values.get(across) == Some(value)).unwrap_or(0);
+            match series.iter_mut().find(|s| s.name == name) {
+                Some(one) => one.points.push((place, number)),
+                None => series.push(Series { name, points: vec![(place, number)] }),
+            }
+        }
+        // Points that were drawn at random are no lines; neither are more of them than one can tell apart.
+        let no_lines = axes.len() > 1 && series.len() == points.len() && points.len() > 1;
+        if no_lines || series.len() > COLOURS.len() * DASHES.len() {
+            let values: Vec<String> = points.iter().map(|p| p.values.join("/")).collect();
+            let outer = |number: usize| points[number].values.split_last().map(|(_, outer)| outer);
+            let numbers: Vec<usize> = (0..points.len()).collect();
+            let runs = numbers.chunk_by(|a, b| outer(*a) == outer(*b));
+            let alone = |run: &[usize]| Series { name: String::new(), points: run.iter().map(|n| (*n, *n)).collect() };
+            return Self { variable: axes.join(" / "), values, series: runs.map(alone).collect(), is_plain: true };
+        }
+        let is_plain = series.len() < 2;
+        Self { variable: axes.get(across).cloned().unwrap_or_default(), values, series, is_plain }
+    }
+
+    /// The colour of a line and how it is dashed; a single one has the colour of its panel.
+    fn style(&self, series: usize, panel: &Panel) -> (&'static str, &'static str) {
+        if self.is_plain {
+            return (panel.colour, "");
+        }
+        (COLOURS[series % COLOURS.len()], DASHES[series / COLOURS.len() % DASHES.len()])
+    }
+
+    /// The names of the lines, and where each stands; how high that is.
+    fn legend(&self) -> (Vec<(f64, f64)>, f64) {
+        if self.is_plain {
+            return (Vec::new(), 0.0);
+        }
+        let (mut x, mut y) = (LEFT, 0.0);
+        let mut places = Vec::new();
+        for series in &self.series {
+            let width = 30.0 + LETTER * series.name.chars().count() as f64 + 16.0;
+            if x + width > WIDTH - RIGHT && x > LEFT {
+                (x, y) = (LEFT, y + LEGEND);
+            }
+            places.push((x, y));
+            x += width;
+        }
+        (places, y + LEGEND)
+    }
+}
+
+/// One panel: lines with bands around them.
 struct Panel {
     title: String,
     /// By point: low, value, high.
@@ -62,7 +157,10 @@ pub fn svg(records: &Records) -> String {
             top_min: 1.0,
         },
     ];
-    let height = TOP + panels.len() as f64 * PANEL + 44.0;
+    let plan = Plan::new(records, &points);
+    let (legend, legend_height) = plan.legend();
+    let top = TOP + legend_height;
+    let height = top + panels.len() as f64 * PANEL + 44.0;
     let header = &records.header;
     let axes: Vec<String> = header.axes.iter().map(|a| short(&a.path)).collect();
     let title = format!("{}: {}", header.scenario, axes.join(", "));
@@ -87,17 +185,28 @@ pub fn svg(records: &Records) -> String {
     let _ =
         writeln!(out, "<text x=\"{LEFT}\" y=\"24\" font-size=\"16\" font-weight=\"bold\">{}</text>", escaped(&title));
     let _ = writeln!(out, "<text x=\"{LEFT}\" y=\"42\" fill=\"#555\">{}</text>", escaped(&below));
-    for (number, panel) in panels.iter().enumerate() {
-        draw(&mut out, panel, &points, TOP + number as f64 * PANEL);
+    for (number, (x, y)) in legend.iter().enumerate() {
+        let ((colour, dashes), y) = (plan.style(number, &panels[0]), TOP + y + 4.0);
+        let _ = writeln!(
+            out,
+            "<line x1=\"{x:.1}\" x2=\"{:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\" stroke=\"{colour}\" stroke-width=\"2.5\" \
+             stroke-dasharray=\"{dashes}\"/><text x=\"{:.1}\" y=\"{:.1}\" fill=\"#333\">{}</text>",
+            x + 22.0,
+            x + 28.0,
+            y + 4.0,
+            escaped(&plan.series[number].name)
+        );
     }
-    let values: Vec<String> = points.iter().map(|p| p.values.join("/")).collect();
-    labels(&mut out, &values, height - 32.0);
+    for (number, panel) in panels.iter().enumerate() {
+        draw(&mut out, panel, &plan, &points, top + number as f64 * PANEL);
+    }
+    labels(&mut out, &plan.values, height - 32.0);
     let _ = writeln!(
         out,
         "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill=\"#555\">{}</text>",
         (LEFT + WIDTH - RIGHT) / 2.0,
         height - 12.0,
-        escaped(&axes.join(" / "))
+        escaped(&plan.variable)
     );
     out.push_str("</svg>\n");
     out
@@ -138,13 +247,13 @@ fn losing(point: &Point) -> Option<[f64; 3]> {
     Some([point.losing_share.low, share, point.losing_share.high])
 }
 
-/// Where the point of this number stands.
+/// Where the place of this number is.
 fn x_of(number: usize, count: usize) -> f64 {
     let room = WIDTH - LEFT - RIGHT;
     if count < 2 { LEFT + room / 2.0 } else { LEFT + room * number as f64 / (count - 1) as f64 }
 }
 
-fn draw(out: &mut String, panel: &Panel, points: &[Point], top: f64) {
+fn draw(out: &mut String, panel: &Panel, plan: &Plan, points: &[Point], top: f64) {
     let there = || panel.values.iter().flatten().flatten().copied();
     let (low, high) = (there().fold(0.0_f64, f64::min), there().fold(panel.top_min, f64::max));
     let step = round_step((high - low) / 5.0);
@@ -174,47 +283,69 @@ fn draw(out: &mut String, panel: &Panel, points: &[Point], top: f64) {
             WIDTH - RIGHT
         );
     }
-    let count = panel.values.len();
-    let at = |number: usize, value: f64| format!("{:.1},{:.1}", x_of(number, count), y(value));
-    let known: Vec<(usize, [f64; 3])> = panel.values.iter().enumerate().filter_map(|(n, v)| Some((n, (*v)?))).collect();
-    let colour = panel.colour;
-    for run in runs_of(&known, points) {
-        let upward = run.iter().map(|(n, v)| at(*n, v[2]));
-        let band: Vec<String> = upward.chain(run.iter().rev().map(|(n, v)| at(*n, v[0]))).collect();
-        let line: Vec<String> = run.iter().map(|(n, v)| at(*n, v[1])).collect();
-        let _ = writeln!(out, "<polygon points=\"{}\" fill=\"{colour}\" fill-opacity=\"0.18\"/>", band.join(" "));
-        let _ = writeln!(
-            out,
-            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>",
-            line.join(" ")
-        );
+    let places = plan.values.len();
+    let many = !plan.is_plain;
+    let at = |place: usize, value: f64| format!("{:.1},{:.1}", x_of(place, places), y(value));
+    let known = |series: &Series| -> Vec<(usize, usize, [f64; 3])> {
+        series.points.iter().filter_map(|(place, point)| Some((*place, *point, panel.values[*point]?))).collect()
+    };
+    for (number, series) in plan.series.iter().enumerate() {
+        // Where bands lie one upon the other, each has to let the others through.
+        let (colour, opacity) = (plan.style(number, panel).0, if many { 0.1 } else { 0.18 });
+        for run in known(series).chunk_by(|a, b| a.0 + 1 == b.0) {
+            let upward = run.iter().map(|(place, _, v)| at(*place, v[2]));
+            let band: Vec<String> = upward.chain(run.iter().rev().map(|(place, _, v)| at(*place, v[0]))).collect();
+            let _ =
+                writeln!(out, "<polygon points=\"{}\" fill=\"{colour}\" fill-opacity=\"{opacity}\"/>", band.join(" "));
+        }
     }
-    for number in (0..count).filter(|n| panel.values[*n].is_none()) {
-        let x = x_of(number, count);
+    for (number, series) in plan.series.iter().enumerate() {
+        let (colour, dashes) = plan.style(number, panel);
+        // Earlier lines are wider, so that those which coincide can all be seen.
+        let wider = if many { (plan.series.len() - 1 - number).min(3) as f64 * 1.5 } else { 0.0 };
+        let known = known(series);
+        // A line joins neighbours only.
+        for run in known.chunk_by(|a, b| a.0 + 1 == b.0) {
+            let line: Vec<String> = run.iter().map(|(place, _, v)| at(*place, v[1])).collect();
+            let _ = writeln!(
+                out,
+                "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"{}\" \
+                 stroke-dasharray=\"{dashes}\"/>",
+                line.join(" "),
+                2.0 + wider
+            );
+        }
+        for (place, point, [low, middle, high]) in &known {
+            // A whisker, for a point that no line leads to has no band either.
+            let (x, from, to) = (x_of(*place, places), y(*low), y(*high));
+            let name = points.get(*point).map_or_else(String::new, |p| p.values.join(", "));
+            let _ = writeln!(
+                out,
+                "<line x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{from:.1}\" y2=\"{to:.1}\" stroke=\"{colour}\" \
+                 stroke-opacity=\"0.5\"/>"
+            );
+            let _ = writeln!(
+                out,
+                "<circle cx=\"{x:.1}\" cy=\"{:.1}\" r=\"{}\" fill=\"{colour}\"><title>{}: {} ({} to {})</title></circle>",
+                y(*middle),
+                3.0 + wider / 2.0,
+                escaped(&name),
+                (panel.unit)(*middle),
+                (panel.unit)(*low),
+                (panel.unit)(*high)
+            );
+        }
+    }
+    let has_value = |place: usize| {
+        let mut here = plan.series.iter().flat_map(|s| &s.points).filter(|(at, _)| *at == place);
+        here.any(|(_, point)| panel.values[*point].is_some())
+    };
+    for place in (0..places).filter(|place| !has_value(*place)) {
+        let x = x_of(place, places);
         let _ = writeln!(
             out,
             "<text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill=\"#888\">none</text>",
             lower - 4.0
-        );
-    }
-    for (number, [low, _, high]) in &known {
-        // A whisker, for a point that no line leads to has no band either.
-        let x = x_of(*number, count);
-        let (from, to) = (y(*low), y(*high));
-        let _ = writeln!(
-            out,
-            "<line x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{from:.1}\" y2=\"{to:.1}\" stroke=\"{colour}\" stroke-opacity=\"0.5\"/>"
-        );
-    }
-    for (number, value) in &known {
-        let name = points.get(*number).map_or_else(String::new, |p| p.values.join(", "));
-        let [bottom, middle, top] = value.map(panel.unit);
-        let _ = writeln!(
-            out,
-            "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"3\" fill=\"{colour}\"><title>{}: {middle} ({bottom} to {top})</title></circle>",
-            x_of(*number, count),
-            y(value[1]),
-            escaped(&name)
         );
     }
 }
@@ -228,16 +359,7 @@ fn round_step(wanted: f64) -> f64 {
     [1.0, 2.0, 5.0, 10.0].into_iter().map(|n| n * decade).find(|step| *step >= wanted).unwrap_or(decade * 10.0)
 }
 
-/// The points that a line may join: neighbours that differ in the last axis only.
-fn runs_of<'a>(
-    known: &'a [(usize, [f64; 3])],
-    points: &'a [Point],
-) -> impl Iterator<Item = &'a [(usize, [f64; 3])]> + 'a {
-    let outer = |number: usize| points[number].values.split_last().map(|(_, outer)| outer);
-    known.chunk_by(move |a, b| a.0 + 1 == b.0 && outer(a.0) == outer(b.0))
-}
-
-/// The values of the axes below, as many as there is room for.
+/// The values of the variable below, as many as there is room for.
 fn labels(out: &mut String, texts: &[String], y: f64) {
     let width = |text: &String| LETTER * text.chars().count() as f64;
     let widest = texts.iter().map(width).fold(0.0, f64::max) + 2.0 * LETTER;
@@ -282,11 +404,42 @@ mod tests {
         let (whole, gap) = (svg(&records()), svg(&gap));
         assert_eq!((whole.matches("<polyline").count(), whole.matches(">none<").count()), (3, 0));
         assert_eq!((gap.matches("<polyline").count(), gap.matches(">none<").count()), (4, 1));
+    }
+
+    #[test]
+    fn of_two_variables_one_goes_across_and_each_value_of_the_other_is_a_line() {
         let mut grid = records();
-        let second = crate::analysis::sweep::Axis::parse("replicas=2").unwrap();
+        let (points, all) = (grid.header.points.clone(), grid.records.clone());
+        let second = crate::analysis::sweep::Axis::parse("replicas=2,3").unwrap();
         grid.header.axes.push(second);
-        grid.header.points.iter_mut().for_each(|values| values.push("2".into()));
-        assert_eq!(svg(&grid).matches("<polyline").count(), 9, "another outer value, another line");
+        // the last variable turns fastest
+        let of = |values: &Vec<String>, last: &str| [&values[..], &[last.to_string()]].concat();
+        grid.header.points = points.iter().flat_map(|values| [of(values, "2"), of(values, "3")]).collect();
+        let runs = u64::from(grid.header.runs);
+        let twice = |r: &crate::analysis::sweep::Record, more: u64| crate::analysis::sweep::Record {
+            number: (r.number / runs * 2 + more) * runs + r.number % runs,
+            ..r.clone()
+        };
+        grid.records = all.iter().flat_map(|r| [twice(r, 0), twice(r, 1)]).collect();
+        grid.records.sort_by_key(|r| r.number);
+        let text = svg(&grid);
+        assert_eq!(text.matches("<polyline").count(), 6, "two lines in each of three panels");
+        assert_eq!((text.matches("<circle").count(), text.matches(">none<").count()), (18, 0));
+        let document = roxmltree::Document::parse(&text).unwrap();
+        let texts: Vec<&str> =
+            document.descendants().filter(|n| n.has_tag_name("text")).filter_map(|n| n.text()).collect();
+        assert!(texts.contains(&"replicas=2") && texts.contains(&"replicas=3"), "{texts:?}");
+        let mut drawn = grid.clone();
+        drawn
+            .header
+            .points
+            .iter_mut()
+            .enumerate()
+            .for_each(|(n, values)| *values = vec![format!("{n}s"), format!("{n}")]);
+        let drawn = svg(&drawn);
+        assert_eq!((drawn.matches("<circle").count(), drawn.contains("replicas=")), (18, false), "points of no grid");
+        assert!(drawn.contains(">5s/5</text>"), "{drawn}");
+        assert!(texts.contains(&"preStop") && !texts.iter().any(|t| t.contains('/')), "{texts:?}");
     }
 
     #[test]

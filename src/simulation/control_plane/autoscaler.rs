@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use crate::api::autoscaler::ScaleTarget;
 use crate::api::{AutoscalerId, HorizontalPodAutoscaler, Kind, Owner, Pod, PodId, TemplateId};
-use crate::engine::{Duration, Key, Time};
+use crate::engine::{Duration, Key, Random, Time};
 use crate::simulation::context::Context;
 use crate::simulation::event::{Controller, Event};
 use crate::simulation::observe::What;
@@ -59,8 +59,7 @@ impl AutoscalerController {
             let per_pod = setup.per_pod.filter(|_| load_at_start > 0.0).unwrap_or(even_share);
             let recommendations = vec![(Time::ZERO, replicas)];
             self.hpas.insert(id, Tracked { recommendations, per_pod, load_at_start, replicas_at_start: replicas });
-            let phase = Key::new("hpa").number(ctx.luck_of(Kind::Autoscaler, id.0));
-            let phase = Duration::from_secs_f64(SYNC_PERIOD.as_secs_f64() * ctx.random.unit(phase, 0));
+            let phase = phase(ctx.random, ctx.luck_of(Kind::Autoscaler, id.0));
             ctx.schedule(phase, Event::Requeue(Controller::Autoscaler, id.0));
         }
     }
@@ -160,6 +159,17 @@ impl Tracked {
         let most = self.recommendations.iter().map(|(_, n)| *n).max().unwrap_or(wanted);
         current.max(wanted).min(most)
     }
+}
+
+/// From the start of the run to the first look.
+fn phase(random: Random, luck: u64) -> Duration {
+    Duration::from_secs_f64(SYNC_PERIOD.as_secs_f64() * random.unit(Key::new("hpa").number(luck), 0))
+}
+
+/// When the controller looks at an autoscaler in the run of this randomness: for whoever tells of the run afterwards.
+pub fn syncs(random: Random, hpa: &HorizontalPodAutoscaler) -> impl Iterator<Item = Time> + use<> {
+    let luck = Key::new("hpa").text(&hpa.namespace).text(&hpa.name).bits();
+    std::iter::successors(Some(Time::ZERO + phase(random, luck)), |sync| Some(*sync + SYNC_PERIOD))
 }
 
 /// calcPlainMetricReplicas, for pods that share `load` evenly: pods that are not ready count as idle when it would grow.

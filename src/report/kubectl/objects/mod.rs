@@ -1,5 +1,6 @@
 //! Objects as the apiserver shows them: what the input says of them, and what the run has made of that.
 
+mod autoscaler;
 mod containers;
 mod daemon_set;
 mod endpoint_slice;
