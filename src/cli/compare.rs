@@ -133,15 +133,7 @@ fn side(args: &CompareArgs, path: &str, own: &[String]) -> Result<Side, Failure>
 fn why(side: &Side, lost: &LostByOne) -> Option<(String, String)> {
     let (seed, (traffic, client, number)) = lost.example.as_ref()?;
     let outcome = backend::simulate(&side.scenario.setup, *seed, true);
-    let report = Report {
-        scenario: &side.scenario.name,
-        setup: &side.scenario.setup,
-        outcome: &outcome,
-        expectations: &[],
-        warnings: &[],
-        assumptions: &[],
-        cases: None,
-    };
+    let report = Report::of_run(&side.scenario.name, &side.scenario.setup, &outcome);
     let at = outcome.failures.iter().position(|f| {
         outcome.traffic.get(f.traffic as usize).is_some_and(|t| t.name == *traffic)
             && outcome.node_names.get(f.client_node.index()) == Some(client)

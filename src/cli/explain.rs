@@ -55,15 +55,7 @@ pub(super) fn run_inputs(inputs: &[Input], args: &QuestionArgs) -> Result<ExitCo
     };
     let scenario = args.changes.load(inputs)?;
     let outcome = backend::simulate(&scenario.setup, args.changes.seed(&scenario), true);
-    let report = Report {
-        scenario: &scenario.name,
-        setup: &scenario.setup,
-        outcome: &outcome,
-        expectations: &[],
-        warnings: &[],
-        assumptions: &[],
-        cases: None,
-    };
+    let report = Report::of_run(&scenario.name, &scenario.setup, &outcome);
     print(&explain(&report, &question).map_err(Failure::usage)?)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -137,15 +137,7 @@ fn many(scenario: &Scenario, options: &RunOptions, count: u32, words: &[String])
     let replay = replay(words, &options.changes.sets(), summary.worst.seed);
     let worst_cause = (summary.worst.failed > 0).then(|| {
         let outcome = backend::simulate(&scenario.setup, summary.worst.seed, false);
-        why_requests_failed(&Report {
-            scenario: &scenario.name,
-            setup: &scenario.setup,
-            outcome: &outcome,
-            expectations: &[],
-            warnings: &[],
-            assumptions: &[],
-            cases: None,
-        })
+        why_requests_failed(&Report::of_run(&scenario.name, &scenario.setup, &outcome))
     });
     let worst_cause = worst_cause.flatten();
     let context = Context {

@@ -301,15 +301,7 @@ mod tests {
 
     fn ask(outcome: &Outcome, question: &Question) -> Result<String, String> {
         let setup = fixture::setup();
-        let report = Report {
-            scenario: "test",
-            setup: &setup,
-            outcome,
-            expectations: &[],
-            warnings: &[],
-            assumptions: &[],
-            cases: None,
-        };
+        let report = Report::of_run("test", &setup, outcome);
         let text = explain(&report, question)?;
         let plain = anstream::adapter::strip_str(&text).to_string();
         assert!(plain.lines().all(|line| line.chars().count() <= WIDTH), "{plain}");

@@ -55,6 +55,12 @@ pub struct Report<'a> {
 }
 
 impl<'a> Report<'a> {
+    /// Of a run alone: without expectations, warnings and assumptions.
+    #[must_use]
+    pub const fn of_run(scenario: &'a str, setup: &'a Setup, outcome: &'a Outcome) -> Self {
+        Self { scenario, setup, outcome, expectations: &[], warnings: &[], assumptions: &[], cases: None }
+    }
+
     /// The names of things, for sentences.
     #[must_use]
     pub fn names(&self) -> Names<'a> {

@@ -216,6 +216,10 @@ impl<'a> Names<'a> {
             let found = self.setup.deployments.get(index);
             found.map_or_else(|| format!("#{index}"), |d| format!("{} -n {}", d.name, d.namespace))
         };
+        let stateful_set = |index: usize| {
+            let found = self.setup.stateful_sets.get(index);
+            found.map_or_else(String::new, |s| format!("{} -n {}", s.name, s.namespace))
+        };
         match &action.what {
             ActionKind::Drain(options) => drain(options),
             ActionKind::Cordon(node) => format!("kubectl cordon {node}"),
@@ -246,10 +250,7 @@ impl<'a> Names<'a> {
             ActionKind::RolloutRestart(workload) => {
                 let (kind, name) = match *workload {
                     Restarted::Deployment(index) => ("deployment", deployment(index)),
-                    Restarted::StatefulSet(index) => {
-                        let found = self.setup.stateful_sets.get(index);
-                        ("statefulset", found.map_or_else(String::new, |s| format!("{} -n {}", s.name, s.namespace)))
-                    }
+                    Restarted::StatefulSet(index) => ("statefulset", stateful_set(index)),
                     Restarted::DaemonSet(index) => {
                         let found = self.setup.daemon_sets.get(index);
                         ("daemonset", found.map_or_else(String::new, |s| format!("{} -n {}", s.name, s.namespace)))
@@ -295,10 +296,8 @@ impl<'a> Names<'a> {
                 let name = found.map_or_else(String::new, |r| format!("{} -n {}", r.name, r.namespace));
                 format!("kubectl scale replicaset {name} --replicas={replicas}")
             }
-            ActionKind::ScaleStatefulSet { stateful_set, replicas } => {
-                let found = self.setup.stateful_sets.get(*stateful_set);
-                let name = found.map_or_else(String::new, |s| format!("{} -n {}", s.name, s.namespace));
-                format!("kubectl scale statefulset {name} --replicas={replicas}")
+            ActionKind::ScaleStatefulSet { stateful_set: index, replicas } => {
+                format!("kubectl scale statefulset {} --replicas={replicas}", stateful_set(*index))
             }
             ActionKind::Apply(objects) => {
                 let title = |object: &Applied| match object {

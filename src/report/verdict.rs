@@ -439,15 +439,7 @@ mod tests {
     use crate::simulation::fixture;
 
     fn of(setup: &Setup, outcome: &Outcome) -> Verdict {
-        verdict(&Report {
-            scenario: "test",
-            setup,
-            outcome,
-            expectations: &[],
-            warnings: &[],
-            assumptions: &[],
-            cases: None,
-        })
+        verdict(&Report::of_run("test", setup, outcome))
     }
 
     fn cause_of(outcome: &Outcome) -> String {
@@ -493,17 +485,7 @@ mod tests {
     #[test]
     fn what_is_left_undone_says_why() {
         let (setup, mut outcome) = (fixture::setup(), fixture::calm_outcome());
-        let undone = |outcome: &Outcome| {
-            left_undone(&Report {
-                scenario: "",
-                setup: &setup,
-                outcome,
-                expectations: &[],
-                warnings: &[],
-                assumptions: &[],
-                cases: None,
-            })
-        };
+        let undone = |outcome: &Outcome| left_undone(&Report::of_run("", &setup, outcome));
         assert_eq!(undone(&outcome), []);
         (outcome.drains[1].completed_at, outcome.drains[1].ended_at) = (None, None);
         outcome.pdbs[0].history = vec![(Time::ZERO, 0, 3, 3)];

@@ -28,14 +28,11 @@ impl Loss {
     /// Of a Service in a run that has been played again; `None`: it lost nothing there.
     #[must_use]
     pub fn of(setup: &Setup, outcome: &Outcome, service: ServiceId) -> Option<Self> {
-        let report =
-            Report { scenario: "", setup, outcome, expectations: &[], warnings: &[], assumptions: &[], cases: None };
+        let report = Report::of_run("", setup, outcome);
         let cause = verdict::cause(&report, Some(service))?;
         Some(Self { service: setup.services[service.index()].full_name(), cause })
     }
-}
 
-impl Loss {
     /// The cause, with the Service if it does not begin with that.
     fn sentence(&self) -> String {
         let named = self.cause.starts_with(&self.service);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::api::{Labels, Selector};
 use crate::engine::Duration;
 use crate::scenario::compile::nodes::node_of;
-use crate::scenario::compile::{Compiler, instant, is_named, short_name};
+use crate::scenario::compile::{Compiler, instant};
 use crate::scenario::diagnostic::Diagnostic;
 use crate::scenario::file::{
     ActionEntry, DeletePodAction, DrainAction, LabelPodAction, NodeEntry, PartitionAction, PatchHpaAction,
@@ -328,11 +328,8 @@ impl Compiler<'_> {
     }
 
     fn patch_hpa(&mut self, entry: &PatchHpaAction) -> Option<ActionKind> {
-        let hpas = &self.setup.autoscalers;
-        let found: Vec<usize> =
-            (0..hpas.len()).filter(|&i| is_named(&entry.name.value, &hpas[i].namespace, &hpas[i].name)).collect();
-        let names: Vec<String> = hpas.iter().map(|h| short_name(&h.namespace, &h.name)).collect();
-        let autoscaler = self.one_of("HorizontalPodAutoscaler", &entry.name, &found, &names)?;
+        let all = self.setup.autoscalers.iter().map(|h| (h.namespace.clone(), h.name.clone())).collect();
+        let autoscaler = self.one_named("HorizontalPodAutoscaler", &entry.name, all)?;
         let (min_replicas, max_replicas) = (entry.min_replicas, entry.max_replicas);
         Some(ActionKind::PatchAutoscaler { autoscaler, min_replicas, max_replicas })
     }

@@ -4,7 +4,7 @@
 use crate::api::pdb::PdbSpec;
 use crate::api::workload::Strategy;
 use crate::api::{PdbId, TemplateId};
-use crate::scenario::compile::{Compiler, is_named};
+use crate::scenario::compile::Compiler;
 use crate::scenario::diagnostic::Diagnostic;
 use crate::scenario::document::Document;
 use crate::scenario::manifests::{self, DeploymentManifest, PdbManifest};
@@ -135,11 +135,8 @@ impl Compiler<'_> {
 
     /// The budget of this name, of the start or applied before in the list of actions.
     pub(super) fn pdb_named(&mut self, name: &Spanned<String>) -> Option<PdbId> {
-        let known: Vec<(String, String)> = self.all_pdbs().map(|p| (p.namespace.clone(), p.name.clone())).collect();
-        let found: Vec<usize> =
-            (0..known.len()).filter(|i| is_named(&name.value, &known[*i].0, &known[*i].1)).collect();
-        let names: Vec<String> = known.iter().map(|(namespace, name)| super::short_name(namespace, name)).collect();
-        self.one_of("PodDisruptionBudget", name, &found, &names).map(PdbId::from)
+        let all = self.all_pdbs().map(|p| (p.namespace.clone(), p.name.clone())).collect();
+        self.one_named("PodDisruptionBudget", name, all).map(PdbId::from)
     }
 
     fn all_pdbs(&self) -> impl Iterator<Item = &PdbSpec> {

@@ -281,17 +281,17 @@ impl Compiler<'_> {
 
     /// The index of the Deployment that is meant by `name` or `namespace/name`; told if there is none.
     fn deployment(&mut self, name: &Spanned<String>) -> Option<usize> {
-        let deployments = &self.setup.deployments;
-        let fits = |namespace: &str, own: &str| is_named(&name.value, namespace, own);
-        let found: Vec<usize> =
-            (0..deployments.len()).filter(|&i| fits(&deployments[i].namespace, &deployments[i].name)).collect();
-        let names: Vec<String> = deployments.iter().map(|d| short_name(&d.namespace, &d.name)).collect();
-        self.one_of("Deployment", name, &found, &names)
+        let all = self.setup.deployments.iter().map(|d| (d.namespace.clone(), d.name.clone())).collect();
+        self.one_named("Deployment", name, all)
     }
 
-    /// The only one of `found`; told if it is none or several.
-    fn one_of(&mut self, kind: &str, name: &Spanned<String>, found: &[usize], names: &[String]) -> Option<usize> {
-        match found {
+    /// The index of the object that is meant by `name` or `namespace/name` among all of its kind, which are given by namespace
+    /// and name; told if it is none or several.
+    fn one_named(&mut self, kind: &str, name: &Spanned<String>, all: Vec<(String, String)>) -> Option<usize> {
+        let fits = |i: &usize| is_named(&name.value, &all[*i].0, &all[*i].1);
+        let found: Vec<usize> = (0..all.len()).filter(fits).collect();
+        let names: Vec<String> = all.iter().map(|(namespace, name)| short_name(namespace, name)).collect();
+        match &found[..] {
             [one] => Some(*one),
             [] => {
                 self.push(

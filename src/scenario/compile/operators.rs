@@ -113,20 +113,14 @@ impl Compiler<'_> {
 
     /// The index of the StatefulSet that is meant by `name` or `namespace/name`; told if there is none.
     pub(super) fn stateful_set(&mut self, name: &Spanned<String>) -> Option<usize> {
-        let sets = &self.setup.stateful_sets;
-        let fits = |i: &usize| super::is_named(&name.value, &sets[*i].namespace, &sets[*i].name);
-        let found: Vec<usize> = (0..sets.len()).filter(fits).collect();
-        let names: Vec<String> = sets.iter().map(|s| super::short_name(&s.namespace, &s.name)).collect();
-        self.one_of("StatefulSet", name, &found, &names)
+        let all = self.setup.stateful_sets.iter().map(|s| (s.namespace.clone(), s.name.clone())).collect();
+        self.one_named("StatefulSet", name, all)
     }
 
     /// The index of the DaemonSet that is meant by `name` or `namespace/name`; told if there is none.
     fn daemon_set(&mut self, name: &Spanned<String>) -> Option<usize> {
-        let sets = &self.setup.daemon_sets;
-        let fits = |i: &usize| super::is_named(&name.value, &sets[*i].namespace, &sets[*i].name);
-        let found: Vec<usize> = (0..sets.len()).filter(fits).collect();
-        let names: Vec<String> = sets.iter().map(|s| super::short_name(&s.namespace, &s.name)).collect();
-        self.one_of("DaemonSet", name, &found, &names)
+        let all = self.setup.daemon_sets.iter().map(|s| (s.namespace.clone(), s.name.clone())).collect();
+        self.one_named("DaemonSet", name, all)
     }
 
     /// The one workload that is named.
@@ -142,10 +136,7 @@ impl Compiler<'_> {
 
     /// The index of the ReplicaSet that is meant by `name` or `namespace/name`; told if there is none.
     pub(super) fn replica_set(&mut self, name: &Spanned<String>) -> Option<usize> {
-        let sets = &self.setup.replica_sets;
-        let fits = |i: &usize| super::is_named(&name.value, &sets[*i].namespace, &sets[*i].name);
-        let found: Vec<usize> = (0..sets.len()).filter(fits).collect();
-        let names: Vec<String> = sets.iter().map(|r| super::short_name(&r.namespace, &r.name)).collect();
-        self.one_of("ReplicaSet", name, &found, &names)
+        let all = self.setup.replica_sets.iter().map(|s| (s.namespace.clone(), s.name.clone())).collect();
+        self.one_named("ReplicaSet", name, all)
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::api::ServiceId;
 use crate::engine::{Duration, Time};
-use crate::scenario::compile::{Compiler, instant, is_named, short_name};
+use crate::scenario::compile::{Compiler, instant};
 use crate::scenario::diagnostic::Diagnostic;
 use crate::scenario::file::TrafficEntry;
 use crate::scenario::source::Spanned;
@@ -160,11 +160,8 @@ impl Compiler<'_> {
     }
 
     pub(super) fn service(&mut self, name: &Spanned<String>) -> Option<ServiceId> {
-        let services = &self.setup.services;
-        let fits = |&i: &usize| is_named(&name.value, &services[i].namespace, &services[i].name);
-        let found: Vec<usize> = (0..services.len()).filter(fits).collect();
-        let names: Vec<String> = services.iter().map(|s| short_name(&s.namespace, &s.name)).collect();
-        let index = self.one_of("Service", name, &found, &names)?;
+        let all = self.setup.services.iter().map(|s| (s.namespace.clone(), s.name.clone())).collect();
+        let index = self.one_named("Service", name, all)?;
         self.check_endpoints(index, name);
         Some(ServiceId::from(index))
     }
